@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# All rules of flowferry. Each directory's sources.mk says what it is made of.
+#
+#   make            programs and NF objects, without root
+#   make check      what CI runs: deps, build, unit, prog and e2e tests (root)
+#   make demo       moves of live traffic, with a verdict (root)
+#   make lint       clang-format and clang-tidy
+#   V=1 shows commands; SAN=1 builds with ASan and UBSan in build-san/
+
+MAKEFLAGS += --no-builtin-rules --no-builtin-variables
+SHELL := /bin/bash
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all tests deps demo check unit prog e2e bench lint install clean
+
+# bpftool and ip live in sbin, which an ordinary user's PATH lacks
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+
+B := $(if $(filter 1,$(SAN)),build-san,build)
+ifneq ($(filter 1,$(V)),1)
+Q := @
+say = @printf '  %-6s %s\n' '$(1)' '$(2)'
+endif
+
+CC := gcc
+AR := ar
+CLANG := clang
+CLANG_FORMAT := clang-format
+CLANG_TIDY := clang-tidy
+BPFTOOL := bpftool
+LLVM_STRIP := llvm-strip
+PREFIX := /usr/local
+
+CFLAGS := -O2 -g -fstack-protector-strong
+CPPFLAGS := -D_GNU_SOURCE -I. -I$(B) -DFF_NF_DIR='"$(PREFIX)/lib/flowferry/nf"'
+WARNINGS := -Wall -Wextra -Werror
+# criterion's macros define functions without prototypes
+PROTOTYPES := -Wstrict-prototypes -Wmissing-prototypes
+ifeq ($(SAN),1)
+SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+endif
+USER_CFLAGS = -std=gnu11 -pthread $(WARNINGS) $(CFLAGS) $(SANFLAGS)
+BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -Wall -Werror -I. -I$(B) \
+	-I/usr/include/$(shell $(CC) -print-multiarch 2>/dev/null)
+
+all:
+
+# What is missing is the business of scripts/deps, which has a better message than pkg-config.
+pkg = $(if $(2),$(shell pkg-config $(1) $(2) 2>/dev/null))
+
+include bpf/sources.mk lib/sources.mk agent/sources.mk orchestrator/sources.mk tools/sources.mk
+include tests/sources.mk
+
+# Everything compiled waits for this once: a message that names the apt command beats a compiler's.
+$(B)/deps-%.stamp: scripts/deps
+	$(Q)scripts/deps --check $*
+	$(Q)mkdir -p $(@D) && touch $@
+
+# ---- BPF: objects, and skeletons of those that user space has built in -------------------------
+
+BPF_OBJECTS := $(bpf_SRCS:%.c=$(B)/%.o)
+SKELETONS := $(bpf_SRCS:%.bpf.c=$(B)/%.skel.h)
+NF_OBJECTS := $(nf_SRCS:bpf/%.c=$(B)/%.o)
+TEST_NF_OBJECTS := $(test_nf_SRCS:tests/prog/%.c=$(B)/tests/%.o)
+
+define compile_bpf
+	$(call say,BPF,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MF $(@:.o=.d) -MT $@ -c $< -o $@
+	$(Q)$(LLVM_STRIP) -g $@
+endef
+
+$(BPF_OBJECTS): $(B)/%.o: %.c | $(B)/deps-build.stamp
+	$(compile_bpf)
+
+$(NF_OBJECTS): $(B)/%.o: bpf/%.c | $(B)/deps-build.stamp
+	$(compile_bpf)
+
+$(TEST_NF_OBJECTS): $(B)/tests/%.o: tests/prog/%.c | $(B)/deps-build.stamp
+	$(compile_bpf)
+
+$(SKELETONS): $(B)/%.skel.h: $(B)/%.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< > $@
+
+# ---- user space: an archive for each directory, and a program where there is a main.c ----------
+
+# $(call directory,name,archive): its objects; everything but main.c goes into the archive
+define directory
+$(1)_OBJS := $$($(1)_SRCS:%.c=$(B)/obj/%.o)
+$(1)_CFLAGS := $$(call pkg,--cflags,$$($(1)_PKGS))
+$(1)_LIBS := $$(call pkg,--libs,$$($(1)_PKGS)) $$($(1)_LDLIBS)
+$$($(1)_OBJS): DIR_CFLAGS = $$($(1)_CFLAGS) $$(lib_CFLAGS) $$(PROTOTYPES)
+$(B)/$(2).a: $$(filter-out %/main.o,$$($(1)_OBJS))
+$(B)/$(2).list: PARTS = $$(filter-out %/main.o,$$($(1)_OBJS))
+endef
+
+$(eval $(call directory,lib,libff))
+$(eval $(call directory,agent,agent))
+$(eval $(call directory,orchestrator,orchestrator))
+$(eval $(call directory,tools,tools))
+
+unit_OBJS := $(unit_SRCS:%.c=$(B)/obj/%.o)
+prog_OBJS := $(prog_SRCS:%.c=$(B)/obj/%.o)
+$(unit_OBJS) $(prog_OBJS): DIR_CFLAGS := $(agent_CFLAGS) $(orchestrator_CFLAGS) $(tools_CFLAGS) \
+	$(lib_CFLAGS) $(call pkg,--cflags,$(tests_PKGS))
+
+OBJECTS := $(lib_OBJS) $(agent_OBJS) $(orchestrator_OBJS) $(tools_OBJS) $(unit_OBJS) $(prog_OBJS)
+
+$(OBJECTS): $(B)/obj/%.o: %.c | $(B)/deps-build.stamp
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(USER_CFLAGS) $(DIR_CFLAGS) -MMD -MP -c $< -o $@
+
+$(unit_OBJS) $(prog_OBJS): | $(B)/deps-test.stamp
+
+# which skeleton an object includes is only known after its first compilation
+$(agent_OBJS) $(tools_OBJS) $(prog_OBJS): | $(SKELETONS)
+
+ARCHIVES := $(B)/agent.a $(B)/orchestrator.a $(B)/tools.a $(B)/libff.a
+
+$(ARCHIVES): %.a: %.list
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
+
+# changes when a source comes or goes, so that an archive never keeps what is gone
+$(ARCHIVES:.a=.list): FORCE
+	$(Q)mkdir -p $(@D)
+	$(Q)echo '$(PARTS)' | cmp -s - $@ || echo '$(PARTS)' > $@
+
+FORCE:
+
+define link
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -pthread $(CFLAGS) $(SANFLAGS) $^ -o $@ -Wl,--as-needed $(sort $(LIBS))
+endef
+
+$(B)/flowferry-agent: LIBS = $(agent_LIBS) $(lib_LIBS)
+$(B)/flowferry-agent: $(B)/obj/agent/main.o $(B)/agent.a $(B)/libff.a
+	$(link)
+
+$(B)/flowferry-orchestrator: LIBS = $(orchestrator_LIBS) $(lib_LIBS)
+$(B)/flowferry-orchestrator: $(B)/obj/orchestrator/main.o $(B)/orchestrator.a $(B)/libff.a
+	$(link)
+
+$(B)/flowferry: LIBS = $(tools_LIBS) $(lib_LIBS)
+$(B)/flowferry: $(B)/obj/tools/main.o $(B)/tools.a $(B)/libff.a
+	$(link)
+
+PROGRAMS := $(if $(wildcard agent/main.c),$(B)/flowferry-agent) \
+	$(if $(wildcard orchestrator/main.c),$(B)/flowferry-orchestrator) \
+	$(if $(wildcard tools/main.c),$(B)/flowferry)
+
+all: $(B)/libff.a $(PROGRAMS) $(BPF_OBJECTS) $(SKELETONS) $(NF_OBJECTS)
+
+# ---- tests -------------------------------------------------------------------------------------
+
+# linked against archives, so that a test pulls in the modules that it names and no others
+TEST_LIBS = $(agent_LIBS) $(orchestrator_LIBS) $(tools_LIBS) $(lib_LIBS) \
+	$(call pkg,--libs,$(tests_PKGS))
+
+$(B)/tests/unit $(B)/tests/prog: LIBS = $(TEST_LIBS)
+$(B)/tests/unit: $(unit_OBJS) $(ARCHIVES)
+	$(link)
+
+$(B)/tests/prog: $(prog_OBJS) $(ARCHIVES)
+	$(link)
+
+TESTS := $(if $(unit_SRCS),$(B)/tests/unit) $(if $(prog_SRCS),$(B)/tests/prog)
+tests: all $(TESTS) $(TEST_NF_OBJECTS)
+
+# test_cli runs the program itself
+unit: $(if $(unit_SRCS),$(B)/tests/unit $(B)/flowferry)
+	$(Q)tests/run-criterion $(B)/tests/unit
+
+prog: all $(if $(prog_SRCS),$(B)/tests/prog) $(TEST_NF_OBJECTS)
+	$(Q)tests/run-criterion --root $(B)/tests/prog
+
+e2e: all
+	$(Q)BUILD=$(B) tests/e2e/run $(SCENARIOS)
+
+ifneq ($(wildcard tests/bench/run),)
+bench: all
+	$(Q)BUILD=$(B) tests/bench/run
+endif
+
+# `sudo make check` leaves the build directory to the owner of the tree, who can then go on with
+# plain `make`; the tests that need no root run without it.
+ifneq ($(filter-out 0,$(SUDO_UID)),)
+AS_OWNER := $(if $(filter $(SUDO_UID),$(shell stat -c %u .)),setpriv --reuid=$(SUDO_UID) \
+	--regid=$(SUDO_GID) --init-groups)
+endif
+JOBS := $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
+
+# one make after the other: what `deps` installs is seen by the next one's pkg-config
+check:
+	$(Q)scripts/deps
+	$(Q)$(AS_OWNER) $(MAKE) --no-print-directory $(JOBS) tests
+	$(Q)$(AS_OWNER) $(MAKE) --no-print-directory unit
+	$(Q)$(MAKE) --no-print-directory prog
+	$(Q)$(MAKE) --no-print-directory e2e
+
+demo:
+	$(Q)scripts/deps
+	$(Q)$(AS_OWNER) $(MAKE) --no-print-directory $(JOBS) all
+	$(Q)BUILD=$(B) scripts/demo
+
+deps:
+	$(Q)scripts/deps
+
+# ---- the rest ----------------------------------------------------------------------------------
+
+LINT_C := $(lib_SRCS) $(agent_SRCS) $(orchestrator_SRCS) $(tools_SRCS) $(unit_SRCS) $(prog_SRCS)
+LINT_BPF := $(bpf_SRCS) $(nf_SRCS)
+LINT_H := $(wildcard bpf/*.h bpf/nf/*.h lib/*.h agent/*.h orchestrator/*.h tools/*.h tests/*/*.h)
+# generated headers are as a system's: nothing in them is ours to mend
+LINT_CFLAGS = -D_GNU_SOURCE -I. -isystem $(B) -std=gnu11 -Wall -Wextra $(lib_CFLAGS) \
+	$(agent_CFLAGS) $(orchestrator_CFLAGS) $(tools_CFLAGS) $(call pkg,--cflags,$(tests_PKGS))
+# $(call tidy,files,flags): a file at a time on each CPU; the count of suppressed warnings is noise
+tidy = printf '%s\n' $(1) | xargs -r -n 1 -P $(shell nproc) sh -c \
+	'$(CLANG_TIDY) --quiet "$$0" -- $(2) 2>/dev/null'
+
+lint: $(SKELETONS) | $(B)/deps-lint.stamp
+	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(LINT_C) $(LINT_BPF) $(LINT_H)
+	$(Q)$(call tidy,$(LINT_C),$(LINT_CFLAGS))
+	$(Q)$(call tidy,$(LINT_BPF),$(BPF_CFLAGS))
+
+install: all
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/flowferry/nf
+	$(Q)install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	$(Q)install -m 644 $(NF_OBJECTS) $(DESTDIR)$(PREFIX)/lib/flowferry/nf
+	$(Q)install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	$(Q)$(B)/flowferry completion bash > \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/flowferry
+
+clean:
+	rm -rf build build-san
+
+-include $(OBJECTS:.o=.d) $(BPF_OBJECTS:.o=.d) $(NF_OBJECTS:.o=.d) $(TEST_NF_OBJECTS:.o=.d)

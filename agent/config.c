@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "agent/config.h"
+
+#include <libgen.h>
+#include <string.h>
+
+#include "bpf/abi.h"
+#include "lib/cleanup.h"
+#include "lib/config.h"
+
+static const cyaml_schema_field_t fabric_fields[] = {
+	CYAML_FIELD_STRING_PTR("interface", CYAML_FLAG_POINTER, struct agent_fabric, interface, 1,
+			       15),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t listen_fields[] = {
+	CYAML_FIELD_STRING_PTR("address", CYAML_FLAG_POINTER, struct agent_listen, address, 1, 45),
+	CYAML_FIELD_UINT("port", CYAML_FLAG_DEFAULT, struct agent_listen, port),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t tls_fields[] = {
+	CYAML_FIELD_STRING_PTR("ca", CYAML_FLAG_POINTER, struct agent_tls, ca, 1, 4096),
+	CYAML_FIELD_STRING_PTR("cert", CYAML_FLAG_POINTER, struct agent_tls, cert, 1, 4096),
+	CYAML_FIELD_STRING_PTR("key", CYAML_FLAG_POINTER, struct agent_tls, key, 1, 4096),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t steering_value = {
+	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, 15),
+};
+
+#define OPTIONAL (CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL)
+
+static const cyaml_schema_field_t fields[] = {
+	CYAML_FIELD_STRING_PTR("host", CYAML_FLAG_POINTER, struct agent_config, host, 1,
+			       FF_NAME_MAX - 1),
+	CYAML_FIELD_MAPPING_PTR("fabric", CYAML_FLAG_POINTER, struct agent_config, fabric,
+				fabric_fields),
+	CYAML_FIELD_SEQUENCE("steering", OPTIONAL, struct agent_config, steering, &steering_value, 0,
+			     32),
+	CYAML_FIELD_MAPPING_PTR("listen", OPTIONAL, struct agent_config, listen, listen_fields),
+	CYAML_FIELD_STRING_PTR("socket", CYAML_FLAG_POINTER, struct agent_config, socket, 1, 107),
+	CYAML_FIELD_MAPPING_PTR("tls", OPTIONAL, struct agent_config, tls, tls_fields),
+	CYAML_FIELD_STRING_PTR("bpffs", OPTIONAL, struct agent_config, bpffs, 1, 4096),
+	CYAML_FIELD_STRING_PTR("nf_dir", CYAML_FLAG_POINTER, struct agent_config, nf_dir, 1, 4096),
+	CYAML_FIELD_STRING_PTR("state_dir", OPTIONAL, struct agent_config, state_dir, 1, 4096),
+	CONFIG_FIELD_BOOL("insecure", CYAML_FLAG_OPTIONAL, struct agent_config, insecure),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t schema = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct agent_config, fields),
+};
+
+static int defaults_set(struct agent_config *config, struct ff_error *err)
+{
+	if (!config->bpffs)
+		config->bpffs = strdup("/sys/fs/bpf/flowferry");
+	if (!config->state_dir) {
+		_cleanup_free_ char *copy = strdup(config->socket);
+
+		config->state_dir = copy ? strdup(dirname(copy)) : NULL;
+	}
+	return config->bpffs && config->state_dir ? 0 : error_nomem(err);
+}
+
+int agent_config_load(const char *path, struct agent_config **ret, struct ff_error *err)
+{
+	void *data = NULL;
+	struct agent_config *config;
+	int r = config_load(path, &schema, &data, err);
+
+	if (r)
+		return r;
+	config = data;
+	r = defaults_set(config, err);
+	if (!r && config->listen && !config->tls && !config->insecure)
+		r = error_set(err, EINVAL, FF_CODE_BAD_REQUEST,
+			      "make certificates with: flowferry pki", "%s: listen without tls",
+			      path);
+	if (!r && strchr(config->host, '/'))
+		r = error_set(err, EINVAL, FF_CODE_BAD_REQUEST, NULL, "%s: host: no slash in a name",
+			      path);
+	if (r) {
+		agent_config_free(config);
+		return r;
+	}
+	*ret = config;
+	return 0;
+}
+
+void agent_config_free(struct agent_config *config)
+{
+	config_free(&schema, config);
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "agent/cpus.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+/*
+ * One lock and two conditions for all: a call sets fn, arg and the CPUs that are to run it, wakes
+ * the threads and waits until `pending` is empty. `serial` keeps callers apart.
+ */
+struct cpus {
+	pthread_mutex_t serial;
+	pthread_mutex_t lock; /* guards all below */
+	pthread_cond_t	work, done;
+	cpus_fn		fn;
+	void	       *arg;
+	uint64_t	pending; /* a bit for each CPU; FF_CPUS_MAX is 64 */
+	bool		stop;
+	int		count;
+	int		started;
+	struct cpu_thread {
+		struct cpus *cpus;
+		pthread_t    thread;
+		int	     cpu;
+	} threads[];
+};
+
+static void *cpu_main(void *arg)
+{
+	struct cpu_thread *self = arg;
+	struct cpus *cpus = self->cpus;
+	uint64_t bit = 1ull << self->cpu;
+
+	pthread_mutex_lock(&cpus->lock);
+	for (;;) {
+		cpus_fn fn;
+		void *fn_arg;
+
+		while (!(cpus->pending & bit) && !cpus->stop)
+			pthread_cond_wait(&cpus->work, &cpus->lock);
+		if (cpus->stop)
+			break;
+		fn = cpus->fn;
+		fn_arg = cpus->arg;
+		pthread_mutex_unlock(&cpus->lock);
+		if (fn)
+			fn(self->cpu, fn_arg);
+		pthread_mutex_lock(&cpus->lock);
+		cpus->pending &= ~bit;
+		if (!cpus->pending)
+			pthread_cond_signal(&cpus->done);
+	}
+	pthread_mutex_unlock(&cpus->lock);
+	return NULL;
+}
+
+static int cpu_start(struct cpus *cpus, int cpu)
+{
+	struct cpu_thread *self = &cpus->threads[cpu];
+	struct sched_param param = {.sched_priority = 1};
+	pthread_attr_t attr;
+	cpu_set_t set;
+	int r;
+
+	self->cpus = cpus;
+	self->cpu = cpu;
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	pthread_attr_init(&attr);
+	r = pthread_attr_setaffinity_np(&attr, sizeof(set), &set);
+	if (!r)
+		r = pthread_create(&self->thread, &attr, cpu_main, self);
+	pthread_attr_destroy(&attr);
+	if (r)
+		return -r;
+	cpus->started++;
+	/* Ahead of ksoftirqd, which may be busy for long under load; without the right, just slower. */
+	pthread_setschedparam(self->thread, SCHED_FIFO, &param);
+	return 0;
+}
+
+int cpus_new(int count, struct cpus **ret, struct ff_error *err)
+{
+	struct cpus *cpus = calloc(1, sizeof(*cpus) + (size_t)count * sizeof(cpus->threads[0]));
+
+	if (!cpus)
+		return error_nomem(err);
+	pthread_mutex_init(&cpus->serial, NULL);
+	pthread_mutex_init(&cpus->lock, NULL);
+	pthread_cond_init(&cpus->work, NULL);
+	pthread_cond_init(&cpus->done, NULL);
+	cpus->count = count;
+	for (int cpu = 0; cpu < count; cpu++) {
+		int r = cpu_start(cpus, cpu);
+
+		if (r) {
+			cpus_free(cpus);
+			return error_set(err, -r, FF_CODE_INTERNAL,
+					 "the agent needs every CPU that handles packets: give it "
+					 "no CPU affinity or cpuset",
+					 "can't run a thread on CPU %d: %s", cpu, strerror(-r));
+		}
+	}
+	*ret = cpus;
+	return 0;
+}
+
+void cpus_free(struct cpus *cpus)
+{
+	if (!cpus)
+		return;
+	pthread_mutex_lock(&cpus->lock);
+	cpus->stop = true;
+	pthread_cond_broadcast(&cpus->work);
+	pthread_mutex_unlock(&cpus->lock);
+	for (int cpu = 0; cpu < cpus->started; cpu++)
+		pthread_join(cpus->threads[cpu].thread, NULL);
+	pthread_cond_destroy(&cpus->work);
+	pthread_cond_destroy(&cpus->done);
+	pthread_mutex_destroy(&cpus->lock);
+	pthread_mutex_destroy(&cpus->serial);
+	free(cpus);
+}
+
+int cpus_count(const struct cpus *cpus)
+{
+	return cpus->count;
+}
+
+static void run_mask(struct cpus *cpus, uint64_t mask, cpus_fn fn, void *arg)
+{
+	pthread_mutex_lock(&cpus->serial);
+	pthread_mutex_lock(&cpus->lock);
+	cpus->fn = fn;
+	cpus->arg = arg;
+	cpus->pending = mask;
+	pthread_cond_broadcast(&cpus->work);
+	while (cpus->pending)
+		pthread_cond_wait(&cpus->done, &cpus->lock);
+	pthread_mutex_unlock(&cpus->lock);
+	pthread_mutex_unlock(&cpus->serial);
+}
+
+void cpus_run(struct cpus *cpus, cpus_fn fn, void *arg)
+{
+	uint64_t all = cpus->count == 64 ? ~0ull : (1ull << cpus->count) - 1;
+
+	run_mask(cpus, all, fn, arg);
+}
+
+void cpus_run_on(struct cpus *cpus, int cpu, cpus_fn fn, void *arg)
+{
+	run_mask(cpus, 1ull << cpu, fn, arg);
+}
+
+void cpus_quiesce(struct cpus *cpus)
+{
+	cpus_run(cpus, NULL, NULL);
+}

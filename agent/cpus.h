@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * cpus.h - a thread pinned to each CPU that runs the data path.
+ *
+ * Two things need them. Live frames (fences, released packets) have to leave from a given CPU,
+ * behind what that CPU sent before. And that a pinned thread gets to run at all proves something:
+ * XDP programs run with softirqs off and are never preempted by a thread, so when each of these
+ * threads has run once, every program that was under way when we asked has ended. cpus_quiesce()
+ * waits for just that: a grace period for stores into mapped maps, in about 0.1 ms instead of
+ * RCU's several.
+ */
+#pragma once
+
+#include "lib/cleanup.h"
+#include "lib/error.h"
+
+struct cpus;
+
+/* Runs in the thread of CPU `cpu`. */
+typedef void (*cpus_fn)(int cpu, void *arg);
+
+int cpus_new(int count, struct cpus **ret, struct ff_error *err);
+void cpus_free(struct cpus *cpus); /* NULL is fine */
+DEFINE_CLEANUP(struct cpus *, cpus_free);
+
+int cpus_count(const struct cpus *cpus);
+
+/* Runs fn once on each CPU, all at a time, and waits for all. Any thread may call; one at a time
+ * is served. */
+void cpus_run(struct cpus *cpus, cpus_fn fn, void *arg);
+
+/* Runs fn on one CPU and waits. */
+void cpus_run_on(struct cpus *cpus, int cpu, cpus_fn fn, void *arg);
+
+/* Returns when no packet program that began before the call is still running. */
+void cpus_quiesce(struct cpus *cpus);

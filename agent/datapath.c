@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "agent/datapath.h"
+
+#include <linux/if_link.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <linux/magic.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "bpf/datapath.skel.h"
+#include "lib/addr.h"
+#include "lib/log.h"
+#include "lib/netlink.h"
+
+#define FF_X(sym, name, text) [FF_REASON_##sym] = {name, text},
+static const struct {
+	const char *name;
+	const char *text;
+} reasons[FF_REASON_MAX] = {FF_REASONS(FF_X)};
+#undef FF_X
+
+const char *reason_name(uint32_t reason)
+{
+	return reason < FF_REASON_MAX ? reasons[reason].name : "unknown";
+}
+
+const char *reason_text(uint32_t reason)
+{
+	return reason < FF_REASON_MAX ? reasons[reason].text : "unknown";
+}
+
+static int dir_make(const char *path, struct ff_error *err)
+{
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return error_set(err, errno, FF_CODE_INTERNAL,
+				 "mount one: mount -t bpf bpf /sys/fs/bpf",
+				 "can't create %s: %s", path, strerror(errno));
+	return 0;
+}
+
+/* Makes pin_dir with its parent, and checks that it is on a bpffs. */
+static int pin_dirs_make(struct datapath *dp, struct ff_error *err)
+{
+	_cleanup_free_ char *parent = strdup(dp->pin_dir);
+	_cleanup_free_ char *links = NULL;
+	struct statfs fs;
+	char *slash;
+	int r;
+
+	if (!parent || asprintf(&links, "%s/links", dp->pin_dir) < 0)
+		return error_nomem(err);
+	slash = strrchr(parent, '/');
+	if (slash && slash != parent)
+		*slash = '\0';
+	r = dir_make(parent, err);
+	if (!r)
+		r = dir_make(dp->pin_dir, err);
+	if (r)
+		return r;
+	if (statfs(dp->pin_dir, &fs) < 0 || fs.f_type != BPF_FS_MAGIC)
+		return error_set(err, ENOTSUP, FF_CODE_INTERNAL,
+				 "mount one: mount -t bpf bpf /sys/fs/bpf", "%s is not on a bpffs",
+				 dp->pin_dir);
+	r = dir_make(dp->maps_dir, err);
+	return r ? r : dir_make(links, err);
+}
+
+/*
+ * The kernel adds BPF_F_RDONLY_PROG to a devmap's flags, for which libbpf before 1.5 takes the pinned
+ * one for another map; so it gets the map itself. -ENOENT: nothing is pinned yet.
+ */
+static int devmap_reuse(struct bpf_map *map, const char *path)
+{
+	_cleanup_close_ int fd = bpf_obj_get(path);
+
+	return fd < 0 ? fd : bpf_map__reuse_fd(map, fd);
+}
+
+/* Every map of ours is pinned by its own name; libbpf then takes up what is there already. */
+static int pin_paths_set(struct datapath *dp, struct ff_error *err)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, dp->skel->obj) {
+		_cleanup_free_ char *path = NULL;
+		int r;
+
+		if (bpf_map__is_internal(map)) {
+			continue;
+		}
+		if (asprintf(&path, "%s/%s", dp->maps_dir, bpf_map__name(map)) < 0)
+			return error_nomem(err);
+		if (bpf_map__type(map) == BPF_MAP_TYPE_DEVMAP_HASH &&
+		    !devmap_reuse(map, path))
+			continue;
+		r = bpf_map__set_pin_path(map, path);
+		if (r)
+			return error_set(err, -r, FF_CODE_INTERNAL, NULL, "pin path %s: %s", path,
+					 strerror(-r));
+	}
+	return 0;
+}
+
+struct mapping {
+	const struct bpf_map *map;
+	void		    **mem;
+};
+
+static size_t mapping_size(const struct bpf_map *map)
+{
+	size_t size = (size_t)((bpf_map__value_size(map) + 7) / 8 * 8) * bpf_map__max_entries(map);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (size + page - 1) / page * page;
+}
+
+static size_t mappings_of(struct datapath *dp, struct mapping ret[9])
+{
+	const struct mapping all[] = {
+		{dp->skel->maps.host_info, (void **)&dp->host},
+		{dp->skel->maps.services, (void **)&dp->services},
+		{dp->skel->maps.table, (void **)&dp->table},
+		{dp->skel->maps.rules, (void **)&dp->rules},
+		{dp->skel->maps.instances, (void **)&dp->instances},
+		{dp->skel->maps.peers, (void **)&dp->peers},
+		{dp->skel->maps.lanes, (void **)&dp->lanes},
+		{dp->skel->maps.fences, (void **)&dp->fences},
+		{dp->skel->maps.jobs, (void **)&dp->jobs},
+	};
+
+	memcpy(ret, all, sizeof(all));
+	return ARRAY_SIZE(all);
+}
+
+static int maps_open(struct datapath *dp, struct ff_error *err)
+{
+	struct mapping all[9];
+	size_t n = mappings_of(dp, all);
+
+	for (size_t i = 0; i < n; i++) {
+		void *mem = mmap(NULL, mapping_size(all[i].map), PROT_READ | PROT_WRITE, MAP_SHARED,
+				 bpf_map__fd(all[i].map), 0);
+
+		if (mem == MAP_FAILED)
+			return error_set(err, errno, FF_CODE_INTERNAL, NULL,
+					 "can't map %s into memory: %s", bpf_map__name(all[i].map),
+					 strerror(errno));
+		*all[i].mem = mem;
+	}
+	dp->pins_fd = bpf_map__fd(dp->skel->maps.pins);
+	dp->nfs_fd = bpf_map__fd(dp->skel->maps.nfs);
+	dp->park_rings_fd = bpf_map__fd(dp->skel->maps.park_rings);
+	dp->log_rings_fd = bpf_map__fd(dp->skel->maps.log_rings);
+	dp->peer_addrs_fd = bpf_map__fd(dp->skel->maps.peer_addrs);
+	dp->local_addrs_fd = bpf_map__fd(dp->skel->maps.local_addrs);
+	dp->ifaces_fd = bpf_map__fd(dp->skel->maps.ifaces);
+	dp->reasons_fd = bpf_map__fd(dp->skel->maps.reasons);
+	dp->instance_stats_fd = bpf_map__fd(dp->skel->maps.instance_stats);
+	dp->fabric_fd = bpf_program__fd(dp->skel->progs.fabric);
+	return 0;
+}
+
+/* The programs that others tail-call: of this agent's version from here on. */
+static int progs_set(struct datapath *dp, struct ff_error *err)
+{
+	const struct {
+		uint32_t		  key;
+		const struct bpf_program *prog;
+	} all[] = {
+		{FF_PROG_FORWARD, dp->skel->progs.forward},
+		{FF_PROG_TOO_BIG, dp->skel->progs.too_big},
+		{FF_PROG_RELEASE, dp->skel->progs.release},
+		{FF_PROG_FENCE, dp->skel->progs.fence},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		int fd = bpf_program__fd(all[i].prog);
+
+		if (bpf_map_update_elem(bpf_map__fd(dp->skel->maps.progs), &all[i].key, &fd, 0))
+			return error_set(err, errno, FF_CODE_INTERNAL, NULL,
+					 "can't install program %s: %s",
+					 bpf_program__name(all[i].prog), strerror(errno));
+	}
+	return 0;
+}
+
+static int libbpf_log(enum libbpf_print_level level, const char *fmt, va_list args)
+{
+	char line[1024];
+
+	if (level == LIBBPF_DEBUG)
+		return 0;
+	vsnprintf(line, sizeof(line), fmt, args);
+	line[strcspn(line, "\n")] = '\0';
+	log_debug("%s", line);
+	return 0;
+}
+
+int datapath_open(const char *pin_dir, struct datapath **ret, struct ff_error *err)
+{
+	_cleanup_datapath_ struct datapath *dp = calloc(1, sizeof(*dp));
+	int r;
+
+	if (!dp || !(dp->pin_dir = strdup(pin_dir)) ||
+	    asprintf(&dp->maps_dir, "%s/maps", pin_dir) < 0)
+		return error_nomem(err);
+	dp->cpus = MIN((int)sysconf(_SC_NPROCESSORS_ONLN), FF_CPUS_MAX);
+	r = pin_dirs_make(dp, err);
+	if (r)
+		return r;
+	libbpf_set_print(libbpf_log);
+	dp->skel = datapath_bpf__open();
+	if (!dp->skel)
+		return error_set(err, errno, FF_CODE_INTERNAL, NULL, "can't read the data path: %s",
+				 strerror(errno));
+	r = pin_paths_set(dp, err);
+	if (r)
+		return r;
+	r = datapath_bpf__load(dp->skel);
+	if (r)
+		return error_set(err, -r, FF_CODE_INTERNAL,
+				 "log_level debug shows why; maps of another version are "
+				 "removed with: rm -r PIN_DIR, which ends forwarding",
+				 "can't load the data path, pins in %s: %s", pin_dir, strerror(-r));
+	r = maps_open(dp, err);
+	if (!r)
+		r = progs_set(dp, err);
+	if (r)
+		return r;
+	if (!dp->host->next_round)
+		dp->host->next_round = 1;
+	*ret = TAKE_PTR(dp);
+	return 0;
+}
+
+void datapath_close(struct datapath *dp)
+{
+	struct mapping all[9];
+
+	if (!dp)
+		return;
+	if (dp->skel) {
+		size_t n = mappings_of(dp, all);
+
+		for (size_t i = 0; i < n; i++)
+			if (*all[i].mem)
+				munmap(*all[i].mem, mapping_size(all[i].map));
+		datapath_bpf__destroy(dp->skel);
+	}
+	free(dp->pin_dir);
+	free(dp->maps_dir);
+	free(dp);
+}
+
+/* Exchanges the program on a link that an earlier agent pinned. -ENOENT: there's none. */
+static int link_adopt(const char *path, unsigned int ifindex, struct bpf_program *prog)
+{
+	struct bpf_link *link = bpf_link__open(path);
+	struct bpf_link_info info = {};
+	__u32 len = sizeof(info);
+	int r;
+
+	if (!link)
+		return -ENOENT;
+	r = bpf_obj_get_info_by_fd(bpf_link__fd(link), &info, &len);
+	if (!r && info.xdp.ifindex != ifindex)
+		r = -ENOENT; /* of an interface that has gone: the name was given to another */
+	if (!r)
+		r = bpf_link__update_program(link, prog);
+	if (r == -ENOENT || r == -ENOLINK) {
+		unlink(path);
+		r = -ENOENT;
+	}
+	bpf_link__destroy(link);
+	return r;
+}
+
+int datapath_attach(struct datapath *dp, const char *ifname, uint32_t role, struct ff_error *err)
+{
+	struct bpf_program *prog = role == FF_IFACE_FABRIC ? dp->skel->progs.fabric
+							   : dp->skel->progs.steer;
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = XDP_FLAGS_DRV_MODE);
+	_cleanup_free_ char *path = NULL;
+	_cleanup_netlink_ struct nl_sock *nl = NULL;
+	_cleanup_close_ int fd = -1;
+	struct netlink_link info;
+	struct ff_iface iface = {.role = role};
+	__u32 key;
+	int r;
+
+	r = netlink_open(&nl);
+	if (!r)
+		r = netlink_link_get(nl, ifname, 0, &info);
+	if (r)
+		return error_set(err, -r, FF_CODE_NOT_FOUND, "see: ip link", "interface %s: %s",
+				 ifname, strerror(-r));
+	if (asprintf(&path, "%s/links/%s", dp->pin_dir, ifname) < 0)
+		return error_nomem(err);
+	key = info.ifindex;
+	iface.mtu = info.mtu;
+	memcpy(iface.mac, info.mac, sizeof(iface.mac));
+	if (bpf_map_update_elem(dp->ifaces_fd, &key, &iface, 0) ||
+	    bpf_map_update_elem(bpf_map__fd(dp->skel->maps.tx_ports), &key, &key, 0))
+		return error_set(err, errno, FF_CODE_INTERNAL, NULL, "interface %s: %s", ifname,
+				 strerror(errno));
+	if (role == FF_IFACE_FABRIC)
+		dp->fabric_ifindex = info.ifindex;
+	r = link_adopt(path, info.ifindex, prog);
+	if (r != -ENOENT)
+		return r ? error_set(err, -r, FF_CODE_INTERNAL, NULL,
+				     "can't exchange the program on %s: %s", ifname, strerror(-r))
+			 : 0;
+	fd = bpf_link_create(bpf_program__fd(prog), (int)info.ifindex, BPF_XDP, &opts);
+	if (fd < 0)
+		return error_set(err, -fd, FF_CODE_REFUSED,
+				 fd == -EBUSY ? "another XDP program is there: ip link show"
+					      : "the driver must support native XDP at this MTU",
+				 "can't attach native XDP to %s: %s", ifname, strerror(-fd));
+	if (bpf_obj_pin(fd, path))
+		return error_set(err, errno, FF_CODE_INTERNAL, NULL, "can't pin %s: %s", path,
+				 strerror(errno));
+	return 0;
+}
+
+/* Makes the keys of a set map equal to `addrs`. */
+static int address_set_sync(int fd, const struct ff_addr *addrs, size_t count)
+{
+	struct ff_addr key, next;
+	struct ff_addr *prev = NULL;
+	__u32 one = 1;
+
+	for (size_t i = 0; i < count; i++)
+		if (bpf_map_update_elem(fd, &addrs[i], &one, 0))
+			return -errno;
+	while (!bpf_map_get_next_key(fd, prev, &next)) {
+		bool known = false;
+
+		for (size_t i = 0; i < count && !known; i++)
+			known = !memcmp(&addrs[i], &next, sizeof(next));
+		if (known) {
+			key = next;
+			prev = &key;
+		} else {
+			bpf_map_delete_elem(fd, &next);
+			prev = NULL;
+		}
+	}
+	return 0;
+}
+
+/* The interface's own addresses: the first global one of each family. */
+static void iface_addresses(struct ff_iface *iface, uint32_t ifindex,
+			    const struct netlink_address *list, size_t count)
+{
+	memset(iface->ipv4, 0, sizeof(iface->ipv4));
+	memset(iface->ipv6, 0, sizeof(iface->ipv6));
+	for (size_t i = count; i-- > 0;) {
+		int family;
+		const void *bytes = addr_bytes(&list[i].addr, &family);
+
+		if (list[i].ifindex != ifindex || list[i].scope != 0)
+			continue;
+		if (family == AF_INET)
+			memcpy(iface->ipv4, bytes, 4);
+		else
+			memcpy(iface->ipv6, bytes, 16);
+	}
+}
+
+int datapath_addresses_refresh(struct datapath *dp, struct ff_error *err)
+{
+	_cleanup_netlink_ struct nl_sock *nl = NULL;
+	_cleanup_free_ struct netlink_address *list = NULL;
+	_cleanup_free_ struct ff_addr *addrs = NULL;
+	struct ff_iface iface, before;
+	size_t count = 0;
+	__u32 key, *prev = NULL, next;
+	int r;
+
+	r = netlink_open(&nl);
+	if (!r)
+		r = netlink_address_list(nl, 0, &list, &count);
+	if (r)
+		return error_set(err, -r, FF_CODE_INTERNAL, NULL, "can't list addresses: %s",
+				 strerror(-r));
+	addrs = calloc(count + 1, sizeof(*addrs));
+	if (!addrs)
+		return error_nomem(err);
+	for (size_t i = 0; i < count; i++)
+		addrs[i] = list[i].addr;
+	r = address_set_sync(dp->local_addrs_fd, addrs, count);
+	if (r)
+		return error_set(err, -r, FF_CODE_INTERNAL, NULL, "map local_addrs: %s",
+				 strerror(-r));
+	while (!bpf_map_get_next_key(dp->ifaces_fd, prev, &next)) {
+		struct netlink_link link;
+
+		key = next;
+		prev = &key;
+		if (bpf_map_lookup_elem(dp->ifaces_fd, &key, &iface))
+			continue;
+		before = iface;
+		iface_addresses(&iface, key, list, count);
+		if (!netlink_link_get(nl, NULL, key, &link)) {
+			iface.mtu = link.mtu;
+			memcpy(iface.mac, link.mac, sizeof(iface.mac));
+		}
+		if (memcmp(&before, &iface, sizeof(iface)))
+			bpf_map_update_elem(dp->ifaces_fd, &key, &iface, 0);
+	}
+	return 0;
+}
+
+/* Sums a per-CPU value made of u64 counters. */
+static int percpu_sum(int fd, uint32_t key, size_t words, uint64_t *ret)
+{
+	int cpus = libbpf_num_possible_cpus();
+	_cleanup_free_ uint64_t *values = NULL;
+
+	if (cpus < 1)
+		return -EINVAL;
+	values = calloc((size_t)cpus * words, sizeof(*values));
+	if (!values)
+		return -ENOMEM;
+	if (bpf_map_lookup_elem(fd, &key, values))
+		return -errno;
+	memset(ret, 0, words * sizeof(*ret));
+	for (int cpu = 0; cpu < cpus; cpu++)
+		for (size_t w = 0; w < words; w++)
+			ret[w] += values[(size_t)cpu * words + w];
+	return 0;
+}
+
+int datapath_reasons(const struct datapath *dp, uint64_t ret_counts[FF_REASON_MAX])
+{
+	for (uint32_t i = 0; i < FF_REASON_MAX; i++) {
+		int r = percpu_sum(dp->reasons_fd, i, 1, &ret_counts[i]);
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+int datapath_instance_stats(const struct datapath *dp, uint32_t instance,
+			    struct ff_instance_stats *ret_stats)
+{
+	return percpu_sum(dp->instance_stats_fd, instance, sizeof(*ret_stats) / 8,
+			  (uint64_t *)ret_stats);
+}
+
+int datapath_nf_set(struct datapath *dp, uint32_t instance, int prog_fd)
+{
+	if (prog_fd < 0)
+		return bpf_map_delete_elem(dp->nfs_fd, &instance) && errno != ENOENT ? -errno : 0;
+	return bpf_map_update_elem(dp->nfs_fd, &instance, &prog_fd, 0) ? -errno : 0;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * inventory.h - hosts, services and instances: from the orchestrator, and after a restart.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "agent/agent.h"
+
+/*
+ * PUT /v1/config: brings this host to the desired state; may be repeated. What it can't do (an NF
+ * that doesn't load) is an error that names it; the rest is done all the same.
+ */
+int inventory_apply(struct agent *agent, const json_t *config, struct ff_error *err);
+
+/* After a restart: the last configuration, from STATE_DIR/config.json, and the pinned instances. */
+int inventory_adopt(struct agent *agent, struct ff_error *err);
+
+/* Refuses an epoch below the highest accepted one, or accepts it. Under agent.lock. */
+int inventory_epoch(struct agent *agent, uint64_t epoch, struct ff_error *err);

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "agent/lane.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "bpf/datapath.skel.h"
+#include "lib/clock.h"
+
+#define CELL_SIZE 4096 /* FF_CELL_SIZE of bpf/maps.h; the kernel refuses a ring of another */
+
+/*
+ * One call's frames: its pages are new and so all carry the cookie (the kernel doesn't restore what
+ * a program wrote), and the call takes about 25 us.
+ */
+#define LIVE_BATCH 64
+_Static_assert(FF_PATHS <= LIVE_BATCH, "all fences of a CPU go in one call");
+
+/* Runs jobs[cpu] of this CPU's thread, `repeat` packets. */
+static int live_run(struct datapath *dp, struct ff_job *job, uint32_t repeat)
+{
+	struct ff_job_frame frame = {.proto = htons(FF_ETH_P_FENCE)};
+	struct xdp_md ctx = {.data_end = sizeof(frame), .ingress_ifindex = dp->fabric_ifindex};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = &frame, .data_size_in = sizeof(frame),
+		    .ctx_in = &ctx, .ctx_size_in = sizeof(ctx), .repeat = (int)repeat,
+		    .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = LIVE_BATCH);
+	int r;
+
+	if (getrandom(job->cookie, sizeof(job->cookie), 0) != sizeof(job->cookie))
+		return -errno;
+	memcpy(frame.cookie, job->cookie, sizeof(frame.cookie));
+	r = bpf_prog_test_run_opts(dp->fabric_fd, &opts) ? -errno : 0;
+	memset(job->cookie, 0, sizeof(job->cookie));
+	return r;
+}
+
+/* ---- opening and closing ----------------------------------------------------------------------- */
+
+static uint32_t power_of_two(uint32_t n)
+{
+	uint32_t p = 1;
+
+	while (p < n)
+		p *= 2;
+	return p;
+}
+
+static int ring_create(const char *name, uint32_t value_size, uint32_t flags, uint32_t entries)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = flags | BPF_F_INNER_MAP);
+
+	return bpf_map_create(BPF_MAP_TYPE_ARRAY, name, 4, value_size, entries, &opts);
+}
+
+static int park_ring_open(struct lane *lane, uint32_t limit)
+{
+	/* twice the bound: what arrives while a full move is rolled back still finds a cell */
+	uint32_t cells = power_of_two(2 * limit + FF_CPUS_MAX);
+	_cleanup_close_ int fd = ring_create("ff_park", CELL_SIZE, 0, cells);
+
+	if (fd < 0)
+		return fd;
+	if (bpf_map_update_elem(lane->dp->park_rings_fd, &lane->number, &fd, 0))
+		return -errno;
+	lane->map->park_limit = limit;
+	lane->map->park_size = cells;
+	return 0;
+}
+
+static int log_map(struct lane *lane, int parity, int fd, uint32_t records)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *mem;
+
+	lane->log_bytes = (records * sizeof(struct ff_flow_key) + page - 1) / page * page;
+	mem = mmap(NULL, lane->log_bytes, PROT_READ, MAP_SHARED, fd, 0);
+	if (mem == MAP_FAILED)
+		return -errno;
+	lane->log[parity] = mem;
+	return 0;
+}
+
+static int log_rings_open(struct lane *lane)
+{
+	int fds[2] = {-1, -1}, r = 0;
+	uint32_t keys[2] = {lane->number * 2, lane->number * 2 + 1}, count = 2;
+
+	for (int i = 0; i < 2 && !r; i++) {
+		fds[i] = ring_create("ff_log", sizeof(struct ff_flow_key), BPF_F_MMAPABLE,
+				     LANE_LOG_RECORDS);
+		r = fds[i] < 0 ? fds[i] : log_map(lane, i, fds[i], LANE_LOG_RECORDS);
+	}
+	/* both by one call: one grace period */
+	if (!r && bpf_map_update_batch(lane->dp->log_rings_fd, keys, fds, &count, NULL))
+		r = -errno;
+	for (int i = 0; i < 2; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	if (!r)
+		lane->map->log_size = LANE_LOG_RECORDS;
+	return r;
+}
+
+/* A number that no entry carries, of the other parity than the lane's last one. */
+static uint32_t round_number(struct lane *lane)
+{
+	struct ff_host_info *host = lane->dp->host;
+	uint32_t round;
+
+	do {
+		round = __atomic_fetch_add(&host->next_round, 1, __ATOMIC_RELAXED);
+	} while (!round || (round & 1) == (lane->map->round & 1));
+	return round;
+}
+
+int lane_open(struct datapath *dp, struct cpus *cpus, const struct lane_spec *spec,
+	      struct lane *ret, struct ff_error *err)
+{
+	struct lane lane = {.dp = dp, .cpus = cpus};
+	int r = 0;
+
+	while (lane.number < FF_LANES_MAX && dp->lanes[lane.number].token)
+		lane.number++;
+	if (lane.number == FF_LANES_MAX)
+		return error_set(err, EBUSY, FF_CODE_BUSY, "wait for one to end",
+				 "this host takes part in %d moves already", FF_LANES_MAX);
+	lane.map = &dp->lanes[lane.number];
+	memset(lane.map, 0, sizeof(*lane.map));
+	lane.map->service = spec->service;
+	lane.map->from = spec->from;
+	lane.map->to = spec->to;
+	lane.map->overflow = spec->overflow;
+	strncpy((char *)lane.map->op, spec->op, sizeof(lane.map->op) - 1);
+	lane_fences_clear(&lane);
+	if (spec->park)
+		r = park_ring_open(&lane, spec->park_limit);
+	if (!r && spec->log)
+		r = log_rings_open(&lane);
+	if (r) {
+		lane_close(&lane);
+		return error_set(err, -r, FF_CODE_INTERNAL, "free some memory",
+				 "can't make the move's rings: %s", strerror(-r));
+	}
+	lane.map->round = round_number(&lane);
+	__atomic_store_n(&lane.map->token, spec->token, __ATOMIC_SEQ_CST);
+	*ret = lane;
+	return 0;
+}
+
+int lane_adopt(struct datapath *dp, struct cpus *cpus, uint64_t token, struct lane *ret,
+	       struct ff_error *err)
+{
+	struct lane lane = {.dp = dp, .cpus = cpus};
+
+	for (; lane.number < FF_LANES_MAX; lane.number++)
+		if (dp->lanes[lane.number].token == token)
+			break;
+	if (lane.number == FF_LANES_MAX)
+		return error_set(err, ENOENT, FF_CODE_NOT_FOUND, NULL, "no such move here");
+	lane.map = &dp->lanes[lane.number];
+	for (int i = 0; i < 2 && lane.map->log_size; i++) {
+		uint32_t key = lane.number * 2 + (uint32_t)i, id;
+		_cleanup_close_ int fd = -1;
+		int r;
+
+		if (bpf_map_lookup_elem(dp->log_rings_fd, &key, &id))
+			return error_set(err, errno, FF_CODE_INTERNAL, NULL, "lost a change log");
+		fd = bpf_map_get_fd_by_id(id);
+		r = fd < 0 ? fd : log_map(&lane, i, fd, (uint32_t)lane.map->log_size);
+		if (r)
+			return error_set(err, -r, FF_CODE_INTERNAL, NULL, "change log: %s",
+					 strerror(-r));
+	}
+	*ret = lane;
+	return 0;
+}
+
+int lane_park_open(struct lane *lane, uint32_t limit, struct ff_error *err)
+{
+	int r = lane->map->park_size ? 0 : park_ring_open(lane, limit);
+
+	return r ? error_set(err, -r, FF_CODE_INTERNAL, "free some memory",
+			     "can't make the parking ring: %s", strerror(-r))
+		 : 0;
+}
+
+void lane_leave(struct lane *lane)
+{
+	for (int i = 0; i < 2; i++)
+		if (lane->log[i])
+			munmap(lane->log[i], lane->log_bytes);
+	memset(lane, 0, sizeof(*lane));
+}
+
+void lane_close(struct lane *lane)
+{
+	uint32_t keys[2] = {lane->number * 2, lane->number * 2 + 1};
+
+	if (!lane->map)
+		return;
+	if (lane->map->park_size)
+		bpf_map_delete_elem(lane->dp->park_rings_fd, &lane->number);
+	if (lane->map->log_size)
+		for (int i = 0; i < 2; i++)
+			bpf_map_delete_elem(lane->dp->log_rings_fd, &keys[i]);
+	__atomic_store_n(&lane->map->token, 0, __ATOMIC_SEQ_CST);
+	lane_leave(lane);
+}
+
+/* ---- rounds ------------------------------------------------------------------------------------ */
+
+void lane_round(struct lane *lane, const struct ff_flow_key **ret_keys, size_t *ret_count,
+		bool *ret_full)
+{
+	uint32_t old = lane->map->round, next = round_number(lane);
+	uint64_t tail;
+
+	lane->map->log_tail[next & 1] = 0;
+	__atomic_store_n(&lane->map->round, next, __ATOMIC_SEQ_CST);
+	/* Packets that read the old number have ended when this returns; so the log is whole. */
+	cpus_quiesce(lane->cpus);
+	tail = __atomic_load_n(&lane->map->log_tail[old & 1], __ATOMIC_ACQUIRE);
+	*ret_full = tail > lane->map->log_size;
+	*ret_count = MIN(tail, (uint64_t)lane->map->log_size);
+	*ret_keys = lane->log[old & 1];
+}
+
+size_t lane_logged(const struct lane *lane)
+{
+	return __atomic_load_n(&lane->map->log_tail[lane->map->round & 1], __ATOMIC_RELAXED);
+}
+
+/* ---- fences ------------------------------------------------------------------------------------ */
+
+struct fence_run {
+	struct datapath		*dp;
+	const struct lane_fence *fence;
+	int			 errors[FF_CPUS_MAX];
+};
+
+static void fence_on_cpu(int cpu, void *arg)
+{
+	struct fence_run *run = arg;
+	struct ff_job *job = &run->dp->jobs[cpu];
+	uint32_t repeat = 0;
+
+	job->token = run->fence->token;
+	job->switched_ns = run->fence->switched_ns;
+	job->host = run->fence->host;
+	job->from = run->fence->from;
+	job->service = run->fence->service;
+	job->prog = FF_PROG_FENCE;
+	for (size_t i = 0; i < FF_PATHS / 64; i++) {
+		job->paths[i] = run->fence->paths[i];
+		repeat += (uint32_t)__builtin_popcountll(job->paths[i]);
+	}
+	if (repeat)
+		run->errors[cpu] = live_run(run->dp, job, repeat);
+}
+
+/* Source and steering host are one: when no program is under way any more, nothing is. */
+static void fence_self(struct datapath *dp, struct cpus *cpus, const struct lane_fence *fence)
+{
+	cpus_quiesce(cpus);
+	for (uint32_t i = 0; i < FF_LANES_MAX; i++) {
+		if (dp->lanes[i].token != fence->token)
+			continue;
+		for (int cpu = 0; cpu < cpus_count(cpus); cpu++)
+			for (size_t w = 0; w < FF_PATHS / 64; w++)
+				__atomic_fetch_or(&dp->fences[i].seen[fence->from][cpu][w],
+						  fence->paths[w], __ATOMIC_SEQ_CST);
+		if (!dp->lanes[i].fence_origin_ns ||
+		    dp->lanes[i].fence_origin_ns > fence->switched_ns)
+			dp->lanes[i].fence_origin_ns = fence->switched_ns;
+	}
+}
+
+int lane_fence_send(struct datapath *dp, struct cpus *cpus, const struct lane_fence *fence)
+{
+	struct fence_run run = {.dp = dp, .fence = fence};
+
+	if (fence->host == dp->host->host) {
+		fence_self(dp, cpus, fence);
+		return 0;
+	}
+	cpus_run(cpus, fence_on_cpu, &run);
+	for (int cpu = 0; cpu < cpus_count(cpus); cpu++)
+		if (run.errors[cpu])
+			return run.errors[cpu];
+	return 0;
+}
+
+bool lane_fences_complete(const struct lane *lane, const uint16_t cpus[FF_STEERING_MAX],
+			  const uint64_t paths[FF_PATHS / 64])
+{
+	const struct ff_fences *board = &lane->dp->fences[lane->number];
+
+	for (size_t from = 0; from < FF_STEERING_MAX; from++)
+		for (size_t cpu = 0; cpu < cpus[from]; cpu++)
+			for (size_t w = 0; w < FF_PATHS / 64; w++)
+				if (paths[w] & ~__atomic_load_n(&board->seen[from][cpu][w],
+								__ATOMIC_ACQUIRE))
+					return false;
+	return true;
+}
+
+void lane_fences_clear(struct lane *lane)
+{
+	memset(&lane->dp->fences[lane->number], 0, sizeof(struct ff_fences));
+	lane->map->fence_origin_ns = 0;
+}
+
+/* ---- release ----------------------------------------------------------------------------------- */
+
+struct release_run {
+	struct lane *lane;
+	uint16_t     instance;
+	uint32_t     host;
+	uint32_t     repeat;
+	int	     error;
+};
+
+static void release_on_cpu(int cpu, void *arg)
+{
+	struct release_run *run = arg;
+	struct ff_job *job = &run->lane->dp->jobs[cpu];
+
+	job->lane = run->lane->number;
+	job->instance = run->instance;
+	job->host = run->host;
+	job->service = run->lane->map->service;
+	job->prog = FF_PROG_RELEASE;
+	for (uint32_t left = run->repeat; left && !run->error; left -= MIN(left, (uint32_t)LIVE_BATCH))
+		run->error = live_run(run->lane->dp, job, MIN(left, (uint32_t)LIVE_BATCH));
+}
+
+/* A CPU that dies while it fills a cell can't be; one that is slow is a virtual CPU without its
+ * host's time. */
+#define RELEASE_STALL_NS (2 * NSEC_PER_SEC)
+
+int lane_release(struct lane *lane, uint16_t instance, uint32_t host, uint64_t *ret_parked,
+		 struct ff_error *err)
+{
+	struct release_run run = {.lane = lane, .instance = instance, .host = host};
+	uint64_t stalled = 0;
+
+	if (!lane->map->park_size)
+		return 0;
+	for (;;) {
+		uint64_t head = __atomic_load_n(&lane->map->park_head, __ATOMIC_ACQUIRE);
+		uint64_t tail = __atomic_load_n(&lane->map->park_tail, __ATOMIC_ACQUIRE);
+
+		if (tail & FF_PARK_OPEN)
+			break; /* by an agent that died right then */
+		if (head == tail) {
+			if (!__atomic_compare_exchange_n(&lane->map->park_tail, &tail,
+							 FF_PARK_OPEN, false, __ATOMIC_SEQ_CST,
+							 __ATOMIC_SEQ_CST))
+				continue;
+			break;
+		}
+		run.repeat = (uint32_t)MIN(tail - head, (uint64_t)4096);
+		cpus_run_on(lane->cpus, 0, release_on_cpu, &run);
+		if (run.error)
+			return error_set(err, -run.error, FF_CODE_INTERNAL, NULL,
+					 "can't release parked packets: %s", strerror(-run.error));
+		if (__atomic_load_n(&lane->map->park_head, __ATOMIC_ACQUIRE) != head)
+			stalled = 0;
+		else if (!stalled)
+			stalled = clock_ns();
+		else if (clock_ns() - stalled > RELEASE_STALL_NS)
+			return error_set(err, ETIMEDOUT, FF_CODE_INTERNAL, NULL,
+					 "parked packet %llu is never finished",
+					 (unsigned long long)head);
+	}
+	if (ret_parked)
+		*ret_parked = lane->map->park_head;
+	return 0;
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * flowferry-agent - one on each host: owns the data path, runs NF instances, moves their flows.
+ */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <poll.h>
+#include <systemd/sd-daemon.h>
+
+#include "agent/agent.h"
+#include "agent/control.h"
+#include "agent/inventory.h"
+#include "agent/move.h"
+#include "agent/peers.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+
+#define HOUSEKEEPING_MS 1000 /* neighbours, addresses, expired state */
+
+struct instance *agent_instance(struct agent *agent, uint16_t number)
+{
+	return number < FF_INSTANCES_MAX ? agent->instances[number] : NULL;
+}
+
+struct instance *agent_instance_named(struct agent *agent, const char *name)
+{
+	for (size_t i = 1; i < FF_INSTANCES_MAX; i++)
+		if (agent->instances[i] && !strcmp(agent->instances[i]->name, name))
+			return agent->instances[i];
+	return NULL;
+}
+
+static void help(void)
+{
+	puts("usage: flowferry-agent --config FILE [--log-level error|warn|info|debug]\n"
+	     "\n"
+	     "Runs a host's data path and its NF instances, and moves their flows. Packets go on\n"
+	     "being forwarded while it isn't running; a new one takes up what it finds pinned.\n"
+	     "\n"
+	     "  -c, --config FILE   YAML: host, fabric, steering, listen, socket, tls, bpffs,\n"
+	     "                      nf_dir, state_dir, insecure; see agent/config.h\n"
+	     "  -l, --log-level L   info by default\n"
+	     "  -V, --version       print the version\n"
+	     "  -h, --help          print this");
+}
+
+/* Old expired state goes; a sweep never delays packets, and only instances' removal waits for it. */
+static void sweep(struct agent *agent)
+{
+	pthread_rwlock_rdlock(&agent->instances_lock);
+	for (size_t id = 1; id < FF_INSTANCES_MAX; id++) {
+		struct ff_error err = {};
+		uint64_t swept;
+
+		if (agent->instances[id] &&
+		    state_sweep(&agent->instances[id]->state, clock_ns(), NULL, &swept, &err))
+			log_warn("instance %s: sweep: %s", agent->instances[id]->name, err.message);
+	}
+	pthread_rwlock_unlock(&agent->instances_lock);
+}
+
+static void *housekeeping(void *arg)
+{
+	struct agent *agent = arg;
+
+	while (!atomic_load(&agent->stop)) {
+		struct ff_error err = {};
+
+		if (datapath_addresses_refresh(agent->dp, &err))
+			log_warn("%s", err.message);
+		pthread_mutex_lock(&agent->lock);
+		peers_refresh(agent);
+		pthread_mutex_unlock(&agent->lock);
+		sweep(agent);
+		sd_notify(0, "WATCHDOG=1");
+		for (int i = 0; i < HOUSEKEEPING_MS / 50 && !atomic_load(&agent->stop); i++)
+			clock_sleep_ns(50 * NSEC_PER_MSEC);
+	}
+	return NULL;
+}
+
+static int interfaces_attach(struct agent *agent, struct ff_error *err)
+{
+	int r = datapath_attach(agent->dp, agent->config->fabric->interface, FF_IFACE_FABRIC, err);
+
+	for (unsigned int i = 0; !r && i < agent->config->steering_count; i++)
+		r = datapath_attach(agent->dp, agent->config->steering[i], FF_IFACE_STEERING, err);
+	return r ? r : datapath_addresses_refresh(agent->dp, err);
+}
+
+static int agent_start(struct agent *agent, struct ff_error *err)
+{
+	_cleanup_free_ char *pin_dir = NULL;
+	int r;
+
+	mkdir(agent->config->state_dir, 0700);
+	if (asprintf(&pin_dir, "%s/%s", agent->config->bpffs, agent->config->host) < 0)
+		return error_nomem(err);
+	r = datapath_open(pin_dir, &agent->dp, err);
+	if (!r)
+		r = cpus_new(agent->dp->cpus, &agent->cpus, err);
+	if (!r)
+		r = table_new(agent->dp, agent->cpus, &agent->table, err);
+	if (!r)
+		r = inventory_adopt(agent, err);
+	if (!r)
+		r = interfaces_attach(agent, err);
+	if (!r)
+		r = move_adopt_all(agent, err);
+	return r ? r : control_start(agent, err);
+}
+
+static void agent_stop(struct agent *agent)
+{
+	struct move *moves[FF_LANES_MAX];
+
+	move_all(agent, moves);
+	for (size_t i = 0; i < FF_LANES_MAX; i++) {
+		if (moves[i])
+			move_leave(moves[i]);
+		move_put(moves[i]);
+	}
+	control_stop(agent);
+	for (size_t i = 0; i < FF_LANES_MAX; i++)
+		move_put(agent->moves[i]);
+	for (size_t i = 0; i < FF_INSTANCES_MAX; i++)
+		instance_free(agent->instances[i]);
+	table_free(agent->table);
+	cpus_free(agent->cpus);
+	datapath_close(agent->dp);
+}
+
+static int signals_block(void)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+static int run(const char *config, struct ff_error *err)
+{
+	struct agent agent = {.started_ns = clock_ns(),
+			      .lock = PTHREAD_MUTEX_INITIALIZER,
+			      .instances_lock = PTHREAD_RWLOCK_INITIALIZER};
+	struct rlimit files = {65536, 65536};
+	_cleanup_close_ int fd = signals_block();
+	pthread_t keeper;
+	bool keeping = false;
+	int r;
+
+	setrlimit(RLIMIT_NOFILE, &files);
+	r = agent_config_load(config, &agent.config, err);
+	if (r)
+		return r;
+	r = agent_start(&agent, err);
+	if (!r) {
+		struct signalfd_siginfo info;
+
+		keeping = !pthread_create(&keeper, NULL, housekeeping, &agent);
+		log_info("host %s: ready", agent.config->host);
+		sd_notify(0, "READY=1");
+		while (read(fd, &info, sizeof(info)) < 0 && errno == EINTR)
+			;
+		sd_notify(0, "STOPPING=1");
+		log_info("host %s: stopping; packets go on", agent.config->host);
+	}
+	atomic_store(&agent.stop, true);
+	if (keeping)
+		pthread_join(keeper, NULL);
+	agent_stop(&agent);
+	agent_config_free(agent.config);
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'}, {"log-level", required_argument, NULL, 'l'},
+		{"help", no_argument, NULL, 'h'},	  {"version", no_argument, NULL, 'V'},
+		{NULL, 0, NULL, 0},
+	};
+	enum log_level level = LOG_LEVEL_INFO;
+	const char *config = NULL;
+	struct ff_error err = {};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:l:hV", options, NULL)) >= 0) {
+		switch (option) {
+		case 'c':
+			config = optarg;
+			break;
+		case 'l':
+			if (!log_level_parse(optarg, &level))
+				break;
+			fprintf(stderr, "flowferry-agent: log level `%s`: error, warn, info or debug\n",
+				optarg);
+			return 2;
+		case 'h':
+			help();
+			return 0;
+		case 'V':
+			puts("flowferry-agent " AGENT_VERSION);
+			return 0;
+		default:
+			return 2;
+		}
+	}
+	if (!config || optind < argc) {
+		fprintf(stderr, "flowferry-agent: give --config FILE; see --help\n");
+		return 2;
+	}
+	log_init("flowferry-agent", level);
+	if (run(config, &err)) {
+		log_error("%s%s%s", err.message, *err.mend ? "; " : "", err.mend);
+		return 1;
+	}
+	return 0;
+}

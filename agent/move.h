@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * move.h - this host's part in a move: prepare, switch, the ends. source.h and target.h do the rest.
+ *
+ * A move is written to STATE_DIR/moves/ID.json when it is prepared and removed when it ends; its
+ * phases are in the pinned lanes. So a restarted agent knows each move, and how far it was.
+ *
+ * Threads: control handlers, and one thread of the source (source.c). move.lock guards phases and
+ * results and is never held while waiting for packets or peers; `edit` keeps table edits of one
+ * move in the order of its phases. A handler holds a reference for as long as it works.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "agent/agent.h"
+#include "agent/lane.h"
+#include "agent/phase.h"
+#include "agent/subject.h"
+
+#define MOVE_ID_MAX 25 /* 24 characters, and NUL */
+
+/* Place of the target on the source's fence board, when it returns parked packets. */
+#define FENCE_FROM_TARGET (FF_STEERING_MAX - 1)
+
+enum guarantee { GUARANTEE_NONE, GUARANTEE_LOSS_FREE, GUARANTEE_ORDER };
+
+struct move {
+	struct agent	 *agent;
+	char		  id[MOVE_ID_MAX];
+	uint64_t	  token; /* even; of the source's lane. The target's lane has token | 1 */
+	uint16_t	  from, to;
+	uint32_t	  source_host, target_host;
+	enum guarantee	  guarantee;
+	uint16_t	  overflow;
+	uint32_t	  park_limit;
+	bool		  is_source, is_target, is_steering;
+	uint16_t	  place;			/* own, among the steering hosts */
+	uint16_t	  steering_cpus[FF_STEERING_MAX]; /* by place */
+	struct subject	  subject;
+	struct subject	  existed; /* its pins and rules that were there before */
+	struct instance	 *instance_from, *instance_to; /* those of this host */
+	struct http_client *target; /* source: the other agent */
+	json_t		 *request;
+
+	atomic_int	refs;
+	pthread_mutex_t edit;
+	pthread_mutex_t lock; /* guards all below */
+	pthread_cond_t	changed;
+	enum phase	source, target_phase;
+	bool		switched;
+	struct lane	source_lane, target_lane;
+
+	/* source */
+	pthread_t	thread;
+	bool		running;     /* the thread is to be joined */
+	bool		unfenced; /* hand over without waiting for fences */
+	bool		resending; /* after a restart: the target may miss anything */
+	atomic_bool	cancel;
+	int		error; /* that ended the thread */
+	struct ff_error why;
+	uint32_t	rounds;
+	uint64_t	bytes, dirty;
+	uint64_t	fence_us, final_us;
+	json_t	       *result; /* what the target answered to final */
+
+	/* target */
+	uint64_t flows; /* entries staged and not deleted again */
+	uint64_t parked, freeze_us, release_us;
+	unsigned int receiving; /* streams under way */
+
+	/* steering */
+	uint64_t  switched_ns;
+	uint32_t  fence_host; /* where the fences go */
+	uint64_t  fence_token;
+	bool	  fencing;    /* the repeating thread is to be joined */
+	pthread_t fencer;
+};
+
+/* Finds a move and takes a reference; NULL and *err: there's none. */
+struct move *move_get(struct agent *agent, const char *id, struct ff_error *err);
+void move_put(struct move *move);
+DEFINE_CLEANUP(struct move *, move_put);
+#define _cleanup_move_ _cleanup_(move_putp)
+
+/* All references: an array of FF_LANES_MAX, NULL where there's none. Put each. */
+void move_all(struct agent *agent, struct move *ret[FF_LANES_MAX]);
+
+/* POST prepare. A repeated one is fine. */
+int move_prepare(struct agent *agent, const char *id, json_t *body, json_t **ret_reply,
+		 struct ff_error *err);
+
+/* Takes up the moves of an earlier agent. */
+int move_adopt_all(struct agent *agent, struct ff_error *err);
+
+/* Writes the entries as the phases want them, in one step; then waits until packets see them. */
+int move_apply(struct move *move, uint64_t *ret_ns, struct ff_error *err);
+
+int move_switch(struct move *move, bool back, json_t **ret_reply, struct ff_error *err);
+int move_abort(struct move *move, struct ff_error *err);
+
+/* `json`: {"service","to","subject"}; move NULL: this host had no part in it. */
+int move_finish(struct agent *agent, struct move *move, const json_t *json, struct ff_error *err);
+
+/* Stops its threads and leaves all else as it is, for the next agent. */
+void move_leave(struct move *move);
+
+json_t *move_json(struct move *move);
+
+/* ---- for source.c and target.c -------------------------------------------------------------- */
+
+/* Sets a phase, also in the pinned lane, and tells those who wait. Under move.lock. */
+void move_source_phase(struct move *move, enum phase phase);
+void move_target_phase(struct move *move, enum phase phase);
+
+/* Deletes this move's state from an instance: all of it, or what it staged here. */
+int move_forget(struct move *move, struct instance *instance, bool staged_only,
+		struct ff_error *err);

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * peers.h - the other hosts as the tunnel needs them: outer headers made ready, senders allowed.
+ *
+ * XDP's own packets don't make the kernel resolve neighbours, so this does. A header that changes
+ * (a neighbour's MAC) is overwritten in place: packets that read it in that microsecond may go out
+ * with half of it and be lost, as with any neighbour that changes its MAC.
+ */
+#pragma once
+
+#include "agent/agent.h"
+
+/* Brings maps peers and peer_addrs in line with agent->hosts. Under agent.lock; once a second. */
+void peers_refresh(struct agent *agent);

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Reading per-flow state. Writing is in state_write.c, both over the staging area of
+ * state_staging.h; making the groups' maps is in state_groups.c.
+ */
+#include <bpf/bpf.h>
+#include <string.h>
+
+#include "agent/state.h"
+#include "agent/state_staging.h"
+#include "lib/cleanup.h"
+#include "lib/clock.h"
+
+/* Entries of one batch lookup, to begin with: 150 KiB with 100 bytes of state a flow. */
+#define BATCH_FIRST 1024
+/* A bucket of more entries than this is no hash table any more; bounds the growing. */
+#define BATCH_MAX (1u << 20)
+
+uint32_t state_slot(const struct state *state, const struct ff_flow_key *key)
+{
+	return ff_slot_hash(key, state->seed) & state->slot_mask;
+}
+
+uint64_t state_flows(const struct state *state)
+{
+	return __atomic_load_n(&state->control->flows, __ATOMIC_RELAXED);
+}
+
+int state_group_open(const struct state *state, uint32_t group, int *ret_fd, struct ff_error *err)
+{
+	int fd = bpf_map_get_fd_by_id(state->group_ids[group]);
+
+	if (fd < 0)
+		return error_set(err, -fd, FF_CODE_INTERNAL,
+				 "the agent needs CAP_SYS_ADMIN (or CAP_BPF) to open maps",
+				 "can't open map %u, group %u of instance %s: %s",
+				 state->group_ids[group], group, state->instance, strerror(-fd));
+	*ret_fd = fd;
+	return 0;
+}
+
+/* ---- walking ------------------------------------------------------------------------------- */
+
+struct walk {
+	const struct state	  *state;
+	const struct state_select *select;
+	state_visit_fn		   visit;
+	void			  *ctx;
+	uint64_t		   now_ns;
+	uint64_t		   scanned;
+	uint32_t		   room; /* entries that keys and values hold */
+	struct ff_flow_key	  *keys;
+	uint8_t			  *values;
+};
+
+static int walk_grow(struct walk *walk, uint32_t room)
+{
+	struct ff_flow_key *keys = reallocarray(walk->keys, room, sizeof(*keys));
+	uint8_t *values;
+
+	if (!keys)
+		return -ENOMEM;
+	walk->keys = keys;
+	values = reallocarray(walk->values, room, walk->state->schema->value_size);
+	if (!values)
+		return -ENOMEM;
+	walk->values = values;
+	walk->room = room;
+	return 0;
+}
+
+static bool walk_wants(const struct walk *walk, const struct ff_flow_key *key,
+		       const struct ff_head *head)
+{
+	const struct state_select *select = walk->select;
+
+	if (head->expires_ns <= walk->now_ns)
+		return false;
+	if (!select)
+		return true;
+	if (select->slots && !slotset_test(select->slots, head->slot))
+		return false;
+	return !select->wants || select->wants(select->ctx, key);
+}
+
+static int walk_batch(struct walk *walk, uint32_t count)
+{
+	uint32_t value_size = walk->state->schema->value_size;
+
+	walk->scanned += count;
+	for (uint32_t i = 0; i < count; i++) {
+		const void *value = walk->values + (size_t)i * value_size;
+		int r;
+
+		if (!walk_wants(walk, &walk->keys[i], value))
+			continue;
+		r = walk->visit(walk->ctx, &walk->keys[i], value);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+/*
+ * The kernel goes bucket by bucket and never splits one: ENOSPC says that the next doesn't fit. Its
+ * place is kept then, so the same call with more room goes on.
+ */
+static int walk_group(struct walk *walk, int fd, struct ff_error *err)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts,
+		    .elem_flags = walk->state->schema->locked ? BPF_F_LOCK : 0);
+	uint32_t place = 0;
+	bool begun = false;
+
+	for (;;) {
+		uint32_t count = walk->room;
+		int r = bpf_map_lookup_batch(fd, begun ? &place : NULL, &place, walk->keys,
+					     walk->values, &count, &opts);
+		bool end = r == -ENOENT;
+
+		if (r == -ENOSPC && walk->room < BATCH_MAX) {
+			if (walk_grow(walk, walk->room * 2) < 0)
+				return error_nomem(err);
+			continue;
+		}
+		if (r == -EINTR || r == -EAGAIN)
+			continue;
+		if (r < 0 && !end)
+			return error_set(err, -r, FF_CODE_INTERNAL, NULL,
+					 "can't read the state of instance %s: %s",
+					 walk->state->instance, strerror(-r));
+		begun = true;
+		r = walk_batch(walk, count);
+		if (r || end)
+			return r;
+	}
+}
+
+bool state_group_selected(const struct state *state, const struct slotset *slots, uint32_t group)
+{
+	uint32_t first = group << state->group_shift;
+	uint32_t next = slotset_next(slots, first);
+
+	return next < FF_SLOTS_MAX && next >> state->group_shift == group;
+}
+
+static int walk_run(struct walk *walk, struct ff_error *err)
+{
+	const struct state *state = walk->state;
+	int r = walk_grow(walk, BATCH_FIRST);
+
+	if (r < 0)
+		return error_nomem(err);
+	for (uint32_t group = 0; group < state->groups; group++) {
+		const struct slotset *slots = walk->select ? walk->select->slots : NULL;
+		_cleanup_close_ int fd = -1;
+
+		if (slots && !state_group_selected(state, slots, group))
+			continue;
+		r = state_group_open(state, group, &fd, err);
+		if (r < 0)
+			return r;
+		r = walk_group(walk, fd, err);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+int state_dump(const struct state *state, const struct state_select *select, state_visit_fn visit,
+	       void *ctx, uint64_t *ret_scanned, struct ff_error *err)
+{
+	struct walk walk = {
+		.state = state,
+		.select = select,
+		.visit = visit,
+		.ctx = ctx,
+		.now_ns = clock_ns(),
+	};
+	int r = walk_run(&walk, err);
+
+	free(walk.keys);
+	free(walk.values);
+	if (ret_scanned)
+		*ret_scanned = walk.scanned;
+	return r;
+}
+
+/* ---- exact keys ---------------------------------------------------------------------------- */
+
+int state_lookup(const struct state *state, const struct ff_flow_key *key, void *ret_value)
+{
+	uint32_t group = state_slot(state, key) >> state->group_shift;
+	_cleanup_free_ uint8_t *value = malloc(state->schema->value_size);
+	_cleanup_close_ int fd = -1;
+	struct ff_head head;
+	int r;
+
+	if (!value)
+		return -ENOMEM;
+	if (key->service != state->service)
+		return -ENOENT;
+	r = state_group_open(state, group, &fd, NULL);
+	if (r < 0)
+		return r;
+	r = bpf_map_lookup_elem_flags(fd, key, value, state->schema->locked ? BPF_F_LOCK : 0);
+	if (r < 0)
+		return r;
+	memcpy(&head, value, sizeof(head));
+	if (head.expires_ns <= clock_ns())
+		return -ENOENT;
+	memcpy(ret_value, value, state->schema->value_size);
+	return 0;
+}
+
+/* One run of the program over at most FF_STAGING_RECORDS keys; state->lock is held. */
+static int get_run(struct state *state, const struct ff_flow_key *keys, uint32_t count,
+		   state_visit_fn visit, void *ctx, struct ff_error *err)
+{
+	struct ff_state_io io = { .count = count };
+	uint64_t now_ns;
+	int r;
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct ff_record *record = state_record(state, i);
+
+		record->key = keys[i];
+		record->group = state_slot(state, &keys[i]) >> state->group_shift;
+		record->found = 0;
+	}
+	r = state_program_run(state, state->get_fd, "get", &io, sizeof(io), err);
+	if (r < 0)
+		return r;
+	now_ns = clock_ns();
+	for (uint32_t i = 0; i < count; i++) {
+		struct ff_record *record = state_record(state, i);
+		struct ff_head *head = (struct ff_head *)(record + 1);
+		bool live = record->found && head->expires_ns > now_ns;
+
+		r = visit(ctx, &record->key, live ? head : NULL);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+int state_get(struct state *state, const struct ff_flow_key *keys, size_t count,
+	      state_visit_fn visit, void *ctx, struct ff_error *err)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&state->lock);
+	for (size_t at = 0; at < count && !r; at += FF_STAGING_RECORDS)
+		r = get_run(state, keys + at,
+			    (uint32_t)MIN(count - at, (size_t)FF_STAGING_RECORDS), visit, ctx, err);
+	pthread_mutex_unlock(&state->lock);
+	return r;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The groups' maps of a per-flow state.
+ *
+ * A hash map's size decides its bucket array, 16 bytes an entry, so 512 maps of the instance's whole
+ * capacity would cost gigabytes, and half a minute. Each gets its share times GROUP_SLACK: slots are
+ * a keyed hash, and a share is exceeded fourfold only by chance beyond belief, or where an instance
+ * with few slots has most of the flows, which its capacity should then say.
+ */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <string.h>
+
+#include "agent/state.h"
+#include "lib/cleanup.h"
+
+#define GROUP_SLACK	  4
+#define GROUP_ENTRIES_MIN 1024	      /* 16 KiB of buckets */
+#define GROUP_ENTRIES_MAX (1u << 26) /* the kernel's bound on buckets is near */
+
+struct state_geometry state_geometry_of(uint32_t slots, uint64_t capacity)
+{
+	struct state_geometry geometry = { 0 };
+	uint64_t entries;
+
+	while (slots >> geometry.group_shift > FF_GROUPS_MAX)
+		geometry.group_shift++;
+	geometry.groups = slots >> geometry.group_shift;
+	entries = capacity / geometry.groups * GROUP_SLACK;
+	entries = MAX(entries, (uint64_t)GROUP_ENTRIES_MIN);
+	geometry.group_entries = (uint32_t)MIN(entries, (uint64_t)GROUP_ENTRIES_MAX);
+	return geometry;
+}
+
+static int groups_fill(int outer_fd, const struct state_inner *inner, int btf_fd,
+		       const struct state_geometry *geometry, const char *name, int *fds,
+		       struct ff_error *err)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, create, .map_flags = inner->flags,
+		    .btf_fd = (uint32_t)btf_fd, .btf_key_type_id = inner->key_type,
+		    .btf_value_type_id = inner->value_type);
+	LIBBPF_OPTS(bpf_map_batch_opts, batch);
+	uint32_t keys[FF_GROUPS_MAX], count = geometry->groups;
+	int r;
+
+	for (uint32_t i = 0; i < geometry->groups; i++) {
+		keys[i] = i;
+		fds[i] = bpf_map_create(BPF_MAP_TYPE_HASH, name, inner->key_size, inner->value_size,
+					geometry->group_entries, &create);
+		if (fds[i] < 0)
+			return error_set(err, -fds[i], FF_CODE_INTERNAL,
+					 fds[i] == -EMFILE ? "raise the limit of open files" :
+							     "lower the instance's capacity",
+					 "can't create map %u of %u for state %s: %s", i,
+					 geometry->groups, name, strerror(-fds[i]));
+	}
+	r = bpf_map_update_batch(outer_fd, keys, fds, &count, &batch);
+	if (r < 0)
+		return error_set(err, -r, FF_CODE_INTERNAL, NULL,
+				 "can't put the maps of state %s into place: %s", name,
+				 strerror(-r));
+	return 0;
+}
+
+int state_groups_create(int outer_fd, const struct state_inner *inner, int btf_fd,
+			const struct state_geometry *geometry, const char *name,
+			struct ff_error *err)
+{
+	_cleanup_free_ int *fds = malloc(FF_GROUPS_MAX * sizeof(*fds));
+	char short_name[BPF_OBJ_NAME_LEN];
+	int r;
+
+	if (!fds)
+		return error_nomem(err);
+	for (uint32_t i = 0; i < FF_GROUPS_MAX; i++)
+		fds[i] = -1;
+	snprintf(short_name, sizeof(short_name), "%s", name);
+	r = groups_fill(outer_fd, inner, btf_fd, geometry, short_name, fds, err);
+	/* the outer map holds them from now on */
+	for (uint32_t i = 0; i < geometry->groups && fds[i] >= 0; i++)
+		close(fds[i]);
+	return r;
+}
+
+int state_groups_read(struct state *state, int outer_fd, struct ff_error *err)
+{
+	for (uint32_t i = 0; i < state->groups; i++) {
+		int r = bpf_map_lookup_elem(outer_fd, &i, &state->group_ids[i]);
+
+		if (r < 0)
+			return error_set(err, -r, FF_CODE_INTERNAL,
+					 "remove the instance and load it again",
+					 "instance %s lacks the map of group %u: %s",
+					 state->instance, i, strerror(-r));
+	}
+	return 0;
+}

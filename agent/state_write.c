@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Changing per-flow state: restore, forget, sweep. All by BPF programs, one at a time.
+ */
+#include <bpf/bpf.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "agent/state.h"
+#include "agent/state_staging.h"
+#include "lib/cleanup.h"
+#include "lib/flow.h"
+
+/* Groups of one sweep or forget run: 8 of 2000 flows are 4 ms; others get at the lock between. */
+#define GROUPS_PER_RUN 8
+
+int state_program_run(const struct state *state, int fd, const char *name, void *context,
+		      uint32_t size, struct ff_error *err)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = context, .ctx_size_in = size);
+	int r = bpf_prog_test_run_opts(fd, &opts);
+
+	if (r < 0)
+		return error_set(err, -r, FF_CODE_INTERNAL, NULL,
+				 "program %s of instance %s doesn't run: %s", name,
+				 state->instance, strerror(-r));
+	return 0;
+}
+
+/* ---- where records come from --------------------------------------------------------------- */
+
+void state_header_fill(const struct state *state, uint64_t now_ns, struct stream_header *ret_header)
+{
+	*ret_header = (struct stream_header){
+		.service = state->service,
+		.key_size = state->schema->key_size,
+		.value_size = state->schema->value_size,
+		.clock_ns = now_ns,
+		.schema_hash = state->schema->hash,
+		.schema = state->schema->text,
+	};
+}
+
+int state_origin_new(const struct state *state, const struct stream_header *header, uint64_t now_ns,
+		     struct state_origin *ret_origin, struct ff_error *err)
+{
+	struct state_origin origin = {
+		.token = header->token,
+		.clock_delta_ns = (int64_t)(now_ns - header->clock_ns),
+		.from_size = header->value_size,
+	};
+	struct schema from = { 0 };
+	int r;
+
+	if (header->service != state->service)
+		return error_set(err, EPROTO, FF_CODE_REFUSED, NULL,
+				 "state of service %u sent to instance %s of service %u",
+				 header->service, state->instance, state->service);
+	r = schema_parse(header->schema, &from, err);
+	if (r < 0)
+		return r;
+	if (from.hash != header->schema_hash || from.value_size != header->value_size ||
+	    from.key_size != header->key_size)
+		r = error_set(err, EPROTO, FF_CODE_BAD_REQUEST,
+			      "the sender is broken: check the versions of both agents",
+			      "state stream whose schema isn't of its hash or its sizes");
+	else
+		r = schema_plan_new(&from, state->schema, &origin.plan, err);
+	schema_done(&from);
+	if (r < 0)
+		return r;
+	*ret_origin = origin;
+	return 0;
+}
+
+void state_origin_done(struct state_origin *origin)
+{
+	schema_plan_done(&origin->plan);
+}
+
+/* ---- restore ------------------------------------------------------------------------------- */
+
+static int key_check(const struct state *state, const struct ff_flow_key *key, struct ff_error *err)
+{
+	struct ff_flow_key canonical = *key;
+	char text[FLOW_TEXT_MAX];
+
+	if (key->service != state->service)
+		return error_set(err, EPROTO, FF_CODE_REFUSED, NULL,
+				 "flow %s of service %u sent to instance %s of service %u",
+				 flow_format(key, text), key->service, state->instance,
+				 state->service);
+	if (key->pad || flow_canonicalize(&canonical) || !flow_proto_name(key->proto))
+		return error_set(err, EPROTO, FF_CODE_BAD_REQUEST, NULL,
+				 "malformed flow key in a state stream: %s",
+				 flow_format(key, text));
+	return 0;
+}
+
+static int record_stage(struct state *state, const struct state_origin *origin,
+			const struct stream_record *from, uint32_t i, struct ff_error *err)
+{
+	struct ff_record *to = state_record(state, i);
+	struct ff_head *head = (struct ff_head *)(to + 1);
+	uint32_t slot;
+	int r;
+
+	memcpy(&to->key, from->key, sizeof(to->key));
+	r = key_check(state, &to->key, err);
+	if (r < 0)
+		return r;
+	slot = state_slot(state, &to->key);
+	to->group = slot >> state->group_shift;
+	to->kind = from->kind == STREAM_DELETE ? FF_RECORD_DELETE : FF_RECORD_UPSERT;
+	if (from->kind == STREAM_DELETE)
+		return 0;
+	schema_plan_apply(&origin->plan, from->value, origin->clock_delta_ns, head);
+	head->round = 0;
+	head->moves++;
+	head->moved_by = origin->token;
+	head->slot = (uint16_t)slot;
+	return 0;
+}
+
+static int put_failed(const struct state *state, const struct ff_state_io *io, struct ff_error *err)
+{
+	char text[FLOW_TEXT_MAX];
+	const struct ff_record *record = state_record(state, io->done);
+
+	if (io->error == -ENOSPC)
+		return error_set(err, ENOSPC, FF_CODE_REFUSED,
+				 "raise its capacity, or move fewer flows",
+				 "instance %s is full: %" PRIu64 " flows, its capacity is %" PRIu64,
+				 state->instance, state_flows(state),
+				 (uint64_t)state->control->capacity);
+	if (io->error == -E2BIG)
+		return error_set(err, ENOSPC, FF_CODE_REFUSED,
+				 "raise the instance's capacity: a slot's share grows with it",
+				 "group %u of instance %s (slots %u-%u) is full", record->group,
+				 state->instance, record->group << state->group_shift,
+				 ((record->group + 1) << state->group_shift) - 1);
+	return error_set(err, -io->error, FF_CODE_INTERNAL, NULL,
+			 "can't write flow %s into instance %s: %s",
+			 flow_format(&record->key, text), state->instance, strerror(-io->error));
+}
+
+/* Runs put over the staged records; state->lock is held. */
+static int put_run(struct state *state, uint32_t count, struct state_counts *ret_counts,
+		   struct ff_error *err)
+{
+	struct ff_state_io io = { .count = count };
+	int r = state_program_run(state, state->put_fd, "put", &io, sizeof(io), err);
+
+	if (r < 0)
+		return r;
+	ret_counts->added += io.added;
+	ret_counts->replaced += io.replaced;
+	ret_counts->deleted += io.deleted;
+	return io.error ? put_failed(state, &io, err) : 0;
+}
+
+int state_restore(struct state *state, const struct state_origin *origin,
+		  const struct stream_record *records, size_t count,
+		  struct state_counts *ret_counts, struct ff_error *err)
+{
+	uint32_t staged = 0;
+	int r = 0;
+
+	pthread_mutex_lock(&state->lock);
+	for (size_t i = 0; i < count && r == 0; i++) {
+		r = record_stage(state, origin, &records[i], staged, err);
+		if (r < 0)
+			break;
+		staged++;
+		if (staged == FF_STAGING_RECORDS || i + 1 == count) {
+			r = put_run(state, staged, ret_counts, err);
+			staged = 0;
+		}
+	}
+	pthread_mutex_unlock(&state->lock);
+	return r;
+}
+
+/* ---- forget -------------------------------------------------------------------------------- */
+
+int state_forget_keys(struct state *state, const struct ff_flow_key *keys, size_t count,
+		      uint64_t *ret_deleted, struct ff_error *err)
+{
+	struct state_counts counts = { 0 };
+	int r = 0;
+
+	pthread_mutex_lock(&state->lock);
+	for (size_t at = 0; at < count && r == 0; at += FF_STAGING_RECORDS) {
+		uint32_t part = (uint32_t)MIN(count - at, (size_t)FF_STAGING_RECORDS);
+
+		for (uint32_t i = 0; i < part; i++) {
+			struct ff_record *record = state_record(state, i);
+
+			record->key = keys[at + i];
+			record->group = state_slot(state, &record->key) >> state->group_shift;
+			record->kind = FF_RECORD_DELETE;
+		}
+		r = put_run(state, part, &counts, err);
+	}
+	pthread_mutex_unlock(&state->lock);
+	if (ret_deleted)
+		*ret_deleted = counts.deleted;
+	return r;
+}
+
+int state_forget_slots(struct state *state, const struct slotset *slots, uint64_t *ret_deleted,
+		       struct ff_error *err)
+{
+	uint64_t deleted = 0;
+	int r = 0;
+
+	for (uint32_t group = 0; group < state->groups && r == 0; group++) {
+		struct ff_state_forget forget = { .first = group, .count = 1 };
+
+		if (!state_group_selected(state, slots, group))
+			continue;
+		pthread_mutex_lock(&state->lock);
+		/* another caller's slots may have been in it since the last group */
+		memcpy(state->forget_slots, slots->bits, sizeof(slots->bits));
+		r = state_program_run(state, state->forget_fd, "forget", &forget, sizeof(forget),
+				      err);
+		pthread_mutex_unlock(&state->lock);
+		deleted += r == 0 ? forget.deleted : 0;
+	}
+	if (ret_deleted)
+		*ret_deleted = deleted;
+	return r;
+}
+
+/* ---- sweep --------------------------------------------------------------------------------- */
+
+int state_sweep(struct state *state, uint64_t now_ns, const struct slotset *skip,
+		uint64_t *ret_swept, struct ff_error *err)
+{
+	struct ff_sweep sweep = { .now_ns = now_ns };
+	uint64_t swept = 0;
+	int r = 0;
+
+	for (uint32_t group = 0; skip && group < state->groups; group++)
+		if (state_group_selected(state, skip, group))
+			sweep.skip[group / 64] |= 1ull << (group % 64);
+	for (uint32_t group = 0; group < state->groups && r == 0; group += GROUPS_PER_RUN) {
+		sweep.first = group;
+		sweep.count = MIN(state->groups - group, (uint32_t)GROUPS_PER_RUN);
+		pthread_mutex_lock(&state->lock);
+		r = state_program_run(state, state->sweep_fd, "sweep", &sweep, sizeof(sweep), err);
+		pthread_mutex_unlock(&state->lock);
+		swept += r == 0 ? sweep.swept : 0;
+	}
+	if (ret_swept)
+		*ret_swept = swept;
+	return r;
+}

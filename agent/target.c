@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "agent/target.h"
+
+#include <string.h>
+
+#include "lib/clock.h"
+#include "lib/json.h"
+#include "lib/log.h"
+#include "lib/stream.h"
+
+#define FENCES_WAIT_NS (5 * NSEC_PER_SEC)
+#define POLL_NS	       (20 * NSEC_PER_USEC)
+
+/* ---- receiving --------------------------------------------------------------------------------- */
+
+struct upload {
+	struct move	      *move;
+	struct stream_decoder *decoder;
+	struct state_origin    origin;
+	bool		       has_origin;
+	struct state_counts    counts;
+	uint64_t	       bytes, begun_ns, frozen_ns;
+	bool		       final;
+};
+
+static int on_header(void *ctx, const struct stream_header *header, struct ff_error *err)
+{
+	struct upload *up = ctx;
+	struct move *move = up->move;
+	int r;
+
+	if (header->token != move->token || strcmp(header->op, move->id))
+		return error_set(err, EINVAL, FF_CODE_REFUSED, NULL,
+				 "this stream is of move %s, not of %s", header->op, move->id);
+	if (header->epoch < move->agent->dp->host->epoch)
+		return error_set(err, ESTALE, FF_CODE_STALE_EPOCH, NULL,
+				 "this stream is of epoch %u, this host is at %u", header->epoch,
+				 move->agent->dp->host->epoch);
+	up->final = header->final;
+	r = state_origin_new(&move->instance_to->state, header, up->begun_ns, &up->origin, err);
+	if (r)
+		return r;
+	up->has_origin = true;
+	if (move->source_host == move->target_host)
+		up->origin.clock_delta_ns = 0; /* one clock: what the request took is no offset */
+	return 0;
+}
+
+static int on_block(void *ctx, const struct stream_record *records, size_t count,
+		    struct ff_error *err)
+{
+	struct upload *up = ctx;
+
+	return state_restore(&up->move->instance_to->state, &up->origin, records, count,
+			     &up->counts, err);
+}
+
+static void upload_free(void *ctx)
+{
+	struct upload *up = ctx;
+
+	if (up->move) {
+		pthread_mutex_lock(&up->move->lock);
+		up->move->flows += up->counts.added - up->counts.deleted;
+		up->move->bytes += up->bytes;
+		up->move->receiving--;
+		pthread_cond_broadcast(&up->move->changed);
+		pthread_mutex_unlock(&up->move->lock);
+		move_put(up->move);
+	}
+	stream_decoder_free(up->decoder);
+	if (up->has_origin)
+		state_origin_done(&up->origin);
+	free(up);
+}
+
+static int upload_begin(struct http_request *req, struct http_response *resp, void **ret_ctx)
+{
+	struct agent *agent = req_userdata(req);
+	struct ff_error *err = resp_err(resp);
+	struct upload *up = calloc(1, sizeof(*up));
+	struct stream_sink sink = {.header = on_header, .block = on_block, .ctx = up};
+	struct move *move;
+	int r;
+
+	if (!up)
+		return error_nomem(err);
+	up->begun_ns = clock_ns();
+	move = move_get(agent, req_param(req, "id"), err);
+	r = move ? req_header_u64(req, "X-Flowferry-Frozen-Ns", 0, &up->frozen_ns, err) : -ENOENT;
+	if (!r) {
+		pthread_mutex_lock(&move->lock);
+		if (!move->is_target || move->target_phase != PHASE_PREPARED) {
+			r = error_set(err, EBUSY, FF_CODE_REFUSED, NULL,
+				      "move %s takes no state here: its target is %s", move->id,
+				      phase_name(move->target_phase));
+		} else {
+			move->receiving++;
+			up->move = move;
+		}
+		pthread_mutex_unlock(&move->lock);
+	}
+	if (!r)
+		r = stream_decoder_new(&sink, &up->decoder);
+	if (r) {
+		if (!up->move)
+			move_put(move);
+		upload_free(up);
+		return r;
+	}
+	*ret_ctx = up;
+	return 0;
+}
+
+static int upload_data(void *ctx, const void *data, size_t len, struct ff_error *err)
+{
+	struct upload *up = ctx;
+
+	up->bytes += len;
+	return stream_decoder_feed(up->decoder, data, len, err);
+}
+
+/* ---- commit and release ------------------------------------------------------------------------ */
+
+/* From here on the target holds the truth, unless a bound was hit whose policy is to give up. */
+static int commit(struct move *move, struct ff_error *err)
+{
+	struct ff_lane *lane = move->target_lane.map;
+	enum answer answer;
+	int r = 0;
+
+	pthread_mutex_lock(&move->lock);
+	answer = phase_request(move->source, move->target_phase, REQUEST_COMMIT);
+	if (move->overflow == FF_OVERFLOW_ABORT && lane->overflowed)
+		r = error_set(err, ENOBUFS, FF_CODE_REFUSED,
+			      "allow more with park_limit, or choose another on_overflow",
+			      "move %s parked more than %llu packets", move->id,
+			      (unsigned long long)lane->park_limit);
+	else if (answer == ANSWER_GO)
+		move_target_phase(move, PHASE_COMMITTED);
+	else if (answer == ANSWER_REFUSE)
+		r = error_set(err, EBUSY, FF_CODE_REFUSED, NULL, "the target of move %s is %s",
+			      move->id, phase_name(move->target_phase));
+	pthread_mutex_unlock(&move->lock);
+	return r;
+}
+
+int target_release(struct move *move, uint64_t frozen_ns, struct ff_error *err)
+{
+	uint64_t begun = clock_ns(), parked = 0;
+	int r = lane_release(&move->target_lane, move->to, 0, &parked, err);
+
+	if (r)
+		return r;
+	pthread_mutex_lock(&move->lock);
+	move->parked = parked;
+	move->release_us = (clock_ns() - begun) / NSEC_PER_USEC;
+	move->freeze_us = (frozen_ns + clock_ns() - begun) / NSEC_PER_USEC;
+	move_target_phase(move, PHASE_RELEASED);
+	pthread_mutex_unlock(&move->lock);
+	/* the open ring lets packets through until they see the entries without the parking flag */
+	return move_apply(move, NULL, err);
+}
+
+static json_t *released_json(struct move *move)
+{
+	struct ff_lane *lane = move->target_lane.map;
+
+	return json_pack("{sI sI sI sI sI s{sI}}", "flows", (json_int_t)move->flows, "parked",
+			 (json_int_t)move->parked, "dropped", (json_int_t)lane->dropped,
+			 "overflowed", (json_int_t)lane->overflowed, "freeze_us",
+			 (json_int_t)move->freeze_us, "phases_us", "release",
+			 (json_int_t)move->release_us);
+}
+
+static int upload_end(void *ctx, struct http_request *req, struct http_response *resp)
+{
+	struct upload *up = ctx;
+	struct move *move = up->move;
+	struct ff_error *err = resp_err(resp);
+	int r = stream_decoder_finish(up->decoder, err);
+
+	(void)req;
+	if (r)
+		return r;
+	pthread_mutex_lock(&move->lock);
+	move->flows += up->counts.added - up->counts.deleted;
+	up->counts = (struct state_counts){};
+	move->rounds++;
+	pthread_mutex_unlock(&move->lock);
+	if (!up->final)
+		return resp_json(resp, 200, json_pack("{sI}", "flows", (json_int_t)move->flows));
+	r = commit(move, err);
+	if (!r)
+		r = target_release(move, up->frozen_ns + clock_ns() - up->begun_ns, err);
+	return r ? r : resp_json(resp, 200, released_json(move));
+}
+
+const struct http_upload_ops target_state_upload = {
+	.begin = upload_begin,
+	.data = upload_data,
+	.end = upload_end,
+	.free = upload_free,
+};
+
+void target_wait(struct move *move)
+{
+	pthread_mutex_lock(&move->lock);
+	while (move->receiving)
+		pthread_cond_wait(&move->changed, &move->lock);
+	pthread_mutex_unlock(&move->lock);
+}
+
+/* ---- giving back ------------------------------------------------------------------------------- */
+
+static int steering_cpus(const json_t *json, uint16_t cpus[FF_STEERING_MAX], struct ff_error *err)
+{
+	json_t *list, *item;
+	size_t i;
+	int r = json_get_array(json, "steering", &list, err);
+
+	memset(cpus, 0, FF_STEERING_MAX * sizeof(*cpus));
+	for (i = 0; !r && i < json_array_size(list); i++) {
+		int64_t no, count;
+
+		item = json_array_get(list, i);
+		r = json_get_range(item, "no", 0, FENCE_FROM_TARGET - 1, &no, err);
+		if (!r)
+			r = json_get_range(item, "cpus", 1, FF_CPUS_MAX, &count, err);
+		if (!r)
+			cpus[no] = (uint16_t)count;
+	}
+	return r;
+}
+
+/* A fence behind the returned packets: they all left from CPU 0. */
+static int fence_source(struct move *move, struct ff_error *err)
+{
+	struct lane_fence fence = {
+		.service = move->subject.service,
+		.from = FENCE_FROM_TARGET,
+		.host = move->source_host,
+		.token = move->token,
+		.switched_ns = clock_ns(),
+	};
+	int r;
+
+	if (move->source_host == move->target_host)
+		return 0;
+	subject_paths(&move->subject, fence.paths);
+	r = lane_fence_send(move->agent->dp, move->agent->cpus, &fence);
+	return r ? error_set(err, -r, FF_CODE_INTERNAL, NULL, "can't send fences: %s",
+			     strerror(-r))
+		 : 0;
+}
+
+int target_return(struct move *move, const json_t *json, json_t **ret_reply, struct ff_error *err)
+{
+	uint64_t paths[FF_PATHS / 64], until = clock_ns() + FENCES_WAIT_NS, returned = 0;
+	uint16_t cpus[FF_STEERING_MAX];
+	bool local = move->source_host == move->target_host;
+	enum answer answer;
+	int r = steering_cpus(json, cpus, err);
+
+	if (r)
+		return r;
+	pthread_mutex_lock(&move->lock);
+	answer = phase_request(move->source, move->target_phase, REQUEST_RETURN);
+	pthread_mutex_unlock(&move->lock);
+	if (answer == ANSWER_REFUSE)
+		return error_set(err, EBUSY, FF_CODE_REFUSED, NULL, "the target of move %s is %s",
+				 move->id, phase_name(move->target_phase));
+	subject_paths(&move->subject, paths);
+	while (answer == ANSWER_GO && move->guarantee == GUARANTEE_ORDER &&
+	       !lane_fences_complete(&move->target_lane, cpus, paths)) {
+		if (clock_ns() > until)
+			return error_set(err, ETIMEDOUT, FF_CODE_REFUSED, NULL,
+					 "fences of move %s have not all come back", move->id);
+		clock_sleep_ns(POLL_NS);
+	}
+	if (answer == ANSWER_GO) {
+		r = lane_release(&move->target_lane, local ? move->from : 0,
+				 local ? 0 : move->source_host, &returned, err);
+		if (r)
+			return r;
+		pthread_mutex_lock(&move->lock);
+		move_target_phase(move, PHASE_RETURNED);
+		move->parked = returned;
+		pthread_mutex_unlock(&move->lock);
+		r = move_apply(move, NULL, err);
+		if (r)
+			return r;
+	}
+	r = fence_source(move, err);
+	if (!r)
+		*ret_reply = json_pack("{sI sI}", "returned", (json_int_t)move->parked, "dropped",
+				       (json_int_t)move->target_lane.map->dropped);
+	return r;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * target.h - the target's part: receiving state, commit, release; or giving back what it parked.
+ */
+#pragma once
+
+#include "agent/move.h"
+
+/* POST /v1/moves/ID/state: see struct http_upload_ops. */
+extern const struct http_upload_ops target_state_upload;
+
+/* Commits were before; hands the parked packets over and opens. frozen_ns: how long the flows had
+ * been held when the call began. */
+int target_release(struct move *move, uint64_t frozen_ns, struct ff_error *err);
+
+/* `json`: {"steering":[..]}. Waits for the fences, sends the parked packets back, then a fence. */
+int target_return(struct move *move, const json_t *json, json_t **ret_reply, struct ff_error *err);
+
+/* Waits until no state is being received any more. */
+void target_wait(struct move *move);

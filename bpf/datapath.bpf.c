@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * datapath.bpf.c - the XDP programs of a host.
+ *
+ *	steer	 on steering interfaces: parse -> service -> slot -> owner
+ *	fabric	 on the fabric interface: tunnel packets as above, the rest by the FIB
+ *	forward	 after the NF: the FIB
+ *	too_big	 the ICMP answer to what doesn't fit into the tunnel
+ *	release	 for the agent's live frames: parked packets, in order
+ *	fence	 for the agent's live frames: fences behind the data of this CPU
+ *
+ * ARCHITECTURE.md tells the life of a packet.
+ */
+#include "bpf/maps.h"
+#include "bpf/parse.h"
+#include "bpf/steer.h"
+#include "bpf/tunnel.h"
+#include "bpf/park.h"
+#include "bpf/forward.h"
+#include "bpf/icmp.h"
+
+/* Malformed and foreign packets are the kernel's business; those that can't be, are dropped. */
+static __always_inline int refuse(__u32 reason)
+{
+	if (reason >= FF_REASON_DROP_FRAG_NO_FIRST)
+		return ff_verdict(XDP_DROP, reason);
+	return ff_verdict(XDP_PASS, reason);
+}
+
+/* The owner is on this host: hold the packet, or hand it to the NF. */
+static __always_inline int deliver(struct xdp_md *ctx, struct ff_pkt *pkt,
+				   const struct ff_steer *steer)
+{
+	pkt->instance = steer->here;
+	pkt->steer_flags = steer->flags;
+	pkt->lane = steer->lane;
+	if ((steer->flags & FF_STEER_PARK) && pkt->kind != FF_KIND_RETURN) {
+		__u32 lane_no = steer->lane, from;
+		struct ff_instance *instance;
+		struct ff_lane *lane;
+
+		switch (park_packet(ctx, pkt)) {
+		case PARK_DONE:
+			return XDP_DROP;
+		case PARK_PAST:
+			lane = bpf_map_lookup_elem(&lanes, &lane_no);
+			from = lane ? lane->from : 0;
+			instance = bpf_map_lookup_elem(&instances, &from);
+			if (!instance)
+				return ff_verdict(XDP_DROP, FF_REASON_DROP_NO_OWNER);
+			ff_count(FF_REASON_OVERTOOK);
+			return tunnel_send(ctx, pkt, instance->host, FF_KIND_RETURN);
+		}
+	}
+	bpf_tail_call(ctx, &nfs, steer->here);
+	return ff_verdict(XDP_DROP, FF_REASON_DROP_NO_INSTANCE);
+}
+
+/* A first fragment is remembered, a later one finds its ports; 0 or a reason. */
+static __always_inline int fragment_ports(struct ff_pkt *pkt, const struct ff_cursor *c)
+{
+	struct ff_frag_key key;
+	struct ff_frag *known, fresh = {};
+
+	if (pkt->flags & FF_PKT_RELATED)
+		return 0;
+	fragment_key(&key, c);
+	if (pkt->flags & FF_PKT_FRAG_LATER) {
+		known = bpf_map_lookup_elem(&fragments, &key);
+		if (!known)
+			return FF_REASON_DROP_FRAG_NO_FIRST;
+		pkt->port[0] = known->port[0];
+		pkt->port[1] = known->port[1];
+		return 0;
+	}
+	fresh.port[0] = pkt->port[0];
+	fresh.port[1] = pkt->port[1];
+	fresh.seen_ns = pkt->now_ns;
+	bpf_map_update_elem(&fragments, &key, &fresh, BPF_ANY);
+	return 0;
+}
+
+static __always_inline int is_multicast(const struct ff_pkt *pkt, const struct ff_cursor *c)
+{
+	const __u8 *to = c->addr[1];
+
+	if (pkt->family == 4)
+		return to[12] >= 224 || (to[12] == 169 && to[13] == 254);
+	return to[0] == 0xff || (to[0] == 0xfe && (to[1] & 0xc0) == 0x80);
+}
+
+static __always_inline void packet_begin(struct xdp_md *ctx, struct ff_pkt *pkt)
+{
+	pkt->now_ns = bpf_ktime_get_ns();
+	pkt->ifindex = ctx->ingress_ifindex;
+	pkt->flags = 0;
+	pkt->hops = 0;
+	pkt->kind = FF_KIND_DATA;
+	pkt->steer_flags = 0;
+}
+
+SEC("xdp") int steer(struct xdp_md *ctx)
+{
+	struct ff_pkt *pkt = ff_scratch();
+	struct ff_host_info *host = ff_host();
+	struct ff_instance *owner;
+	struct ff_service *service;
+	struct ff_steer steer;
+	struct ff_cursor c;
+	__u32 number;
+	int reason;
+
+	if (!pkt || !host)
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_INTERNAL);
+	packet_begin(ctx, pkt);
+	reason = parse_packet((void *)(long)ctx->data, (void *)(long)ctx->data_end, pkt, &c);
+	if (reason)
+		return refuse(reason);
+	if (is_multicast(pkt, &c))
+		return ff_verdict(XDP_PASS, FF_REASON_PASS_MULTICAST);
+	if (bpf_map_lookup_elem(&local_addrs, c.addr[1]))
+		return ff_verdict(XDP_PASS, FF_REASON_PASS_LOCAL);
+	if (pkt->flags & FF_PKT_FRAGMENT) {
+		reason = fragment_ports(pkt, &c);
+		if (reason)
+			return refuse(reason);
+	}
+	flow_key_set(pkt, &c);
+	service = service_of(pkt);
+	if (!service)
+		return ff_verdict(XDP_PASS, FF_REASON_PASS_NO_SERVICE);
+	pkt->slot = ff_slot_hash(&pkt->key, service->seed) & service->slot_mask;
+	reason = steer_of(service, pkt, &steer);
+	if (reason)
+		return refuse(reason);
+	number = steer.owner;
+	owner = bpf_map_lookup_elem(&instances, &number);
+	if (!number || !owner || !owner->host)
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_NO_OWNER);
+	if (owner->host == host->host)
+		return deliver(ctx, pkt, &steer);
+	return tunnel_send(ctx, pkt, owner->host, FF_KIND_DATA);
+}
+
+/* Notes the fence in its move's board. */
+static __always_inline int fence_arrived(struct xdp_md *ctx, const struct ff_arrival *arrival)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct ff_fence *fence = data + arrival->header;
+	__u64 token, origin, old;
+	__u32 i, from, cpu, path;
+	struct ff_fences *board = NULL;
+	struct ff_lane *lane = NULL;
+
+	if (arrival->header > FF_ENCAP_V6 || (void *)(fence + 1) > end)
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_FENCE);
+	token = bpf_be64_to_cpu(fence->token);
+	from = bpf_ntohs(fence->from);
+	cpu = bpf_ntohs(fence->cpu);
+	path = bpf_ntohs(fence->path);
+	origin = bpf_ktime_get_ns() - bpf_be64_to_cpu(fence->age_ns);
+	if (!token || from >= FF_STEERING_MAX || cpu >= FF_CPUS_MAX || path >= FF_PATHS)
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_FENCE);
+	for (i = 0; i < FF_LANES_MAX; i++) {
+		__u32 index = i;
+
+		lane = bpf_map_lookup_elem(&lanes, &index);
+		board = bpf_map_lookup_elem(&fences, &index);
+		if (lane && lane->token == token)
+			break;
+	}
+	if (i == FF_LANES_MAX || !board || !lane)
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_FENCE);
+	old = lane->fence_origin_ns;
+	if (!old || origin < old)
+		__sync_val_compare_and_swap(&lane->fence_origin_ns, old, origin);
+	__sync_fetch_and_or(&board->seen[from][cpu][path / 64], 1ull << (path % 64));
+	return ff_verdict(XDP_DROP, FF_REASON_FENCE_SEEN);
+}
+
+/* A tunnel packet, stripped of its outer header: to the instance here, or on to the owner. */
+static __always_inline int arrive(struct xdp_md *ctx, struct ff_pkt *pkt,
+				  const struct ff_arrival *arrival)
+{
+	struct ff_instance *owner;
+	struct ff_steer steer;
+	struct ff_cursor c;
+	__u32 number;
+
+	pkt->flags = FF_PKT_TUNNELED;
+	pkt->hops = arrival->option.hops;
+	pkt->kind = arrival->option.kind;
+	pkt->slot = bpf_ntohs(arrival->option.slot);
+	pkt->port[0] = arrival->option.port[0];
+	pkt->port[1] = arrival->option.port[1];
+	if (bpf_xdp_adjust_head(ctx, arrival->header)) /* less than a frame is left */
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_INNER);
+	if (parse_packet((void *)(long)ctx->data, (void *)(long)ctx->data_end, pkt, &c))
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_INNER);
+	flow_key_set(pkt, &c);
+	if (steer_of(arrival->service, pkt, &steer))
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_SLOT);
+	if (steer.here)
+		return deliver(ctx, pkt, &steer);
+	number = steer.owner;
+	owner = bpf_map_lookup_elem(&instances, &number);
+	if (!number || !owner || !owner->host)
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_NO_OWNER);
+	ff_count(FF_REASON_STRAY);
+	return tunnel_send(ctx, pkt, owner->host, pkt->kind);
+}
+
+static __always_inline struct ff_job *job_of_cpu(void)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+
+	return bpf_map_lookup_elem(&jobs, &cpu);
+}
+
+/* The program that a live frame of the agent's asks for; FF_PROG_MAX: it is no such frame. */
+static __always_inline __u32 job_prog(struct xdp_md *ctx)
+{
+	struct ff_job_frame *frame = ff_at(ctx, 0, sizeof(*frame));
+	struct ff_job *job;
+
+	if (!frame || frame->proto != bpf_htons(FF_ETH_P_FENCE))
+		return FF_PROG_MAX;
+	job = job_of_cpu();
+	if (!job || !job->cookie[0] || job->cookie[0] != frame->cookie[0] ||
+	    job->cookie[1] != frame->cookie[1])
+		return FF_PROG_MAX;
+	return job->prog;
+}
+
+SEC("xdp") int fabric(struct xdp_md *ctx)
+{
+	struct ff_pkt *pkt = ff_scratch();
+	struct ff_arrival arrival = {};
+	struct ff_cursor c;
+	int reason;
+
+	if (!pkt)
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_INTERNAL);
+	packet_begin(ctx, pkt);
+	reason = tunnel_check(ctx, &arrival);
+	if (!reason) {
+		pkt->key.service = arrival.vni;
+		if (arrival.protocol == bpf_htons(FF_ETH_P_FENCE) &&
+		    arrival.option.kind == FF_KIND_FENCE)
+			return fence_arrived(ctx, &arrival);
+		if (arrival.protocol != bpf_htons(FF_ETH_P_TEB) ||
+		    (arrival.option.kind != FF_KIND_DATA && arrival.option.kind != FF_KIND_RETURN))
+			return ff_verdict(XDP_DROP, FF_REASON_DROP_TUNNEL);
+		return arrive(ctx, pkt, &arrival);
+	}
+	if (reason != NOT_TUNNEL)
+		return ff_verdict(XDP_DROP, reason);
+	bpf_tail_call(ctx, &progs, job_prog(ctx));
+	/* Not ours: what isn't plain IP to somewhere else is for the kernel, as it came. */
+	reason = parse_packet((void *)(long)ctx->data, (void *)(long)ctx->data_end, pkt, &c);
+	if (reason)
+		return ff_verdict(XDP_PASS, reason < FF_REASON_DROP_FRAG_NO_FIRST
+						    ? reason
+						    : FF_REASON_PASS_BAD_HEADER);
+	if (is_multicast(pkt, &c))
+		return ff_verdict(XDP_PASS, FF_REASON_PASS_MULTICAST);
+	if (bpf_map_lookup_elem(&local_addrs, c.addr[1]))
+		return ff_verdict(XDP_PASS, FF_REASON_PASS_LOCAL);
+	return forward_packet(ctx, pkt);
+}
+
+SEC("xdp") int forward(struct xdp_md *ctx)
+{
+	struct ff_pkt *pkt = ff_scratch();
+
+	if (!pkt)
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_INTERNAL);
+	return forward_packet(ctx, pkt);
+}
+
+SEC("xdp") int too_big(struct xdp_md *ctx)
+{
+	struct ff_pkt *pkt = ff_scratch();
+	__u32 ifindex = ctx->ingress_ifindex, mtu;
+	struct ff_peer *peer;
+
+	if (!pkt)
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_INTERNAL);
+	peer = peer_of(pkt->peer);
+	if (peer) {
+		/* what is left for the inner IP packet */
+		mtu = peer->mtu - (peer->encap_len - sizeof(struct ethhdr)) - pkt->l3_off;
+		if (!too_big_answer(ctx, pkt, mtu)) {
+			ff_count(FF_REASON_DROP_TOO_BIG);
+			return bpf_redirect_map(&tx_ports, ifindex, XDP_DROP);
+		}
+	}
+	return ff_verdict(XDP_DROP, FF_REASON_DROP_TOO_BIG);
+}
+
+SEC("xdp") int release(struct xdp_md *ctx)
+{
+	struct ff_pkt *pkt = ff_scratch();
+	struct ff_job *job = job_of_cpu();
+	struct ff_service *service;
+	struct ff_cursor c;
+	__u32 number, slot;
+
+	if (!pkt || !job)
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_INTERNAL);
+	packet_begin(ctx, pkt);
+	pkt->flags = FF_PKT_TUNNELED;
+	if (park_take(ctx, pkt, job))
+		return XDP_DROP;
+	number = pkt->key.service;
+	service = bpf_map_lookup_elem(&services, &number);
+	if (!service ||
+	    parse_packet((void *)(long)ctx->data, (void *)(long)ctx->data_end, pkt, &c))
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_LOST_CELL);
+	flow_key_set(pkt, &c);
+	if (job->host) {
+		ff_count(FF_REASON_RETURNED);
+		pkt->hops = 0;
+		return tunnel_send(ctx, pkt, job->host, FF_KIND_RETURN);
+	}
+	ff_count(FF_REASON_RELEASED);
+	slot = pkt->slot;
+	pkt->group = slot >> (service->group_shift & 15);
+	pkt->instance = job->instance;
+	bpf_tail_call(ctx, &nfs, job->instance);
+	return ff_verdict(XDP_DROP, FF_REASON_DROP_NO_INSTANCE);
+}
+
+/* The next path of the job that wants a fence, or -1. */
+static __always_inline int fence_path(struct ff_job *job)
+{
+	__u32 i, bit;
+
+	for (i = 0; i < FF_PATHS / 64; i++) {
+		__u64 left = job->paths[i];
+
+		if (!left)
+			continue;
+		for (bit = 0; bit < 64; bit++) {
+			if (left & (1ull << bit)) {
+				job->paths[i] = left & ~(1ull << bit);
+				return i * 64 + bit;
+			}
+		}
+	}
+	return -1;
+}
+
+SEC("xdp") int fence(struct xdp_md *ctx)
+{
+	struct ff_job *job = job_of_cpu();
+	__u32 have = ff_frame_len(ctx), need;
+	struct ff_outer *outer;
+	struct ff_fence *fence;
+	struct ff_peer *peer;
+	void *end;
+	int path;
+
+	if (!job)
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_INTERNAL);
+	path = fence_path(job);
+	if (path < 0)
+		return XDP_DROP;
+	peer = peer_of(job->host);
+	if (!peer)
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_NO_PEER);
+	need = peer->encap_len + sizeof(*fence);
+	if (bpf_xdp_adjust_tail(ctx, (int)need - (int)have))
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_HEADROOM);
+	end = (void *)(long)ctx->data_end;
+	outer = outer_write((void *)(long)ctx->data, end, peer, sizeof(*fence), path);
+	if (!outer)
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_INTERNAL);
+	fence = (void *)(outer + 1);
+	if ((void *)(fence + 1) > end)
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_INTERNAL);
+	outer->geneve.protocol = bpf_htons(FF_ETH_P_FENCE);
+	outer->geneve.vni[2] = job->service;
+	outer->option.hops = 1;
+	outer->option.kind = FF_KIND_FENCE;
+	fence->token = bpf_cpu_to_be64(job->token);
+	fence->age_ns = bpf_cpu_to_be64(bpf_ktime_get_ns() - job->switched_ns);
+	fence->from = bpf_htons(job->from);
+	fence->cpu = bpf_htons(bpf_get_smp_processor_id());
+	fence->path = bpf_htons(path);
+	fence->pad = 0;
+	ff_count(FF_REASON_FENCE_SENT);
+	return bpf_redirect_map(&tx_ports, peer->ifindex, XDP_DROP);
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * maps.h - the maps of the data path itself; those that NF objects share are in pkt.h.
+ *
+ * All are pinned by the agent, so forwarding outlives it. The agent is their only writer but for
+ * `fragments`, `fences` and the cells of `park_rings`, which the data path fills.
+ */
+#pragma once
+
+#include "bpf/pkt.h"
+
+#define FF_ARRAY(NAME, VALUE, MAX)                                                                 \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                                  \
+		__uint(map_flags, BPF_F_MMAPABLE);                                                 \
+		__uint(max_entries, MAX);                                                          \
+		__type(key, __u32);                                                                \
+		__type(value, VALUE);                                                              \
+	} NAME SEC(".maps")
+
+FF_ARRAY(host_info, struct ff_host_info, 1);
+FF_ARRAY(services, struct ff_service, FF_SERVICES_MAX);
+FF_ARRAY(table, struct ff_slot, FF_SERVICES_MAX * 2 * FF_SLOTS_MAX);
+FF_ARRAY(rules, struct ff_rule, FF_SERVICES_MAX * 2 * FF_RULES_MAX);
+FF_ARRAY(instances, struct ff_instance, FF_INSTANCES_MAX);
+FF_ARRAY(peers, struct ff_peer, FF_HOSTS_MAX);
+FF_ARRAY(fences, struct ff_fences, FF_LANES_MAX);
+FF_ARRAY(jobs, struct ff_job, FF_CPUS_MAX);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 262144); /* pinned flows of all services of this host */
+	__type(key, struct ff_flow_key);
+	__type(value, struct ff_pin);
+} pins SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 2 * FF_HOSTS_MAX);
+	__type(key, struct ff_addr);
+	__type(value, __u32);
+} peer_addrs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256); /* addresses of this host */
+	__type(key, struct ff_addr);
+	__type(value, __u32);
+} local_addrs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 64); /* interfaces of this host */
+	__type(key, __u32);
+	__type(value, struct ff_iface);
+} ifaces SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP_HASH);
+	__uint(max_entries, 64);
+	__type(key, __u32); /* ifindex */
+	__type(value, __u32);
+} tx_ports SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384); /* datagrams being fragmented at once */
+	__type(key, struct ff_frag_key);
+	__type(value, struct ff_frag);
+} fragments SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, FF_INSTANCES_MAX);
+	__type(key, __u32); /* instance */
+	__type(value, __u32);
+} nfs SEC(".maps");
+
+/* A page: as long as a frame of single-buffer native XDP can be. */
+#define FF_CELL_SIZE 4096
+struct ff_park_ring {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_INNER_MAP);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u8[FF_CELL_SIZE]);
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, FF_LANES_MAX);
+	__type(key, __u32);
+	__array(values, struct ff_park_ring);
+} park_rings SEC(".maps");
+
+/* Own number and whether the numbers are worth a look: never change while the host is up. */
+static __always_inline struct ff_host_info *ff_host(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&host_info, &zero);
+}

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * nf.h - the NF SDK: all that the author of a network function includes.
+ *
+ * An NF is one file that declares its state and one function:
+ *
+ *	struct my_flow {
+ *		__u64 packets[2] ff_sum;
+ *		__u64 first_ns ff_min ff_clock;
+ *	};
+ *	FF_FLOW_STATE(my_flows, struct my_flow);
+ *
+ *	static __always_inline int my_nf(struct xdp_md *ctx, struct ff_pkt *pkt)
+ *	{
+ *		struct my_flows_entry *e = my_flows_get(pkt);
+ *
+ *		if (!e)
+ *			e = my_flows_new(pkt, 30 * FF_SEC);
+ *		if (!e)
+ *			return ff_refuse(pkt);
+ *		__sync_fetch_and_add(&e->state.packets[pkt->dir], 1);
+ *		ff_keep(&e->head, pkt, 30 * FF_SEC);
+ *		return FF_PASS;
+ *	}
+ *	FF_NF(my_nf);
+ *
+ * Return FF_PASS, or the reason of a drop (FF_REASON_NF_*). An NF neither forwards nor rewrites
+ * Ethernet: the data path does. Packets of one flow may be on two CPUs at once, one a direction:
+ * change state by atomic adds, or inside bpf_spin_lock(&e->lock) .. bpf_spin_unlock(&e->lock).
+ * An NF never deletes state: it lets it expire (ff_keep with 0), and the agent sweeps it.
+ *
+ * Tags, read by the agent through BTF (clang's btf_decl_tag):
+ *	ff_sum ff_max ff_min ff_last ff_or	how two copies of the field merge
+ *	ff_clock				CLOCK_MONOTONIC ns, rebased on another host
+ * State moves between versions of an NF field by field, by name.
+ */
+#pragma once
+
+#include "bpf/pkt.h"
+
+#define FF_TAG(text) __attribute__((btf_decl_tag(text)))
+#define ff_sum	     FF_TAG("merge:sum")
+#define ff_max	     FF_TAG("merge:max")
+#define ff_min	     FF_TAG("merge:min")
+#define ff_last	     FF_TAG("merge:last")
+#define ff_or	     FF_TAG("merge:or")
+#define ff_clock     FF_TAG("clock")
+
+#define FF_MSEC 1000000ull
+#define FF_SEC	1000000000ull
+
+#define FF_PASS 0
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ff_nf_control);
+} control SEC(".maps");
+
+static __always_inline struct ff_nf_control *ff_control(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&control, &zero);
+}
+
+/* Notes in the move's log that this flow's state is about to change; once a round and flow. */
+static __always_inline void ff_log_change(struct ff_pkt *pkt, struct ff_head *head)
+{
+	__u32 lane_no = pkt->lane, ring_no, place;
+	struct ff_lane *lane = bpf_map_lookup_elem(&lanes, &lane_no);
+	struct ff_flow_key *record;
+	__u32 round;
+	__u64 ticket;
+	void *ring;
+
+	if (!lane)
+		return;
+	round = *(volatile __u32 *)&lane->round;
+	if (head->round == round)
+		return;
+	head->round = round;
+	ticket = __sync_fetch_and_add(&lane->log_tail[round & 1], 1);
+	ring_no = lane_no * 2 + (round & 1);
+	ring = bpf_map_lookup_elem(&log_rings, &ring_no);
+	if (!ring || ticket >= lane->log_size)
+		return ff_count(FF_REASON_LOG_FULL);
+	place = (__u32)ticket;
+	record = bpf_map_lookup_elem(ring, &place);
+	if (record)
+		*record = pkt->key;
+}
+
+/* The entry lives for another `lifetime` ns; 0: it's over, and a new packet starts afresh. */
+static __always_inline void ff_keep(struct ff_head *head, const struct ff_pkt *pkt, __u64 lifetime)
+{
+	*(volatile __u64 *)&head->expires_ns = pkt->now_ns + lifetime;
+}
+
+/* For an NF that found no room, or whose new entry raced: the reason to return. */
+static __always_inline int ff_refuse(struct ff_pkt *pkt)
+{
+	__u32 instance = pkt->instance;
+	struct ff_instance_stats *stats = bpf_map_lookup_elem(&instance_stats, &instance);
+
+	if (stats)
+		stats->flows_refused++;
+	return FF_REASON_NF_TABLE_FULL;
+}
+
+/*
+ * Declares the per-flow state: one to an NF. Defines
+ *	struct NAME_entry { struct ff_head head; struct bpf_spin_lock lock; TYPE state; }
+ *	struct NAME_entry *NAME_get(pkt)	   the live entry, or NULL
+ *	struct NAME_entry *NAME_new(pkt, lifetime) a fresh one, or the one another CPU just made;
+ *						   NULL: no room
+ * An expired entry counts as absent; `new` revives it. (NAME_types makes clang write the types out in
+ * BTF, which it doesn't where they are named in an inner map only.)
+ */
+#define FF_FLOW_STATE(NAME, TYPE)                                                                  \
+	struct NAME##_entry {                                                                      \
+		struct ff_head	     head;                                                         \
+		struct bpf_spin_lock lock;                                                         \
+		__u32		     pad;                                                          \
+		TYPE		     state;                                                        \
+	};                                                                                         \
+	struct NAME##_group {                                                                      \
+		__uint(type, BPF_MAP_TYPE_HASH);                                                   \
+		__uint(map_flags, BPF_F_NO_PREALLOC);                                              \
+		__uint(max_entries, 1024);                                                         \
+		__type(key, struct ff_flow_key);                                                   \
+		__type(value, struct NAME##_entry);                                                \
+	};                                                                                         \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);                                          \
+		__uint(max_entries, FF_GROUPS_MAX);                                                \
+		__type(key, __u32);                                                                \
+		__array(values, struct NAME##_group);                                              \
+	} NAME SEC(".maps") FF_TAG("scope:per-flow");                                              \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);                                           \
+		__uint(max_entries, 1);                                                            \
+		__type(key, __u32);                                                                \
+		__type(value, __u8[sizeof(struct NAME##_entry)]);                                  \
+	} NAME##_fresh SEC(".maps");                                                               \
+                                                                                                   \
+	static __always_inline struct NAME##_entry *NAME##_get(struct ff_pkt *pkt)                 \
+	{                                                                                          \
+		__u32 group = pkt->group;                                                          \
+		void *map = bpf_map_lookup_elem(&NAME, &group);                                    \
+		struct NAME##_entry *e = map ? bpf_map_lookup_elem(map, &pkt->key) : NULL;         \
+                                                                                                   \
+		if (!e || e->head.expires_ns <= pkt->now_ns)                                       \
+			return NULL;                                                               \
+		if (pkt->steer_flags & FF_STEER_LOG)                                               \
+			ff_log_change(pkt, &e->head);                                              \
+		return e;                                                                          \
+	}                                                                                          \
+                                                                                                   \
+	struct NAME##_types {                                                                      \
+		struct ff_flow_key  key[0];                                                        \
+		struct NAME##_entry entry[0];                                                      \
+	};                                                                                         \
+	static __noinline int NAME##_insert(struct ff_pkt *pkt, __u64 lifetime,                    \
+					    const struct NAME##_types *types)                      \
+	{                                                                                          \
+		__u32 zero = 0, group, instance;                                                   \
+		struct ff_nf_control *control = ff_control();                                      \
+		struct ff_instance_stats *stats;                                                   \
+		struct ff_head *head;                                                              \
+		void *map, *fresh;                                                                 \
+                                                                                                   \
+		if (!pkt)                                                                          \
+			return -1;                                                                 \
+		group = pkt->group;                                                                \
+		instance = pkt->instance;                                                          \
+		map = bpf_map_lookup_elem(&NAME, &group);                                          \
+		head = fresh = bpf_map_lookup_elem(&NAME##_fresh, &zero);                          \
+		if (!map || !head || !control || control->flows >= control->capacity)              \
+			return -1;                                                                 \
+		head->expires_ns = pkt->now_ns + lifetime;                                         \
+		head->slot = pkt->slot;                                                            \
+		if (bpf_map_update_elem(map, &pkt->key, fresh, BPF_NOEXIST))                       \
+			return 0;                                                                  \
+		__sync_fetch_and_add(&control->flows, 1);                                          \
+		stats = bpf_map_lookup_elem(&instance_stats, &instance);                           \
+		if (stats)                                                                         \
+			stats->flows_new++;                                                        \
+		return 0;                                                                          \
+	}                                                                                          \
+                                                                                                   \
+	static __always_inline struct NAME##_entry *NAME##_new(struct ff_pkt *pkt, __u64 lifetime) \
+	{                                                                                          \
+		__u32 group = pkt->group;                                                          \
+		void *map = bpf_map_lookup_elem(&NAME, &group);                                    \
+		struct NAME##_entry *e = map ? bpf_map_lookup_elem(map, &pkt->key) : NULL;         \
+		__u64 old;                                                                         \
+                                                                                                   \
+		if (!map)                                                                          \
+			return NULL;                                                               \
+		if (!e) {                                                                          \
+			if (NAME##_insert(pkt, lifetime, NULL))                                    \
+				return NULL;                                                       \
+			e = bpf_map_lookup_elem(map, &pkt->key);                                   \
+			if (!e)                                                                    \
+				return NULL;                                                       \
+		}                                                                                  \
+		old = e->head.expires_ns;                                                          \
+		if (old <= pkt->now_ns) {                                                          \
+			if (old == FF_DEAD ||                                                      \
+			    __sync_val_compare_and_swap(&e->head.expires_ns, old,                  \
+							pkt->now_ns + lifetime) != old) {          \
+				if (e->head.expires_ns <= pkt->now_ns)                             \
+					return NULL;                                               \
+			} else {                                                                   \
+				bpf_spin_lock(&e->lock);                                           \
+				__builtin_memset(&e->state, 0, sizeof(e->state));                  \
+				bpf_spin_unlock(&e->lock);                                         \
+			}                                                                          \
+		}                                                                                  \
+		if (pkt->steer_flags & FF_STEER_LOG)                                               \
+			ff_log_change(pkt, &e->head);                                              \
+		return e;                                                                          \
+	}
+
+/* State of several flows, say of a source host: a plain hash from KEY to TYPE, at most MAX. */
+#define FF_SHARED_STATE(NAME, KEY, TYPE, MAX)                                                      \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_HASH);                                                   \
+		__uint(max_entries, MAX);                                                          \
+		__type(key, KEY);                                                                  \
+		__type(value, TYPE);                                                               \
+	} NAME SEC(".maps") FF_TAG("scope:multi-flow")
+
+/* State of all flows of the instance: one TYPE, by NAME_all(). Change it by atomic adds. */
+#define FF_GLOBAL_STATE(NAME, TYPE)                                                                \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                                  \
+		__uint(max_entries, 1);                                                            \
+		__type(key, __u32);                                                                \
+		__type(value, TYPE);                                                               \
+	} NAME SEC(".maps") FF_TAG("scope:all-flows");                                             \
+	static __always_inline TYPE *NAME##_all(void)                                              \
+	{                                                                                          \
+		__u32 zero = 0;                                                                    \
+		return bpf_map_lookup_elem(&NAME, &zero);                                          \
+	}
+
+/* The NF's configuration: one TYPE, set by the agent from JSON by field name; zero by default. */
+#define FF_CONFIG(TYPE)                                                                            \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                                  \
+		__uint(max_entries, 1);                                                            \
+		__type(key, __u32);                                                                \
+		__type(value, TYPE);                                                               \
+	} config SEC(".maps") FF_TAG("config");                                                    \
+	static __always_inline TYPE *ff_config(void)                                               \
+	{                                                                                          \
+		__u32 zero = 0;                                                                    \
+		return bpf_map_lookup_elem(&config, &zero);                                        \
+	}
+
+/* Defines the entry program `nf`, which the data path tail-calls. */
+#define FF_NF(FUNCTION)                                                                            \
+	SEC("xdp") int nf(struct xdp_md *ctx)                                                      \
+	{                                                                                          \
+		struct ff_pkt *pkt = ff_scratch();                                                 \
+		struct ff_instance_stats *stats;                                                   \
+		__u32 instance;                                                                    \
+		int reason;                                                                        \
+                                                                                                   \
+		if (!pkt)                                                                          \
+			return ff_verdict(XDP_DROP, FF_REASON_DROP_INTERNAL);                      \
+		instance = pkt->instance;                                                          \
+		reason = FUNCTION(ctx, pkt);                                                       \
+		stats = bpf_map_lookup_elem(&instance_stats, &instance);                           \
+		if (stats) {                                                                       \
+			stats->packets++;                                                          \
+			stats->bytes += pkt->l3_len;                                               \
+			stats->dropped += reason != FF_PASS;                                       \
+		}                                                                                  \
+		if (reason != FF_PASS)                                                             \
+			return ff_verdict(XDP_DROP, reason);                                       \
+		bpf_tail_call(ctx, &progs, FF_PROG_FORWARD);                                       \
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_INTERNAL);                              \
+	}                                                                                          \
+	char _license[] SEC("license") = "Dual BSD/GPL"

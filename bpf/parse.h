@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * parse.h - Ethernet to L4, into struct ff_pkt. Free of XDP's verdicts: returns a reason, 0 if
+ * the packet has a flow.
+ *
+ * A packet comes as two pointers, so that the same code serves XDP and TC.
+ */
+#pragma once
+
+#include "bpf/pkt.h"
+
+#define ETH_P_IP	0x0800
+#define ETH_P_IPV6	0x86dd
+#define ETH_P_8021Q	0x8100
+#define ETH_P_8021AD	0x88a8
+
+#define IP_MF	  0x2000
+#define IP_OFFSET 0x1fff
+
+enum {
+	PROTO_HOPOPTS = 0,
+	PROTO_ICMP = 1,
+	PROTO_TCP = 6,
+	PROTO_UDP = 17,
+	PROTO_ROUTING = 43,
+	PROTO_FRAGMENT = 44,
+	PROTO_AH = 51,
+	PROTO_ICMPV6 = 58,
+	PROTO_DSTOPTS = 60,
+	PROTO_SCTP = 132,
+	PROTO_MOBILITY = 135,
+};
+
+/* What the walk through the headers carries along. */
+struct ff_cursor {
+	void *start; /* of the frame */
+	void *end;
+	__u32 off;   /* of the header at hand; bounded, so that the verifier follows */
+	__u32 l4_len; /* bytes of the datagram from off on, by the IP header */
+	__u8  addr[2][16]; /* source, destination */
+	__be32 frag_id;
+	__u16 frag_off;	   /* in bytes */
+	__u8  proto;
+	__u8  more;
+};
+
+#define CURSOR_MAX 768 /* headers end by here: 14 + 8 + 60 or 40 + 6 extension headers, twice */
+
+static __always_inline void *cursor_at(const struct ff_cursor *c, __u32 size)
+{
+	__u32 off = c->off;
+
+	if (off > CURSOR_MAX)
+		return NULL;
+	if (c->start + off + size > c->end)
+		return NULL;
+	return c->start + off;
+}
+
+static __always_inline void addr_map_v4(__u8 addr[16], __be32 v4)
+{
+	__u32 *word = (__u32 *)addr;
+
+	word[0] = 0;
+	word[1] = 0;
+	word[2] = bpf_htonl(0xffff);
+	word[3] = v4;
+}
+
+static __always_inline int parse_ipv4(struct ff_cursor *c, __u32 *ret_total)
+{
+	struct iphdr *ip = cursor_at(c, sizeof(*ip));
+	__u32 header, total, frag;
+
+	if (!ip)
+		return FF_REASON_PASS_TRUNCATED;
+	header = ip->ihl * 4;
+	total = bpf_ntohs(ip->tot_len);
+	if (ip->version != 4 || header < sizeof(*ip) || total < header)
+		return FF_REASON_PASS_BAD_HEADER;
+	addr_map_v4(c->addr[0], ip->saddr);
+	addr_map_v4(c->addr[1], ip->daddr);
+	frag = bpf_ntohs(ip->frag_off);
+	c->frag_off = (frag & IP_OFFSET) * 8;
+	c->more = !!(frag & IP_MF);
+	c->frag_id = ip->id;
+	c->proto = ip->protocol;
+	c->l4_len = total - header;
+	c->off += header;
+	*ret_total = total;
+	return 0;
+}
+
+static __always_inline int parse_exthdrs(struct ff_cursor *c)
+{
+	int i;
+
+	for (i = 0; i < FF_EXTHDRS_MAX; i++) {
+		struct ipv6_opt_hdr *opt;
+		struct frag_hdr *frag;
+		__u32 len;
+
+		switch (c->proto) {
+		case PROTO_HOPOPTS:
+		case PROTO_ROUTING:
+		case PROTO_DSTOPTS:
+		case PROTO_MOBILITY:
+		case PROTO_AH:
+			opt = cursor_at(c, sizeof(*opt));
+			if (!opt)
+				return FF_REASON_PASS_TRUNCATED;
+			len = c->proto == PROTO_AH ? (opt->hdrlen + 2) * 4 : (opt->hdrlen + 1) * 8;
+			c->proto = opt->nexthdr;
+			break;
+		case PROTO_FRAGMENT:
+			frag = cursor_at(c, sizeof(*frag));
+			if (!frag)
+				return FF_REASON_PASS_TRUNCATED;
+			len = sizeof(*frag);
+			c->frag_off = bpf_ntohs(frag->frag_off) & 0xfff8;
+			c->more = bpf_ntohs(frag->frag_off) & 1;
+			c->frag_id = frag->identification;
+			c->proto = frag->nexthdr;
+			break;
+		default:
+			return 0;
+		}
+		if (len > c->l4_len)
+			return FF_REASON_PASS_BAD_HEADER;
+		c->l4_len -= len;
+		c->off += len;
+		if (c->off > CURSOR_MAX)
+			return FF_REASON_PASS_EXTHDRS;
+		if (c->frag_off) /* what follows is the middle of a datagram, no header */
+			return 0;
+	}
+	switch (c->proto) {
+	case PROTO_HOPOPTS:
+	case PROTO_ROUTING:
+	case PROTO_DSTOPTS:
+	case PROTO_MOBILITY:
+	case PROTO_AH:
+	case PROTO_FRAGMENT:
+		return FF_REASON_PASS_EXTHDRS;
+	}
+	return 0;
+}
+
+static __always_inline int parse_ipv6(struct ff_cursor *c, __u32 *ret_total)
+{
+	struct ipv6hdr *ip6 = cursor_at(c, sizeof(*ip6));
+
+	if (!ip6)
+		return FF_REASON_PASS_TRUNCATED;
+	if (ip6->version != 6)
+		return FF_REASON_PASS_BAD_HEADER;
+	__builtin_memcpy(c->addr, &ip6->saddr, 32);
+	c->frag_off = 0;
+	c->more = 0;
+	c->frag_id = 0;
+	c->proto = ip6->nexthdr;
+	c->l4_len = bpf_ntohs(ip6->payload_len);
+	*ret_total = c->l4_len + sizeof(*ip6);
+	c->off += sizeof(*ip6);
+	return parse_exthdrs(c);
+}
+
+/* Endpoint 0 of the key is the smaller one by address, then port, byte by byte. */
+static __always_inline void flow_key_set(struct ff_pkt *pkt, const struct ff_cursor *c)
+{
+	const __u32 *s = (const __u32 *)c->addr[0], *d = (const __u32 *)c->addr[1];
+	__u32 a, b, first;
+
+	a = bpf_ntohl(s[3]), b = bpf_ntohl(d[3]);
+	if (pkt->family == 6) {
+		if (s[0] != d[0])
+			a = bpf_ntohl(s[0]), b = bpf_ntohl(d[0]);
+		else if (s[1] != d[1])
+			a = bpf_ntohl(s[1]), b = bpf_ntohl(d[1]);
+		else if (s[2] != d[2])
+			a = bpf_ntohl(s[2]), b = bpf_ntohl(d[2]);
+	}
+	if (a == b)
+		a = bpf_ntohs(pkt->port[0]), b = bpf_ntohs(pkt->port[1]);
+	first = a > b;
+	pkt->dir = first;
+	if (first) {
+		__builtin_memcpy(pkt->key.addr[0], c->addr[1], 16);
+		__builtin_memcpy(pkt->key.addr[1], c->addr[0], 16);
+		pkt->key.port[0] = pkt->port[1];
+		pkt->key.port[1] = pkt->port[0];
+	} else {
+		__builtin_memcpy(pkt->key.addr[0], c->addr[0], 16);
+		__builtin_memcpy(pkt->key.addr[1], c->addr[1], 16);
+		pkt->key.port[0] = pkt->port[0];
+		pkt->key.port[1] = pkt->port[1];
+	}
+	pkt->key.proto = c->proto;
+	pkt->key.pad = 0;
+	pkt->proto = c->proto;
+}
+
+static __always_inline int is_icmp_error(__u8 family, __u8 type)
+{
+	if (family == 6)
+		return type >= 1 && type <= 4;
+	return type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
+}
+
+static __always_inline int is_icmp_echo(__u8 family, __u8 type)
+{
+	return family == 6 ? type == 128 || type == 129 : type == 8 || type == 0;
+}
+
+static __always_inline int proto_has_flows(__u8 family, __u8 proto)
+{
+	return proto == PROTO_TCP || proto == PROTO_UDP || proto == PROTO_SCTP ||
+	       proto == (family == 4 ? PROTO_ICMP : PROTO_ICMPV6);
+}
+
+/* An ICMP error travels against the flow that it quotes: the quote's destination is its source. */
+static __always_inline int parse_quote(struct ff_pkt *pkt, struct ff_cursor *c)
+{
+	__u8 swap[16];
+	__u32 total;
+	__be16 *ports;
+	int reason;
+
+	c->off += sizeof(struct icmphdr);
+	reason = pkt->family == 4 ? parse_ipv4(c, &total) : parse_ipv6(c, &total);
+	if (reason || c->frag_off)
+		return FF_REASON_DROP_ICMP_QUOTE;
+	if (!proto_has_flows(pkt->family, c->proto)) /* what it speaks of was the kernel's, too */
+		return FF_REASON_PASS_PROTOCOL;
+	ports = cursor_at(c, 8);
+	if (!ports)
+		return FF_REASON_DROP_ICMP_QUOTE;
+	if (c->proto == PROTO_ICMP || c->proto == PROTO_ICMPV6) {
+		if (!is_icmp_echo(pkt->family, *(__u8 *)ports))
+			return FF_REASON_DROP_ICMP_QUOTE;
+		pkt->port[0] = pkt->port[1] = ports[2];
+	} else {
+		pkt->port[0] = ports[1];
+		pkt->port[1] = ports[0];
+	}
+	__builtin_memcpy(swap, c->addr[0], 16);
+	__builtin_memcpy(c->addr[0], c->addr[1], 16);
+	__builtin_memcpy(c->addr[1], swap, 16);
+	pkt->flags |= FF_PKT_RELATED;
+	return 0;
+}
+
+static __always_inline int parse_l4(struct ff_pkt *pkt, struct ff_cursor *c)
+{
+	int first_part = pkt->flags & FF_PKT_FRAGMENT;
+	__u32 need = c->proto == PROTO_TCP ? 20 : c->proto == PROTO_SCTP ? 12 : 8;
+	struct tcphdr *tcp;
+	struct udphdr *udp;
+	__u8 *icmp;
+
+	if (!proto_has_flows(pkt->family, c->proto))
+		return FF_REASON_PASS_PROTOCOL;
+	if (c->l4_len < need) /* a first fragment this short hides its ports: RFC 1858, 8200 */
+		return first_part ? FF_REASON_DROP_FRAG_OVERLAP : FF_REASON_PASS_TRUNCATED;
+	udp = cursor_at(c, 8);
+	if (!udp)
+		return FF_REASON_PASS_TRUNCATED;
+	pkt->port[0] = udp->source; /* TCP, UDP and SCTP alike */
+	pkt->port[1] = udp->dest;
+	switch (c->proto) {
+	case PROTO_TCP:
+		tcp = cursor_at(c, sizeof(*tcp));
+		if (!tcp)
+			return FF_REASON_PASS_TRUNCATED;
+		if (tcp->doff < 5 || (!first_part && tcp->doff * 4 > c->l4_len))
+			return FF_REASON_PASS_BAD_HEADER;
+		pkt->tcp_flags = ((__u8 *)tcp)[13];
+		return 0;
+	case PROTO_UDP:
+		if (bpf_ntohs(udp->len) < 8 || (!first_part && bpf_ntohs(udp->len) > c->l4_len))
+			return FF_REASON_PASS_BAD_HEADER;
+		return 0;
+	case PROTO_SCTP:
+		return 0;
+	}
+	icmp = (__u8 *)udp;
+	if (is_icmp_echo(pkt->family, icmp[0])) {
+		pkt->port[0] = pkt->port[1] = *(__be16 *)(icmp + 4);
+		return 0;
+	}
+	if (is_icmp_error(pkt->family, icmp[0]))
+		return parse_quote(pkt, c);
+	return FF_REASON_PASS_PROTOCOL;
+}
+
+static __always_inline void fragment_key(struct ff_frag_key *key, const struct ff_cursor *c)
+{
+	__builtin_memcpy(key->addr, c->addr, 32);
+	key->id = c->frag_id;
+	key->proto = c->proto;
+	key->pad[0] = key->pad[1] = key->pad[2] = 0;
+}
+
+/*
+ * Parses the frame from `start`. Fills in pkt's family, offsets, length, ports, flags, key and
+ * dir; leaves the rest alone. pkt->port must hold the tunnel option's ports if FF_PKT_TUNNELED is
+ * set: a later fragment that came by the tunnel takes them, so that it needs no memory here of its
+ * first one, which another host may have seen.
+ */
+static __always_inline int parse_packet(void *start, void *end, struct ff_pkt *pkt,
+					struct ff_cursor *c)
+{
+	struct ethhdr *eth = start;
+	__be16 proto;
+	__u32 total;
+	int i, reason;
+
+	if (start + sizeof(*eth) > end)
+		return FF_REASON_PASS_TRUNCATED;
+	c->start = start;
+	c->end = end;
+	c->off = sizeof(*eth);
+	proto = eth->h_proto;
+	pkt->vlans = 0;
+	for (i = 0; i <= FF_VLANS_MAX; i++) {
+		struct vlan_hdr *vlan;
+
+		if (proto != bpf_htons(ETH_P_8021Q) && proto != bpf_htons(ETH_P_8021AD))
+			break;
+		if (i == FF_VLANS_MAX)
+			return FF_REASON_PASS_VLANS;
+		vlan = cursor_at(c, sizeof(*vlan));
+		if (!vlan)
+			return FF_REASON_PASS_TRUNCATED;
+		proto = vlan->h_vlan_encapsulated_proto;
+		c->off += sizeof(*vlan);
+		pkt->vlans++;
+	}
+	pkt->l3_off = c->off;
+	pkt->tcp_flags = 0;
+	if (proto == bpf_htons(ETH_P_IP)) {
+		pkt->family = 4;
+		reason = parse_ipv4(c, &total);
+	} else if (proto == bpf_htons(ETH_P_IPV6)) {
+		pkt->family = 6;
+		reason = parse_ipv6(c, &total);
+	} else {
+		return FF_REASON_PASS_NOT_IP;
+	}
+	if (reason)
+		return reason;
+	pkt->l3_len = total;
+	pkt->l4_off = c->off;
+	if (start + pkt->l3_off + total > end)
+		return FF_REASON_PASS_TRUNCATED;
+	if (c->more || c->frag_off)
+		pkt->flags |= FF_PKT_FRAGMENT;
+	if (!c->frag_off) {
+		pkt->port[0] = pkt->port[1] = 0;
+		reason = parse_l4(pkt, c);
+		if (reason)
+			return reason;
+	} else {
+		pkt->flags |= FF_PKT_FRAG_LATER;
+		if ((c->proto == PROTO_TCP && c->frag_off < 20) ||
+		    (c->proto == PROTO_SCTP && c->frag_off < 16)) /* header and first chunk's */
+			return FF_REASON_DROP_FRAG_OVERLAP;
+	}
+	return 0;
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * pkt.h - a parsed packet, and the maps that the data path shares with NF objects.
+ *
+ * The packet under way is described once, in the per-CPU map `scratch`: programs that tail-call
+ * each other find it there. XDP programs run with softirqs off, one at a time on a CPU, so the
+ * description can't be overwritten before the packet's verdict.
+ */
+#pragma once
+
+#include <linux/bpf.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "bpf/abi.h"
+#include "vmlinux/vmlinux.h" /* packet headers, by the kernel's own names */
+
+#define FF_PKT_RELATED	  1u /* an ICMP error: key, dir and proto are those of the quoted flow */
+#define FF_PKT_FRAGMENT	  2u /* part of a fragmented datagram */
+#define FF_PKT_FRAG_LATER 4u /* not its first part: it has no L4 header */
+#define FF_PKT_TUNNELED	  8u /* arrived by the tunnel */
+
+struct ff_pkt {
+	struct ff_flow_key key;
+	__u64		   now_ns;
+	__u32		   ifindex;
+	__u16		   slot;
+	__u16		   group; /* of state maps */
+	__u16		   instance;
+	__u8		   steer_flags;
+	__u8		   lane;
+	__u8		   dir;	  /* 0: sent by endpoint 0 of the key */
+	__u8		   proto; /* key.proto */
+	__u8		   flags;
+	__u8		   tcp_flags; /* byte 13 of the TCP header; 0 for others */
+	__u8		   family;    /* 4 or 6 */
+	__u8		   hops;      /* tunnel hops taken */
+	__u8		   vlans;     /* tags in front of L3 */
+	__u8		   kind;      /* FF_KIND_* it arrived as */
+	__u16		   l3_off;
+	__u16		   l4_off;
+	__u16		   l3_len;  /* of the whole packet, L3 header included */
+	__be16		   port[2]; /* source, destination */
+	__u16		   peer;    /* host it no longer fits to */
+};
+
+/* A pointer into the packet, or NULL; offsets come from the scratch map, so they're bounded here. */
+#define FF_OFFSET_MAX 1023u
+static __always_inline void *ff_at(struct xdp_md *ctx, __u32 offset, __u32 size)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+
+	offset &= FF_OFFSET_MAX;
+	if (data + offset + size > end)
+		return NULL;
+	return data + offset;
+}
+
+static __always_inline __u32 ff_frame_len(struct xdp_md *ctx)
+{
+	__u64 len = (void *)(long)ctx->data_end - (void *)(long)ctx->data;
+
+	/* Or the compiler spills half a packet pointer, which the verifier refuses. */
+	asm volatile("" : "+r"(len));
+	return len;
+}
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ff_pkt);
+} scratch SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, FF_REASON_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} reasons SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, FF_PROG_MAX);
+	__type(key, __u32);
+	__type(value, __u32);
+} progs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, FF_INSTANCES_MAX);
+	__type(key, __u32);
+	__type(value, struct ff_instance_stats);
+} instance_stats SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, FF_LANES_MAX);
+	__type(key, __u32);
+	__type(value, struct ff_lane);
+} lanes SEC(".maps");
+
+struct ff_log_ring {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ff_flow_key);
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, FF_LANES_MAX * 2);
+	__type(key, __u32);
+	__array(values, struct ff_log_ring);
+} log_rings SEC(".maps");
+
+static __always_inline struct ff_pkt *ff_scratch(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&scratch, &zero);
+}
+
+static __always_inline void ff_count(__u32 reason)
+{
+	__u64 *count = bpf_map_lookup_elem(&reasons, &reason);
+
+	if (count)
+		(*count)++;
+}
+
+/* The one way out: counts why, and returns the verdict. */
+static __always_inline int ff_verdict(int action, __u32 reason)
+{
+	ff_count(reason);
+	return action;
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * tunnel.h - Geneve (RFC 8926) between hosts: encapsulation, and the check of what arrives.
+ *
+ * The outer header is a template that the agent keeps in `peers`; per packet only the lengths, the
+ * IPv4 checksum, the source port and the option change. The source port is the slot's path, so one
+ * slot takes one path and one receive queue. UDP checksum is zero (RFC 8926 section 3.3, RFC 6935).
+ */
+#pragma once
+
+#include "bpf/maps.h"
+#include "bpf/parse.h"
+
+#define ENCAP_INNER 32 /* UDP 8, Geneve 8, option 16: what follows the outer IP header */
+
+struct ff_outer {
+	struct udphdr		udp;
+	struct ff_geneve	geneve;
+	struct ff_geneve_option option;
+} __attribute__((packed));
+_Static_assert(sizeof(struct ff_outer) == ENCAP_INNER, "ff_outer");
+
+static __always_inline __u16 csum_fold(__u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~sum;
+}
+
+/*
+ * Writes the outer header at `data`, where encap_len bytes are free; `payload` bytes follow it.
+ * Returns the part behind the IP header, whose option the caller fills in.
+ */
+static __always_inline struct ff_outer *outer_write(void *data, void *end,
+						    const struct ff_peer *peer, __u32 payload,
+						    __u32 slot)
+{
+	struct ff_outer *outer;
+
+	if (peer->encap_len == FF_ENCAP_V4) {
+		struct iphdr *ip = data + sizeof(struct ethhdr);
+
+		if (data + FF_ENCAP_V4 > end)
+			return NULL;
+		__builtin_memcpy(data, peer->header, FF_ENCAP_V4);
+		payload += FF_ENCAP_V4 - sizeof(struct ethhdr);
+		ip->tot_len = bpf_htons(payload);
+		ip->check = csum_fold(peer->csum + ip->tot_len);
+		outer = data + FF_ENCAP_V4 - ENCAP_INNER;
+		outer->udp.len = bpf_htons(payload - sizeof(*ip));
+	} else {
+		struct ipv6hdr *ip6 = data + sizeof(struct ethhdr);
+
+		if (data + FF_ENCAP_V6 > end)
+			return NULL;
+		__builtin_memcpy(data, peer->header, FF_ENCAP_V6);
+		payload += ENCAP_INNER;
+		ip6->payload_len = bpf_htons(payload);
+		outer = data + FF_ENCAP_V6 - ENCAP_INNER;
+		outer->udp.len = bpf_htons(payload);
+	}
+	outer->udp.source = bpf_htons(FF_PATH_PORT + slot % FF_PATHS);
+	return outer;
+}
+
+static __always_inline struct ff_peer *peer_of(__u32 host)
+{
+	struct ff_peer *peer = bpf_map_lookup_elem(&peers, &host);
+
+	return peer && peer->ready ? peer : NULL;
+}
+
+/* Sends the packet, a frame as it arrived, to a host. */
+static __always_inline int tunnel_send(struct xdp_md *ctx, struct ff_pkt *pkt, __u32 host,
+				       __u8 kind)
+{
+	struct ff_peer *peer = peer_of(host);
+	__u32 frame = ff_frame_len(ctx);
+	struct ff_outer *outer;
+
+	if (!peer)
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_NO_PEER);
+	if (pkt->hops >= FF_HOPS_MAX)
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_HOPS);
+	if (frame + peer->encap_len - sizeof(struct ethhdr) > peer->mtu) {
+		pkt->peer = host;
+		bpf_tail_call(ctx, &progs, FF_PROG_TOO_BIG);
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_TOO_BIG);
+	}
+	if (bpf_xdp_adjust_head(ctx, -(int)peer->encap_len))
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_HEADROOM);
+	outer = outer_write((void *)(long)ctx->data, (void *)(long)ctx->data_end, peer, frame,
+			    pkt->slot);
+	if (!outer)
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_INTERNAL);
+	outer->geneve.vni[2] = pkt->key.service;
+	outer->option.slot = bpf_htons(pkt->slot);
+	outer->option.hops = pkt->hops + 1;
+	outer->option.kind = kind;
+	outer->option.port[0] = pkt->port[0];
+	outer->option.port[1] = pkt->port[1];
+	return bpf_redirect_map(&tx_ports, peer->ifindex, XDP_DROP);
+}
+
+/* What tunnel_check found. */
+struct ff_arrival {
+	struct ff_service *service;
+	__u32		   header; /* bytes to strip */
+	__u32		   vni;
+	struct ff_geneve_option option;
+	__be16		   protocol;
+};
+
+#define NOT_TUNNEL (-1)
+
+/*
+ * Is the frame a tunnel packet for this host, and a proper one? 0, NOT_TUNNEL, or a reason.
+ * No IP options, no VLAN: that's how peers send.
+ */
+static __always_inline int tunnel_check(struct xdp_md *ctx, struct ff_arrival *ret)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct ethhdr *eth = data;
+	__u32 ifindex = ctx->ingress_ifindex, vni;
+	struct ff_iface *iface;
+	struct ff_outer *outer;
+	struct ff_addr src = {};
+	__u32 *host;
+
+	if (data + FF_ENCAP_V4 > end)
+		return NOT_TUNNEL;
+	iface = bpf_map_lookup_elem(&ifaces, &ifindex);
+	if (!iface)
+		return NOT_TUNNEL;
+	if (eth->h_proto == bpf_htons(ETH_P_IP)) {
+		struct iphdr *ip = data + sizeof(*eth);
+
+		if (ip->protocol != PROTO_UDP || ip->ihl != 5 ||
+		    (ip->frag_off & bpf_htons(IP_MF | IP_OFFSET)) ||
+		    ip->daddr != *(__be32 *)iface->ipv4)
+			return NOT_TUNNEL;
+		addr_map_v4((__u8 *)src.word, ip->saddr);
+		ret->header = FF_ENCAP_V4;
+	} else if (eth->h_proto == bpf_htons(ETH_P_IPV6)) {
+		struct ipv6hdr *ip6 = data + sizeof(*eth);
+		__u64 *to = (__u64 *)&ip6->daddr, *me = (__u64 *)iface->ipv6;
+
+		if (data + FF_ENCAP_V6 > end)
+			return NOT_TUNNEL;
+		if (ip6->nexthdr != PROTO_UDP || to[0] != me[0] || to[1] != me[1])
+			return NOT_TUNNEL;
+		__builtin_memcpy(&src, &ip6->saddr, 16);
+		ret->header = FF_ENCAP_V6;
+	} else {
+		return NOT_TUNNEL;
+	}
+	outer = data + (ret->header - ENCAP_INNER);
+	if ((void *)(outer + 1) > end || outer->udp.dest != bpf_htons(FF_GENEVE_PORT))
+		return NOT_TUNNEL;
+
+	host = bpf_map_lookup_elem(&peer_addrs, &src);
+	if (!host)
+		return FF_REASON_DROP_STRANGER;
+	if (outer->geneve.ver_optlen != sizeof(struct ff_geneve_option) / 4 ||
+	    outer->option.class != bpf_htons(FF_GENEVE_CLASS) ||
+	    outer->option.type != FF_GENEVE_TYPE || outer->option.length != 3)
+		return FF_REASON_DROP_TUNNEL;
+	vni = outer->geneve.vni[2];
+	if (outer->geneve.vni[0] || outer->geneve.vni[1] || vni >= FF_SERVICES_MAX)
+		return FF_REASON_DROP_VNI;
+	ret->service = bpf_map_lookup_elem(&services, &vni);
+	if (!ret->service || !ret->service->used)
+		return FF_REASON_DROP_VNI;
+	ret->option = outer->option;
+	ret->protocol = outer->geneve.protocol;
+	ret->vni = vni;
+	if (bpf_ntohs(ret->option.slot) > ret->service->slot_mask)
+		return FF_REASON_DROP_SLOT;
+	if (ret->option.hops < 1 || ret->option.hops > FF_HOPS_MAX)
+		return FF_REASON_DROP_HOPS;
+	return 0;
+}

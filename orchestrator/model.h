@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * model.h - what the orchestrator knows: hosts, services, instances, running operations.
+ *
+ * One mutex guards all of it. Threads that take it: the handlers of requests, one monitor thread
+ * for each host, one driver thread for each running operation. Nobody holds it over I/O to an
+ * agent; the store may be written under it, so that memory and disk change in one order. Functions
+ * here want it held unless they say otherwise.
+ *
+ * Nothing is removed from `hosts` while the daemon runs, so a struct host may be used without the
+ * lock for what never changes: name, id, url, client, push_lock.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <jansson.h>
+
+#include "bpf/abi.h"
+#include "lib/error.h"
+#include "lib/http_client.h"
+#include "orchestrator/owners.h"
+
+#define MODEL_CAPACITY_DEFAULT 1048576
+#define MODEL_CAPACITY_MAX     (64u << 20) /* entries: 10 GB of flow state on one host */
+#define MODEL_SLOTS_DEFAULT    4096
+
+struct host {
+	char name[FF_NAME_MAX];
+	uint16_t id;
+	char *url;
+	char *ipv4;
+	char *ipv6;
+	struct http_client *client;
+	pthread_mutex_t push_lock; /* held while a configuration is on its way (monitor.h) */
+
+	bool up;
+	bool steering; /* as last seen, also by an earlier run */
+	unsigned int cpus;
+	uint64_t last_seen_ms;
+	json_t *report; /* the last GET /v1/host; NULL: none yet */
+	char why_down[400];
+	uint64_t pushed;	    /* the model's version that it has */
+	uint64_t push_tried;	    /* the version of push_error */
+	struct ff_error push_error; /* err 0: accepted */
+};
+
+struct service {
+	char name[FF_NAME_MAX];
+	uint16_t id;
+	char nf[FF_NAME_MAX];
+	char *class; /* filter text, "": everything */
+	json_t *config;
+	uint64_t capacity; /* flows of each instance */
+	struct owners table;
+};
+
+struct instance {
+	char name[FF_NAME_MAX];
+	uint16_t id;
+	uint16_t service;
+	uint16_t host;
+};
+
+struct operation; /* operation.h */
+
+struct model {
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* version, an operation's end, a host's state */
+	uint64_t version;	/* of the state that the hosts should have */
+	struct host *hosts;
+	size_t hosts_n;
+	struct service *services[FF_SERVICES_MAX]; /* by number */
+	struct instance *instances[FF_INSTANCES_MAX];
+	struct operation *operations; /* queued and running ones */
+	uint16_t last_instance;	      /* numbers are reused as late as possible */
+	bool stopping;
+};
+
+int model_init(struct model *model);
+void model_done(struct model *model);
+
+void model_lock(struct model *model);
+void model_unlock(struct model *model);
+#define MODEL_LOCKED(m)                                                                            \
+	__attribute__((unused))                                                                    \
+	_cleanup_(model_unlockp) struct model *_locked = (model_lock(m), (m))
+static inline void model_unlockp(struct model **held)
+{
+	model_unlock(*held);
+}
+
+/* Says that the desired state has changed, and wakes whoever pushes it. */
+void model_touch(struct model *model);
+
+/* Waits for `changed` at most @timeout_ms; false: the time is over. */
+bool model_wait(struct model *model, unsigned int timeout_ms);
+
+/* Look-ups; the find functions return NULL, the get functions fill *err with names that exist. */
+struct host *model_host(const struct model *model, uint16_t id);
+struct service *model_service(const struct model *model, uint16_t id);
+struct instance *model_instance(const struct model *model, uint16_t id);
+struct host *model_find_host(const struct model *model, const char *name);
+struct service *model_find_service(const struct model *model, const char *name);
+struct instance *model_find_instance(const struct model *model, const char *name);
+int model_get_host(const struct model *model, const char *name, struct host **ret,
+		   struct ff_error *err);
+int model_get_service(const struct model *model, const char *name, struct service **ret,
+		      struct ff_error *err);
+int model_get_instance(const struct model *model, const char *name, struct instance **ret,
+		       struct ff_error *err);
+/* An instance of that service; the error lists the service's own. */
+int model_get_member(const struct model *model, const struct service *service, const char *name,
+		     struct instance **ret, struct ff_error *err);
+
+const char *model_instance_name(const struct model *model, uint16_t id); /* "-": none */
+
+/* Makes one, with the lowest free number; the model owns it. -ENOSPC, -ENOMEM. */
+int model_add_service(struct model *model, const char *name, uint32_t slots, struct service **ret,
+		      struct ff_error *err);
+int model_add_instance(struct model *model, const char *name, uint16_t service, uint16_t host,
+		       struct instance **ret, struct ff_error *err);
+/* As read from the store, with its number. The model owns it. */
+void model_adopt_service(struct model *model, struct service *service);
+void model_adopt_instance(struct model *model, struct instance *instance);
+void model_remove_service(struct model *model, struct service *service);
+void model_remove_instance(struct model *model, struct instance *instance);
+void service_free(struct service *service);
+
+/* Letters, digits, '-', '_', '.', not first; below FF_NAME_MAX. */
+int name_check(const char *what, const char *name, struct ff_error *err);

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * monitor.h - watches the hosts and keeps them at the desired state.
+ *
+ * One thread for each host asks its agent how it is, every MONITOR_POLL_MS. When the agent appears,
+ * or the model changes, the same thread puts the whole configuration, so that a host never gets two
+ * at once. It also settles what a host still owes from operations that ended while it was away, and
+ * collects pins whose flows are dead.
+ */
+#pragma once
+
+#include "orchestrator/orchestrator.h"
+
+#define MONITOR_POLL_MS	  500
+#define MONITOR_MISSES	  3	/* polls without an answer before a host counts as down */
+#define MONITOR_DEAD_MS	  5000	/* between collections of dead pins */
+#define MONITOR_APPEAR_MS 5000	/* after our own start, before a host that isn't there is down */
+#define MONITOR_SETTLE_MS 20000 /* a client waits so long for hosts to take a configuration */
+
+struct monitor;
+
+int monitor_start(struct orchestrator *orch, struct monitor **ret, struct ff_error *err);
+/* model.stopping is set and `changed` has been broadcast. NULL is fine. */
+void monitor_stop(struct monitor *monitor);
+
+/*
+ * Waits until every host that is up has been sent the model as it is now, with the lock held (and
+ * dropped while waiting). An error if `host` (NULL: none in particular) refused it or went away.
+ */
+int monitor_settle(struct orchestrator *orch, const struct host *host, struct ff_error *err);
+
+/*
+ * Returns when no configuration older than the model as it is now is on its way to the host. Called
+ * before a host is told to settle a move: an old one that comes late would undo it. No lock held.
+ */
+void monitor_barrier(struct host *host);

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* northbound.h - the control API (API.md). For northbound*.c and main.c. */
+#pragma once
+
+#include "orchestrator/orchestrator.h"
+
+extern const struct http_route northbound_routes[];
+
+static inline struct orchestrator *req_orch(const struct http_request *req)
+{
+	return req_userdata(req);
+}
+
+/* northbound_services.c */
+int services_get(struct http_request *req, struct http_response *resp);
+int service_get(struct http_request *req, struct http_response *resp);
+int service_post(struct http_request *req, struct http_response *resp);
+int service_delete(struct http_request *req, struct http_response *resp);
+int service_table_get(struct http_request *req, struct http_response *resp);
+
+/* northbound_instances.c */
+int instances_get(struct http_request *req, struct http_response *resp);
+int instance_get(struct http_request *req, struct http_response *resp);
+int instance_state_get(struct http_request *req, struct http_response *resp);
+int instance_post(struct http_request *req, struct http_response *resp);
+int instance_delete(struct http_request *req, struct http_response *resp);
+/* What an agent's last report says of an instance; NULL: nothing. Borrowed; the lock is held. */
+const json_t *instance_report(const struct model *model, const struct instance *instance);
+
+/* northbound_flows.c */
+int flows_get(struct http_request *req, struct http_response *resp);
+int flow_lookup_get(struct http_request *req, struct http_response *resp);
+
+/* northbound_operations.c */
+int move_post(struct http_request *req, struct http_response *resp);
+int operations_get(struct http_request *req, struct http_response *resp);
+int operation_get(struct http_request *req, struct http_response *resp);
+int operation_delete(struct http_request *req, struct http_response *resp);

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* northbound_operations.c - moves asked for; operations shown, awaited, cancelled. */
+#include <errno.h>
+#include <string.h>
+
+#include "lib/clock.h"
+#include "lib/json.h"
+#include "orchestrator/agent_client.h"
+#include "orchestrator/events.h"
+#include "orchestrator/migration.h"
+#include "orchestrator/northbound.h"
+#include "orchestrator/subject.h"
+
+#define OPERATIONS_SHOWN_DEFAULT 50
+#define OPERATIONS_SHOWN_MAX	 10000
+#define WAIT_MAX_MS		 600000 /* of one request; a client asks again */
+#define WAIT_STEP_MS		 1000	/* notices a client that has gone, a stopping daemon */
+
+/* ---- a move ---------------------------------------------------------------------------------- */
+
+/* The three that a request names; the lock is held. */
+struct parties {
+	struct service *service;
+	struct instance *from;
+	struct instance *to;
+};
+
+static int parties_find(const struct model *model, const struct move_request *request,
+			struct parties *ret, struct ff_error *err)
+{
+	int r;
+
+	r = model_get_service(model, request->service, &ret->service, err);
+	if (r == 0)
+		r = model_get_member(model, ret->service, request->from, &ret->from, err);
+	if (r == 0)
+		r = model_get_member(model, ret->service, request->to, &ret->to, err);
+	return r;
+}
+
+/* Fetches the source's flows where the request needs them; *ret_reply NULL: it doesn't. */
+static int flows_fetch(struct orchestrator *orch, const struct move_request *request,
+		       json_t **ret_reply, struct ff_error *err)
+{
+	struct model *model = &orch->model;
+	struct parties parties;
+	struct host *host;
+	const char *filter;
+	unsigned int limit;
+	bool wanted;
+	int r;
+
+	{
+		MODEL_LOCKED(model);
+
+		r = parties_find(model, request, &parties, err);
+		if (r < 0)
+			return r;
+		wanted = request_wants_flows(request, &parties.service->table, parties.from->id,
+					     &filter, &limit);
+		host = model_host(model, parties.from->host);
+	}
+	if (!wanted)
+		return 0;
+	if (!host)
+		return error_set(err, ENOENT, FF_CODE_REFUSED, "put it back into the configuration",
+				 "the host of %s isn't in the configuration", request->from);
+	return agent_flows(orch, host, request->from, filter, limit, ret_reply, err);
+}
+
+static void doc_fill(struct operation *operation, const struct move_request *request,
+		     const char *note)
+{
+	json_t *doc = operation->doc;
+	json_t *subject = change_to_json(operation->subject, OPERATION_FLOWS_SHOWN);
+
+	if (operation->subject->flows_n > OPERATION_FLOWS_SHOWN)
+		json_put_uint(subject, "flows_total", operation->subject->flows_n);
+	json_put_str(doc, "service", request->service);
+	json_put_str(doc, "from", request->from);
+	json_put_str(doc, "to", request->to);
+	json_put_str(doc, "guarantee", request->guarantee);
+	json_put_str(doc, "on_overflow", request->on_overflow);
+	json_put(doc, "subject", subject);
+	if (note[0])
+		json_put_str(doc, "note", note);
+}
+
+/* From the request to an operation that is stored and linked, but not driven yet. */
+static int operation_make(struct orchestrator *orch, const struct move_request *request,
+			  const json_t *fetched, struct operation **ret, struct ff_error *err)
+{
+	struct model *model = &orch->model;
+	_cleanup_operation_ struct operation *operation = operation_new("move");
+	struct request_flows flows = {
+		.list = json_object_get(fetched, "flows"),
+		.truncated = json_is_true(json_object_get(fetched, "truncated")),
+	};
+	char note[REQUEST_NOTE_MAX];
+	struct parties parties;
+	int r;
+
+	if (!operation)
+		return error_nomem(err);
+	r = parties_find(model, request, &parties, err);
+	if (r < 0)
+		return r;
+	operation->service = parties.service->id;
+	operation->from = parties.from->id;
+	operation->to = parties.to->id;
+	r = request_resolve(request, model, parties.service, parties.from->id,
+			    fetched ? &flows : NULL, request_rules_taken(model, parties.service),
+			    &operation->subject, note, err);
+	if (r == 0)
+		r = request_check_overlap(model, parties.service, operation->subject, err);
+	if (r == 0)
+		r = migration_plan(orch, operation, request->guarantee, request->on_overflow,
+				   request->park_limit, err);
+	if (r < 0)
+		return r;
+	doc_fill(operation, request, note);
+	r = store_operation_put(orch->store, operation, NULL, err);
+	if (r == 0)
+		*ret = TAKE_PTR(operation);
+	return r;
+}
+
+/* The store has it: it must not stay there as one that runs. */
+static void operation_drop(struct orchestrator *orch, struct operation *operation,
+			   const struct ff_error *why)
+{
+	_cleanup_json_ json_t *body = json_from_error(why);
+	struct ff_error err = { 0 };
+
+	json_put_str(operation->doc, "state", "failed");
+	json_put_uint(operation->doc, "ended", clock_wall_ms());
+	json_object_set(operation->doc, "error", json_object_get(body, "error"));
+	store_operation_put(orch->store, operation, NULL, &err);
+	operation_free(operation);
+}
+
+int move_post(struct http_request *req, struct http_response *resp)
+{
+	struct orchestrator *orch = req_orch(req);
+	struct model *model = &orch->model;
+	struct ff_error *err = resp_err(resp);
+	_cleanup_json_ json_t *fetched = NULL, *answer = NULL;
+	struct operation *operation = NULL;
+	struct move_request request;
+	char location[64];
+	int r;
+
+	r = request_parse(req_json(req), &request, err);
+	if (r == 0)
+		r = flows_fetch(orch, &request, &fetched, err);
+	if (r < 0)
+		return r;
+	{
+		MODEL_LOCKED(model);
+
+		if (model->stopping)
+			return error_set(err, ESHUTDOWN, FF_CODE_BUSY, "ask again when it is back",
+					 "the orchestrator is stopping");
+		r = operation_make(orch, &request, fetched, &operation, err);
+		if (r < 0)
+			return r;
+		answer = json_deep_copy(operation->doc);
+		snprintf(location, sizeof(location), "/v1/operations/%s", operation->id);
+		r = migration_start(orch, operation, false, err);
+		if (r < 0) {
+			operation_drop(orch, operation, err);
+			return r;
+		}
+		operation_link(model, operation);
+	}
+	resp_header(resp, "Location", location);
+	return resp_json(resp, 202, TAKE_PTR(answer));
+}
+
+/* ---- operations ------------------------------------------------------------------------------ */
+
+int operations_get(struct http_request *req, struct http_response *resp)
+{
+	static const char *const states[] = { "queued", "running", "completed", "rolled-back",
+					      "failed" };
+	const char *state = req_query(req, "state", NULL);
+	struct ff_error *err = resp_err(resp);
+	json_t *docs;
+	int64_t limit;
+	bool known = !state;
+	int r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++)
+		known |= state && !strcmp(state, states[i]);
+	if (!known)
+		return error_set(err, EINVAL, FF_CODE_BAD_REQUEST,
+				 "one of queued, running, completed, rolled-back, failed",
+				 "operations are never \"%s\"", state);
+	r = req_query_int(req, "limit", 1, OPERATIONS_SHOWN_MAX, OPERATIONS_SHOWN_DEFAULT, &limit,
+			  err);
+	if (r == 0)
+		r = store_operation_list(req_orch(req)->store, state, (unsigned int)limit, &docs,
+					 err);
+	if (r < 0)
+		return r;
+	return resp_json(resp, 200, json_pack("{so}", "operations", docs));
+}
+
+/* Waits until the operation has ended or the time is over; a copy of it, or NULL if it isn't open. */
+static json_t *operation_await(struct http_request *req, const char *id, unsigned int wait_ms)
+{
+	struct model *model = &req_orch(req)->model;
+	uint64_t until_ns = clock_ns() + wait_ms * NSEC_PER_MSEC;
+	const struct operation *operation;
+	MODEL_LOCKED(model);
+
+	while ((operation = operation_find(model, id))) {
+		uint64_t now_ns = clock_ns();
+
+		if (now_ns >= until_ns || model->stopping || req_client_gone(req))
+			return json_deep_copy(operation->doc);
+		model_wait(model,
+			   MIN((until_ns - now_ns) / NSEC_PER_MSEC + 1, (uint64_t)WAIT_STEP_MS));
+	}
+	return NULL;
+}
+
+int operation_get(struct http_request *req, struct http_response *resp)
+{
+	const char *id = req_param(req, "id");
+	struct ff_error *err = resp_err(resp);
+	json_t *doc;
+	int64_t wait_ms;
+	int r;
+
+	r = req_query_int(req, "wait_ms", 0, WAIT_MAX_MS, 0, &wait_ms, err);
+	if (r < 0)
+		return r;
+	doc = operation_await(req, id, (unsigned int)wait_ms);
+	if (!doc)
+		r = store_operation_get(req_orch(req)->store, id, &doc, err);
+	return r < 0 ? r : resp_json(resp, 200, doc);
+}
+
+int operation_delete(struct http_request *req, struct http_response *resp)
+{
+	struct orchestrator *orch = req_orch(req);
+	struct model *model = &orch->model;
+	const char *id = req_param(req, "id");
+	struct ff_error *err = resp_err(resp);
+	_cleanup_json_ json_t *doc = NULL;
+	struct operation *operation;
+	int r;
+
+	{
+		MODEL_LOCKED(model);
+
+		operation = operation_find(model, id);
+		if (operation) {
+			r = migration_cancel(operation, err);
+			if (r < 0)
+				return r;
+			doc = json_deep_copy(operation->doc);
+		}
+	}
+	if (doc) {
+		event_emit(orch->events, "move-cancelled", (struct event_about){ .operation = id },
+			   "cancelling %s, by %s", id, req_peer(req));
+		return resp_json(resp, 202, TAKE_PTR(doc));
+	}
+	r = store_operation_get(orch->store, id, &doc, err);
+	if (r < 0)
+		return r;
+	return error_set(err, EPERM, FF_CODE_REFUSED, "to undo it, move the flows back",
+			 "operation %s has ended: %s", id,
+			 json_string_value(json_object_get(doc, "state")));
+}

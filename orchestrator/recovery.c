@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* recovery.c - operations out of the journal. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/clock.h"
+#include "lib/json.h"
+#include "lib/log.h"
+#include "orchestrator/events.h"
+#include "orchestrator/migration.h"
+#include "orchestrator/recovery.h"
+
+static int operation_read(const json_t *row, struct operation *operation, struct ff_error *err)
+{
+	const char *id, *token;
+	json_t *doc, *request, *prepare;
+	int r;
+
+	r = json_get_object(row, "doc", &doc, err);
+	if (r == 0)
+		r = json_get_object(row, "request", &request, err);
+	if (r == 0)
+		r = json_get_str(doc, "id", &id, err);
+	if (r < 0)
+		return r;
+	snprintf(operation->id, sizeof(operation->id), "%s", id);
+	json_decref(operation->doc);
+	json_decref(operation->request);
+	operation->doc = json_incref(doc);
+	operation->request = json_incref(request);
+
+	r = json_get_object(request, "prepare", &prepare, err);
+	if (r == 0)
+		r = json_get_str(prepare, "token", &token, err);
+	if (r == 0)
+		r = json_get_u16(prepare, "service", &operation->service, err);
+	if (r == 0)
+		r = json_get_u16(prepare, "from", &operation->from, err);
+	if (r == 0)
+		r = json_get_u16(prepare, "to", &operation->to, err);
+	if (r == 0)
+		operation->token = strtoull(token, NULL, 16);
+	return r;
+}
+
+static int operation_resume(struct orchestrator *orch, struct operation *operation,
+			    struct ff_error *err)
+{
+	const json_t *prepare = json_object_get(operation->request, "prepare");
+	const struct service *service = model_service(&orch->model, operation->service);
+	int r;
+
+	if (!service)
+		return error_set(err, ENOENT, FF_CODE_INTERNAL, NULL,
+				 "its service isn't in the database");
+	r = change_from_json(json_object_get(prepare, "subject"), service->table.slots,
+			     &operation->subject, err);
+	if (r < 0)
+		return r;
+	r = migration_start(orch, operation, true, err);
+	if (r == 0)
+		operation_link(&orch->model, operation);
+	return r;
+}
+
+static void operation_give_up(struct orchestrator *orch, struct operation *operation,
+			      const struct ff_error *why)
+{
+	_cleanup_json_ json_t *body = json_from_error(why);
+	struct ff_error err = { 0 };
+
+	json_put_str(operation->doc, "state", "failed");
+	json_put_uint(operation->doc, "ended", clock_wall_ms());
+	if (body)
+		json_object_set(operation->doc, "error", json_object_get(body, "error"));
+	if (store_operation_put(orch->store, operation, NULL, &err) < 0)
+		log_error("%s", err.message);
+	event_emit(orch->events, "move-ended", (struct event_about){ .operation = operation->id },
+		   "operation %s can't be recovered: %s", operation->id, why->message);
+}
+
+int recovery_start(struct orchestrator *orch, struct ff_error *err)
+{
+	_cleanup_json_ json_t *list = NULL;
+	const json_t *row;
+	size_t i;
+	int r;
+	MODEL_LOCKED(&orch->model);
+
+	r = store_operation_open(orch->store, &list, err);
+	if (r < 0)
+		return r;
+	json_array_foreach(list, i, row) {
+		_cleanup_operation_ struct operation *operation = operation_new("move");
+		struct ff_error why = { 0 };
+
+		if (!operation)
+			return error_nomem(err);
+		r = operation_read(row, operation, &why);
+		if (r == 0)
+			r = operation_resume(orch, operation, &why);
+		if (r < 0) {
+			operation_give_up(orch, operation, &why);
+			continue;
+		}
+		log_info("operation %s was under way: recovering it", operation->id);
+		TAKE_PTR(operation);
+	}
+	return 0;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* store_internal.h - for store*.c only: they speak SQLite, the others don't. */
+#pragma once
+
+#include <pthread.h>
+#include <sqlite3.h>
+
+#include "lib/cleanup.h"
+#include "orchestrator/store.h"
+
+struct store {
+	sqlite3 *db;
+	pthread_mutex_t lock;
+	uint32_t epoch;
+	char *path;
+};
+
+static inline void statement_done(sqlite3_stmt **held)
+{
+	sqlite3_finalize(*held); /* takes NULL */
+}
+#define _cleanup_statement_ _cleanup_(statement_done)
+
+static inline void store_unlockp(struct store **held)
+{
+	pthread_mutex_unlock(&(*held)->lock);
+}
+#define STORE_LOCKED(store)                                                                        \
+	__attribute__((unused)) _cleanup_(store_unlockp) struct store *_locked =                   \
+		(pthread_mutex_lock(&(store)->lock), (store))
+
+/* All of these want the lock. */
+int store_fail(struct store *store, const char *doing, struct ff_error *err);
+int store_exec(struct store *store, const char *sql, struct ff_error *err);
+int store_prepare(struct store *store, const char *sql, sqlite3_stmt **ret, struct ff_error *err);
+/* Runs a statement that returns no rows. */
+int store_run(struct store *store, sqlite3_stmt *statement, struct ff_error *err);
+/* 1: a row; 0: no more. */
+int store_step(struct store *store, sqlite3_stmt *statement, struct ff_error *err);
+/* COMMIT if r is 0, else ROLLBACK; returns r, or the commit's failure. */
+int store_finish(struct store *store, int r, struct ff_error *err);
+
+int store_owners_write(struct store *store, const struct service *service, struct ff_error *err);
+int store_json_column(struct store *store, sqlite3_stmt *statement, int column, json_t **ret,
+		      struct ff_error *err);
+int store_bind_json(sqlite3_stmt *statement, int place, const json_t *json);

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# shellcheck shell=bash source=lib.sh
+# The lab with its daemons: up, in use, restarted, down.
+. "$E2E/lib.sh"
+
+step "up, with defaults"
+lab_up
+status=$(ff lab status -o json)
+assert_json "$status" '.complete and .orchestrator_answers and .nf == "firewall" and .slots == 4096'
+assert_json "$status" '[.hosts[] | select(.role == "nf-host") | .instances] ==
+	[["fw-1"], ["fw-2"], ["fw-3"]]'
+assert_json "$status" '[.hosts[] | select(.role | IN("gateway", "nf-host", "orch")) |
+	.processes[0].alive] == [true, true, true, true, true]'
+in_host client ping -q -c 3 -i 0.1 -W 5 198.18.2.2
+in_host client ping -q -c 3 -i 0.1 -W 5 2001:db8:2::2
+
+step "through the NFs, not past them"
+before=$(ff instances -o json | jq '[.instances[].packets] | add')
+in_host client ping -q -c 10 -i 0.1 -W 5 198.18.2.2
+wait_for "[ \$(ff instances -o json | jq '[.instances[].packets] | add') -ge $((before + 20)) ]"
+
+step "a second one is refused, the first goes on"
+assert_exit 2 ff lab up
+assert_contains "$output" "a lab is up"
+in_host client ping -q -c 1 -W 5 198.18.2.2
+
+step "restart of a daemon that was killed"
+for host in nf1 orch; do
+	pid=$(lab_pid $host)
+	kill -KILL "$pid"
+	wait_for "ff lab status -o json |
+		jq -e '.hosts[] | select(.name == \"$host\") | .processes[0].alive | not'"
+	in_host client ping -q -c 1 -W 5 198.18.2.2 # the data path needs no daemon
+	ff lab restart $host
+	[ "$(lab_pid $host)" != "$pid" ] || fail "$host has its old pid"
+done
+wait_for "ff hosts -o json | jq -e '[.hosts[].state] == [\"up\", \"up\", \"up\", \"up\"]'" 20
+in_host client ping -q -c 3 -i 0.1 -W 5 2001:db8:2::2
+
+step "down leaves nothing behind"
+pids=$(ff lab status -o json | jq '.hosts[].processes[].pid')
+lab_down
+for pid in $pids; do
+	assert [ ! -e "/proc/$pid/exe" ]
+done
+assert_eq "$(lab_remains)" "" "left behind"

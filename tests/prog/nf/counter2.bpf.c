@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#define COUNTER_VERSION 2
+#include "tests/prog/nf/counter.h"

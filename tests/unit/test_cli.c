@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The built program: what it asks, what it answers, what it exits with. */
+
+#include <criterion/criterion.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/cleanup.h"
+#include "lib/json.h"
+#include "lib/pki.h"
+#include "tests/unit/cli_fixture.h"
+
+TestSuite(cli, .init = cli_setup, .fini = cli_teardown, .timeout = 60);
+
+#define MOVE "move --service fw --from fw-1 --to fw-2 "
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	return json_string_value(json_object_get(object, key)) ?: "";
+}
+
+/* ---- every verb answers, in both formats --------------------------------------------------- */
+
+static const struct {
+	const char *args, *method, *path, *shows;
+} verbs[] = {
+	{ "status", "GET", "/v1/status", "3 completed, 2 rolled back, 1 failed" },
+	{ "status", "GET", "/v1/status", "1 h 2 min" },
+	{ "services", "GET", "/v1/services", "fw-1, fw-2" },
+	{ "service show fw", "GET", "/v1/services/fw", "tcp and src net 198.18.1.0/24" },
+	{ "hosts", "GET", "/v1/hosts", "2001:db8:8::1" },
+	{ "hosts gw", "GET", "/v1/hosts", "tunnel packet past its hop bound" },
+	{ "hosts gw", "GET", "/v1/hosts", "1,234,567" },
+	{ "instances", "GET", "/v1/instances", "25%" },
+	{ "instances", "GET", "/v1/instances", "9.60 GB" },
+	{ "instance state fw-1", "GET", "/v1/instances/fw-1/state", "198.18.1.2: flows=3" },
+	{ "table fw", "GET", "/v1/services/fw/table", "fw-2       3072  75.0%  1024-4095" },
+	{ "table fw", "GET", "/v1/services/fw/table", "tcp 198.18.1.2:1 198.18.2.2:80" },
+	{ "flows", "GET", "/v1/flows", "7 min 11 s" },
+	{ "flows list --state", "GET", "/v1/flows", "tcp_state=established" },
+	{ "flows get tcp 198.18.1.2:1234 198.18.2.2:80", "GET", "/v1/hosts", "fw-1 on gw" },
+	{ "flows get 'tcp 198.18.1.2:1234 198.18.2.2:80'", "GET", "/v1/hosts",
+	  "m1: fw-2 -> fw-1, completed" },
+	{ "flows get 'tcp 198.18.1.2:1234 198.18.2.2:80'", "GET", "/v1/hosts",
+	  "drop-hops=1234567" },
+	{ "operations", "GET", "/v1/operations", "9.60 MB" },
+	{ "operations m1", "GET", "/v1/operations/m1", "400 ms" },
+	{ MOVE "--slots 0-99", "GET", "/v1/operations/m1", "100,000" },
+	{ MOVE, "GET", "/v1/operations/m1", "1.83 ms" },
+	{ MOVE "--no-wait", "POST", "/v1/moves", "m1" },
+	{ "service add fw --nf firewall --instance fw-1@nf1", "POST", "/v1/services", "added" },
+	{ "service remove fw", "DELETE", "/v1/services/fw", "removed service fw" },
+	{ "instance add fw-3 --service fw --host nf3", "POST", "/v1/services/fw/instances",
+	  "added instance fw-3" },
+	{ "instance remove fw-3", "DELETE", "/v1/instances/fw-3", "removed instance fw-3" },
+	{ "version", "", "", "flowferry " },
+	{ "help", "", "", "usage: flowferry VERB" },
+	{ "completion bash", "", "", "complete -F _flowferry flowferry" },
+	{ "completion names operation", "GET", "/v1/operations", "m1" },
+};
+
+Test(cli, tables)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
+		const struct cli_run *run;
+
+		cli.polls = 0;
+		cli.method[0] = cli.path[0] = '\0';
+		run = cli_run("%s", verbs[i].args);
+		assert_status(run, 0);
+		assert_has(run->out, verbs[i].shows);
+		cr_assert_eq(strchr(run->out, '\033'), NULL, "colours without a terminal");
+		if (strncmp(verbs[i].args, "flows get", 9) != 0) /* it also asks for the drops */
+			cr_assert_str_eq(cli.path, verbs[i].path);
+		cr_assert_str_eq(cli.method, verbs[i].method);
+	}
+}
+
+Test(cli, json)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
+		const struct cli_run *run;
+
+		cli.polls = 0;
+		run = cli_run("%s -o json", verbs[i].args);
+		assert_status(run, 0);
+		cr_assert(json_is_object(cli_json(run)), "%s", verbs[i].args);
+		cr_assert_str_empty(run->err);
+	}
+}
+
+Test(cli, columns_are_aligned)
+{
+	const struct cli_run *run = cli_run("hosts");
+	const char *first = strchr(run->out, '\n') + 1, *second = strchr(first, '\n') + 1;
+	const char *title = strstr(run->out, "IPV4");
+
+	cr_assert_eq(strncmp(first + (title - run->out), "198.18.8.1 ", 11), 0, "%s", run->out);
+	cr_assert_eq(strncmp(second + (title - run->out), "198.18.8.11 ", 12), 0, "%s", run->out);
+}
+
+/* A name must not be able to repaint the terminal. */
+Test(cli, control_characters_are_shown)
+{
+	const struct cli_run *run = cli_run("instances");
+
+	assert_has(run->out, "?[31mup");
+	run = cli_run("instances --service mon -o json");
+	cr_assert_eq(json_array_size(json_object_get(cli_json(run), "instances")), 1);
+}
+
+/* ---- what is sent -------------------------------------------------------------------------- */
+
+Test(cli, move_body)
+{
+	json_t *flows;
+
+	assert_status(cli_run(MOVE "--no-wait --flow 'tcp 1.2.3.4:5 6.7.8.9:10' "
+				   "--flow='udp 1.2.3.4:5 6.7.8.9:10' --guarantee loss-free "
+				   "--on-overflow drop --park-limit 99"),
+		      0);
+	flows = json_object_get(cli.body, "flow");
+	cr_assert_eq(json_array_size(flows), 2);
+	cr_assert_str_eq(json_string_value(json_array_get(flows, 1)), "udp 1.2.3.4:5 6.7.8.9:10");
+	cr_assert_str_eq(text_of(cli.body, "guarantee"), "loss-free");
+	cr_assert_str_eq(text_of(cli.body, "on_overflow"), "drop");
+	cr_assert_eq(json_integer_value(json_object_get(cli.body, "park_limit")), 99);
+	cr_assert_eq(json_object_get(cli.body, "slots"), NULL);
+
+	assert_status(cli_run(MOVE "--no-wait --filter 'tcp and port 80'"), 0);
+	cr_assert_str_eq(text_of(cli.body, "filter"), "tcp and port 80");
+	cr_assert_eq(json_object_size(cli.body), 4);
+}
+
+Test(cli, service_body)
+{
+	const json_t *first;
+
+	assert_status(cli_run("service add fw --nf firewall --slots 1024 --class 'tcp' "
+			      "--config '{\"rules\":[]}' --capacity 5 --instance a@nf1 "
+			      "--instance b@nf2"),
+		      0);
+	cr_assert_eq(json_integer_value(json_object_get(cli.body, "slots")), 1024);
+	cr_assert_eq(json_integer_value(json_object_get(cli.body, "capacity")), 5);
+	cr_assert(json_is_object(json_object_get(cli.body, "config")));
+	first = json_array_get(json_object_get(cli.body, "instances"), 0);
+	cr_assert_str_eq(text_of(first, "name"), "a");
+	cr_assert_str_eq(text_of(first, "host"), "nf1");
+}
+
+Test(cli, names_are_escaped)
+{
+	assert_status(cli_run("service remove 'a b&c?d%%41'"), 0);
+	cr_assert_str_eq(cli.path, "/v1/services/a b&c?d%41");
+}
+
+/* ---- operations ---------------------------------------------------------------------------- */
+
+Test(cli, move_that_rolls_back_fails)
+{
+	const struct cli_run *run;
+
+	cli.end_state = "rolled-back";
+	run = cli_run(MOVE);
+	assert_status(run, 1);
+	assert_has(run->err, "was rolled back: nf2 went away");
+	assert_has(run->err, "mend: see its log");
+	assert_has(run->out, "rolled-back");
+
+	run = cli_run(MOVE "-o json");
+	assert_status(run, 1);
+	cr_assert_str_eq(text_of(cli_json(run), "state"), "rolled-back");
+	run = cli_run("operations --follow m1");
+	assert_status(run, 1);
+	assert_status(cli_run("operations m1"), 0);
+}
+
+Test(cli, refusals_keep_their_words)
+{
+	const struct cli_run *run = cli_run("move --service fw --from busy --to fw-2");
+
+	assert_status(run, 1);
+	assert_has(run->err, "slots 0-99 of fw are moved by m0");
+	assert_has(run->err, "mend: wait for it, or cancel it");
+
+	run = cli_run("move --service fw --from busy --to fw-2 -o json");
+	assert_status(run, 1);
+	cr_assert_str_eq(text_of(json_object_get(cli_json(run), "error"), "code"), "overlap");
+
+	assert_status(cli_run("service show nope"), 1);
+	assert_status(cli_run("hosts nope"), 1);
+	assert_status(cli_run("operations nope"), 1);
+}
+
+Test(cli, cancel)
+{
+	cli.polls_end = 1000000;
+	assert_status(cli_run("operations cancel m1"), 0);
+	cr_assert(cli.cancelled);
+}
+
+Test(cli, cancel_too_late)
+{
+	const struct cli_run *run;
+
+	cli.polls_end = 0;
+	cli.end_state = "completed";
+	run = cli_run("operations cancel m1");
+	assert_status(run, cli.cancelled ? 0 : 1);
+}
+
+Test(cli, progress_on_a_terminal)
+{
+	const struct cli_run *run;
+
+	cli.polls_end = 5;
+	run = cli_run_tty(NULL, NULL, MOVE);
+	assert_status(run, 0);
+	assert_has(run->out, "precopy   100,000 flows  9.60 MB  round 3  412 parked");
+	assert_has(run->out, "\033[32mcompleted");
+	assert_has(run->out, "1.83 ms");
+}
+
+Test(cli, no_color)
+{
+	const struct cli_run *run;
+
+	setenv("NO_COLOR", "1", 1);
+	run = cli_run_tty(NULL, NULL, "operations");
+	assert_status(run, 0);
+	cr_assert_eq(strchr(run->out, '\033'), NULL);
+	unsetenv("NO_COLOR");
+	run = cli_run_tty(NULL, NULL, "operations");
+	cr_assert_neq(strchr(run->out, '\033'), NULL);
+}
+
+Test(cli, ctrl_c_cancels)
+{
+	const struct cli_run *run;
+
+	cli.polls_end = 1000000;
+	run = cli_run_tty("precopy", "\003", MOVE);
+	assert_status(run, 1);
+	cr_assert(cli.cancelled);
+	assert_has(run->out, "cancelling m1");
+	assert_has(run->out, "was rolled back");
+}
+
+Test(cli, ctrl_c_ends_what_only_follows)
+{
+	const struct cli_run *run;
+
+	cli.polls_end = 1000000;
+	run = cli_run_tty("precopy", "\003", "operations --follow m1");
+	cr_assert_eq(run->status, 128 + 2);
+	cr_assert_not(cli.cancelled);
+}
+
+Test(cli, events)
+{
+	const struct cli_run *run = cli_run("events");
+
+	assert_status(run, 0);
+	assert_has(run->out, "host nf1  up");
+	assert_has(run->out, "operation m1  completed");
+	run = cli_run("events --limit 1 -o json");
+	cr_assert_eq(json_integer_value(json_object_get(cli_json(run), "seq")), 2);
+	run = cli_run("events --since 2");
+	assert_status(run, 0);
+	cr_assert_str_empty(run->out);
+}
+
+/* ---- wrong usage --------------------------------------------------------------------------- */
+
+static const struct {
+	const char *args, *says;
+} wrong[] = {
+	{ "", "usage: flowferry VERB" },
+	{ "mvoe", "did you mean 'move'?" },
+	{ "zzz", "there is no verb 'zzz'" },
+	{ "flows gte x", "did you mean 'get'?" },
+	{ "service", "add, remove or show" },
+	{ "service adf", "did you mean 'add'?" },
+	{ "status --sokcet /x", "did you mean --socket?" },
+	{ "status --zzz", "there is no option --zzz" },
+	{ "status -z", "there is no option -z" },
+	{ "status x", "'x' is one argument too many" },
+	{ "status -o yaml", "table, json" },
+	{ "status -o", "needs a value" },
+	{ "status --help=1", "takes no value" },
+	{ "status --socket ''", "empty value" },
+	{ "status --socket a.sock", "absolute path" },
+	{ "status --socket /a --url https://b:1", "exclude each other" },
+	{ "status --url b:1", "https://HOST:PORT" },
+	{ "status --url https://b:1", "--ca, --cert and --key" },
+	{ "status --ca x", "--url" },
+	{ "move --service fw --from a", "--to INSTANCE is missing" },
+	{ "move --service fw --service fw --from a --to b", "--service is given twice" },
+	{ "move --service fw --from a --to a", "both a" },
+	{ MOVE "--slots 1 --flows 2", "exclude each other" },
+	{ MOVE "--slots 5-x", "5-x" },
+	{ MOVE "--slots 99999", "99999" },
+	{ MOVE "--slots ,", "slot" },
+	{ MOVE "--filter 'tcp and'", "filter" },
+	{ MOVE "--flow 'tcp 1.2.3.4'", "tcp 1.2.3.4" },
+	{ MOVE "--flows 0", "from 1 to" },
+	{ MOVE "--flows -1", "-1" },
+	{ MOVE "--flows 1e3", "1e3" },
+	{ MOVE "--flows 99999999999999999999", "whole number" },
+	{ MOVE "--guarantee order", "did you mean 'order-preserving'?" },
+	{ "flows get", "FLOW is missing" },
+	{ "flows get tcp 1.2.3.4", "flow" },
+	{ "flows list --filter 'ether host x'", "filter" },
+	{ "flows list --limit x", "--limit can't be 'x'" },
+	{ "operations --follow", "needs the ID" },
+	{ "operations m1 --limit 3", "--limit" },
+	{ "events --since yesterday", "--since" },
+	{ "service add fw", "--nf NAME is missing" },
+	{ "service add fw --nf x --slots 1000", "power of two" },
+	{ "service add fw --nf x --instance nf1", "NAME@HOST" },
+	{ "service add fw --nf x --config '{'", "--config {" },
+	{ "service add fw --nf x --config '[]'", "no object" },
+	{ "service add fw --nf x --config @/nonexistent", "/nonexistent" },
+	{ "instance add fw-3 --service fw", "--host HOST is missing" },
+	{ "help mvoe", "did you mean 'move'?" },
+	{ "completion names fish", "KIND" },
+	{ "pki", "init, issue or show" },
+};
+
+Test(cli, wrong_usage)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		const struct cli_run *run = cli_run("%s", wrong[i].args);
+
+		assert_status(run, 2);
+		assert_has(run->err, wrong[i].says);
+		cr_assert_str_empty(run->out);
+	}
+	cr_assert_eq(cli.requests, 0, "wrong usage was sent to the orchestrator");
+}
+
+/* ---- help ---------------------------------------------------------------------------------- */
+
+Test(cli, help_of_every_verb)
+{
+	const struct cli_run *run = cli_run("help -o json");
+	json_t *names = json_deep_copy(json_object_get(cli_json(run), "verbs")), *verb;
+	size_t i;
+
+	cr_assert_geq(json_array_size(names), 30);
+	json_array_foreach(names, i, verb) {
+		char page[CLI_TEXT_MAX];
+
+		run = cli_run("help %s", text_of(verb, "name"));
+		assert_status(run, 0);
+		assert_has(run->out, "SYNOPSIS");
+		assert_has(run->out, "EXIT STATUS");
+		assert_has(run->out, "EXAMPLES");
+		assert_has(run->out, text_of(verb, "summary"));
+		strcpy(page, run->out);
+		cr_assert_str_eq(cli_run("%s --help", text_of(verb, "name"))->out, page);
+		cr_assert_str_eq(cli_run("%s -h", text_of(verb, "name"))->out, page);
+	}
+	json_decref(names);
+}
+
+/* ---- reaching the orchestrator ------------------------------------------------------------- */
+
+Test(cli, unreachable)
+{
+	const struct cli_run *run = cli_run("status --socket /nonexistent/socket");
+
+	assert_status(run, 3);
+	assert_has(run->err, "/nonexistent/socket");
+	assert_has(run->err, "mend: start it");
+	run = cli_run("status --socket /nonexistent/socket -o json");
+	assert_status(run, 3);
+	cr_assert_str_eq(text_of(json_object_get(cli_json(run), "error"), "code"), "unreachable");
+	assert_status(cli_run("events --socket /nonexistent/socket"), 3);
+	assert_status(cli_run(MOVE "--socket /nonexistent/socket"), 3);
+	run = cli_run("completion names service --socket /nonexistent/socket");
+	assert_status(run, 3);
+	cr_assert_str_empty(run->err);
+}
+
+Test(cli, by_tls)
+{
+	static const char *const sans[] = { "127.0.0.1", NULL };
+	char ca[128], cert[128], key[128], pki[80];
+	struct tls_files files = { ca, cert, key };
+	const struct cli_run *run;
+	struct ff_error err = {};
+	uint16_t port;
+
+	snprintf(pki, sizeof(pki), "%s/pki", cli.dir);
+	snprintf(ca, sizeof(ca), "%s/ca.pem", pki);
+	snprintf(cert, sizeof(cert), "%s/orch.pem", pki);
+	snprintf(key, sizeof(key), "%s/orch.key", pki);
+	cr_assert_eq(pki_ca_create(pki, &err), 0, "%s", err.message);
+	cr_assert_eq(pki_issue(pki, "orch", sans, &err), 0, "%s", err.message);
+	cr_assert_eq(http_server_listen_tcp(cli.server, "127.0.0.1", 0, &files, false, &port, &err),
+		     0, "%s", err.message);
+	assert_status(cli_run("pki issue me -d %s", pki), 0);
+
+	run = cli_run("status --url https://127.0.0.1:%u --ca %s --cert %s/me.pem --key %s/me.key",
+		      port, ca, pki, pki);
+	assert_status(run, 0);
+	assert_has(run->out, "https://127.0.0.1");
+	run = cli_run("status --url https://127.0.0.1:1 --ca %s --cert %s/me.pem --key %s/me.key",
+		      ca, pki, pki);
+	assert_status(run, 3);
+	assert_has(run->err, "127.0.0.1");
+}
+
+/* ---- pki ----------------------------------------------------------------------------------- */
+
+Test(cli, pki)
+{
+	const struct cli_run *run;
+	const json_t *list;
+
+	assert_status(cli_run("pki issue h -d %s/pki", cli.dir), 1);
+	assert_status(cli_run("pki init -d %s/pki", cli.dir), 0);
+	run = cli_run("pki init -d %s/pki", cli.dir);
+	assert_status(run, 1);
+	assert_has(run->err, "never overwritten");
+	assert_status(cli_run("pki issue h 10.0.0.1 2001:db8::1 h.example -d %s/pki", cli.dir), 0);
+	assert_status(cli_run("pki issue bad 10.0.0.1:80 -d %s/pki", cli.dir), 2);
+	assert_status(cli_run("pki issue ../h -d %s/pki", cli.dir), 2);
+
+	run = cli_run("pki show -o json -d %s/pki", cli.dir);
+	list = json_object_get(cli_json(run), "certificates");
+	cr_assert_eq(json_array_size(list), 2);
+	cr_assert_str_eq(text_of(json_array_get(list, 1), "sans"),
+			 "h,10.0.0.1,2001:db8::1,h.example");
+	cr_assert(json_is_true(json_object_get(json_array_get(list, 1), "valid")));
+	assert_has(cli_run("pki show h -d %s/pki", cli.dir)->out, "flowferry CA");
+	assert_status(cli_run("pki show nope -d %s/pki", cli.dir), 1);
+}
+
+/* ---- completion ---------------------------------------------------------------------------- */
+
+/* Presses Tab after `line` in a bash that has the script; the words offered, on one line. */
+static const char *tab(const char *line)
+{
+	static char words[CLI_TEXT_MAX];
+	char command[CLI_TEXT_MAX];
+	FILE *bash;
+	size_t n;
+
+	snprintf(command, sizeof(command),
+		 "PATH=%.*s:$PATH FLOWFERRY_SOCKET=%s bash -c '. <(flowferry completion bash); "
+		 "compopt() { :; }; read -ra COMP_WORDS <<< \"%s.\"; "
+		 "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); "
+		 "COMP_WORDS[COMP_CWORD]=${COMP_WORDS[COMP_CWORD]%%.}; _flowferry; "
+		 "echo \" ${COMPREPLY[*]} \"'",
+		 (int)(strrchr(cli.binary, '/') - cli.binary), cli.binary, cli.socket, line);
+	bash = popen(command, "r");
+	cr_assert(bash != NULL);
+	n = fread(words, 1, sizeof(words) - 1, bash);
+	words[n] = '\0';
+	pclose(bash);
+	return words;
+}
+
+Test(cli, completion)
+{
+	assert_has(tab("flowferry mo"), " move ");
+	assert_has(tab("flowferry flows "), " get ");
+	assert_has(tab("flowferry flows list --"), " --instance ");
+	cr_assert_eq(strstr(tab("flowferry flows list "), " get "), NULL);
+	assert_has(tab("flowferry move --guarantee "), " order-preserving ");
+	assert_has(tab("flowferry move --from "), " fw-1 ");
+	assert_has(tab("flowferry move --service f"), " fw ");
+	assert_has(tab("flowferry move --from = fw"), " fw-1 ");
+	assert_has(tab("flowferry hosts "), " nf1 ");
+	assert_has(tab("flowferry operations --follow "), " m1 ");
+	assert_has(tab("flowferry operations c"), " cancel ");
+	assert_has(tab("flowferry operations cancel "), " m1 ");
+	assert_has(tab("flowferry help comp"), " completion ");
+	assert_has(tab("flowferry status -o "), " json ");
+	assert_has(tab("flowferry hosts --socket /nonexistent --"), " --url ");
+	cr_assert_str_eq(tab("flowferry hosts --socket /nonexistent n"), "  \n");
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* main.c - flowferry: finds the verb, reads its command line, runs it. */
+
+#include <errno.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/cleanup.h"
+#include "lib/http_client.h"
+#include "tools/cmd.h"
+#include "tools/help.h"
+
+const struct command *const commands[] = {
+	&command_status,     &command_services,	  &command_service,
+	&command_instances,  &command_instance,	  &command_hosts,
+	&command_table,	     &command_flows,	  &command_move,
+	&command_operations, &command_events,	  &command_pki,
+	&command_traffic,    &command_lab,	  &command_help,
+	&command_version,    &command_completion, NULL,
+};
+
+/* Follows the words of the line as far as they name verbs. */
+static int command_resolve(struct call *call, int argc, char **argv, int *ret_depth)
+{
+	const struct command *const *table = commands;
+	const struct command *found;
+	int depth = 1;
+
+	for (; table && depth < argc && argv[depth][0] != '-'; depth++) {
+		found = command_find(table, argv[depth]);
+		if (!found)
+			break;
+		call->command = found;
+		snprintf(call->path + strlen(call->path), sizeof(call->path) - strlen(call->path),
+			 "%s%s", *call->path ? " " : "", found->name);
+		table = found->subs;
+	}
+	if (!call->command ||
+	    (depth < argc && argv[depth][0] != '-' && table && !call->command->run))
+		return call_unknown(call, table, argv[depth]);
+	*ret_depth = depth;
+	return 0;
+}
+
+static int arguments_check(const struct call *call)
+{
+	const struct argument *arg = call->command->arguments;
+	struct ff_error err;
+	int n = 0;
+
+	for (; arg && arg->name; arg++, n++) {
+		if (n >= call->n_args && !arg->optional) {
+			error_set(&err, EINVAL, FF_CODE_BAD_REQUEST, NULL, "%s is missing",
+				  arg->name);
+			return call_usage(call, &err);
+		}
+		if (arg->many)
+			return 0;
+	}
+	if (n >= call->n_args)
+		return 0;
+	if (call->command->subs)
+		return call_unknown(call, call->command->subs, call->args[n]);
+	error_set(&err, EINVAL, FF_CODE_BAD_REQUEST, NULL, "'%s' is one argument too many",
+		  call->args[n]);
+	return call_usage(call, &err);
+}
+
+static int call_parse(struct call *call, int argc, char **argv)
+{
+	const struct option_table tables[OPTION_TABLES_MAX] = {
+		{ call->command->options, call->options },
+		{ common_specs, &call->common },
+		{ call->command->remote ? remote_specs : NULL, &call->common },
+	};
+	struct ff_error err = {};
+	int first;
+
+	if (options_parse(tables, ARRAY_SIZE(tables), argc, argv, &call->common.help, &first, &err))
+		return call_usage(call, &err);
+	call->args = argv + first;
+	call->n_args = argc - first;
+	return call->common.help ? 0 : arguments_check(call);
+}
+
+static int second_word_missing(const struct call *call)
+{
+	char words[128] = "";
+	struct ff_error err;
+
+	for (const struct command *const *sub = call->command->subs; sub && *sub; sub++)
+		snprintf(words + strlen(words), sizeof(words) - strlen(words), "%s%s",
+			 !*words ? "" :
+			 sub[1]	 ? ", " :
+				   " or ",
+			 (*sub)->name);
+	error_set(&err, EINVAL, FF_CODE_BAD_REQUEST, NULL, "it needs a second word: %s", words);
+	return call_usage(call, &err);
+}
+
+static int call_run(struct call *call, int argc, char **argv)
+{
+	int r;
+
+	r = call_parse(call, argc, argv);
+	if (r)
+		return r;
+	if (call->common.help) {
+		help_print(call->command, call->path, stdout);
+		return CLI_DONE;
+	}
+	if (!call->command->run)
+		return second_word_missing(call);
+	return call->command->run(call);
+}
+
+/* `... | head` may have gone, but a full disk must not look like success. */
+static int output_close(int status)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	fprintf(stderr, "flowferry: can't write the output: %s\n", strerror(errno));
+	return status ?: CLI_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+	struct call call = { .common.output = "table" };
+	int depth = 0, status;
+
+	setlocale(LC_TIME, "");
+	if (argc < 2) {
+		help_overview(stderr);
+		return CLI_USAGE;
+	}
+	if (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0)
+		argv[1] = (char *)"help";
+	else if (strcmp(argv[1], "-V") == 0 || strcmp(argv[1], "--version") == 0)
+		argv[1] = (char *)"version";
+	status = command_resolve(&call, argc, argv, &depth);
+	if (status)
+		return status;
+	call.options = calloc(1, call.command->options_size ?: 1);
+	if (!call.options) {
+		fputs("flowferry: out of memory\n", stderr);
+		return CLI_FAILED;
+	}
+	status = call_run(&call, argc - depth + 1, argv + depth - 1);
+	http_client_free(call.client);
+	free(call.options);
+	return output_close(status);
+}

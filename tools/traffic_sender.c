@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * traffic_sender.c - the thread that paces the packets of one or two ends.
+ *
+ * Each tick it sends what is due by then, and no more than a burst at once. Both directions from one
+ * thread on one CPU is the default: what it sends is processed on that CPU before it goes on,
+ * so it can't overrun the rings of the devices on the way, as two CPUs can.
+ */
+
+#include <errno.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/cleanup.h"
+#include "lib/clock.h"
+#include "tools/traffic.h"
+
+#define TICK_BURST  32			  /* packets of one tick at a moderate rate */
+#define TICK_MIN_NS (100 * NSEC_PER_USEC) /* a batch costs 18 us to begin with */
+#define TICK_MAX_NS NSEC_PER_MSEC
+#define DEBT_MAX_NS (50 * NSEC_PER_MSEC) /* further behind than this, packets are given up */
+#define OPENING_NS   (2 * NSEC_PER_SEC) /* beyond two rounds of all flows, for opening them */
+#define ANSWER_NS    (500 * NSEC_PER_MSEC)
+#define LOOK_NS	     (50 * NSEC_PER_MSEC)
+#define SENDER_NICE (-10)		 /* before other work, but no kernel thread is starved */
+
+/* How far one end has come. */
+struct stream {
+	struct traffic_end *end;
+	bool open;
+	uint64_t start_ns; /* what is due counts from here, moved on when packets are given up */
+	uint64_t base;	   /* sent by then */
+	uint64_t first_heard_ns;
+	uint64_t looked_ns; /* when the tally was last read */
+	bool hears;	    /* something had come in the ANSWER_NS before */
+};
+
+static uint64_t tick_ns(uint64_t rate)
+{
+	uint64_t ns = rate ? TICK_BURST * NSEC_PER_SEC / rate : 0;
+
+	return MIN(MAX(ns, TICK_MIN_NS), TICK_MAX_NS);
+}
+
+static bool stream_ended(const struct stream *s, const struct traffic_settings *settings)
+{
+	return settings->count && s->end->sent_packets >= settings->count;
+}
+
+/*
+ * The answering direction begins when every flow has been opened from the other side: a stateful
+ * firewall would refuse what comes before. If some never arrive, it begins a while later anyway.
+ * With the other end elsewhere, nobody says when that stops: the answers stop when it falls silent.
+ */
+static bool stream_may_answer(struct stream *s, const struct traffic_sender *sender,
+			      uint64_t now_ns)
+{
+	const struct traffic_settings *settings = sender->settings;
+	uint64_t pass_ns = settings->rate ?
+				   s->end->config.flows * NSEC_PER_SEC / settings->rate : 0;
+	struct traffic_tally tally;
+
+	if (s->open && (!sender->half || now_ns - s->looked_ns < LOOK_NS))
+		return s->open && (!sender->half || s->hears);
+	s->looked_ns = now_ns;
+	if (traffic_end_tally(s->end, &tally) < 0 || !tally.packets)
+		return false;
+	if (!s->first_heard_ns)
+		s->first_heard_ns = now_ns;
+	s->hears = now_ns - MIN(now_ns, tally.last_ns) < ANSWER_NS;
+	return s->open || tally.packets >= s->end->config.flows ||
+	       now_ns - s->first_heard_ns > OPENING_NS + 2 * pass_ns;
+}
+
+static bool stream_open(struct stream *s, const struct traffic_sender *sender, uint64_t now_ns)
+{
+	bool answers = s->end->config.direction == TRAFFIC_REVERSE && s->end->judges;
+
+	if (answers && !stream_may_answer(s, sender, now_ns)) {
+		s->start_ns = now_ns; /* what it doesn't send while it may not isn't due later */
+		s->base = s->end->sent_packets;
+		return false;
+	}
+	if (!s->open) {
+		s->open = true;
+		s->start_ns = s->end->first_sent_ns = now_ns;
+	}
+	return true;
+}
+
+/* Sends what is due. Returns how many packets, 0: nothing for now, or a negative errno. */
+static int stream_send(struct stream *s, const struct traffic_settings *settings, uint64_t now_ns)
+{
+	uint64_t sent = s->end->sent_packets - s->base, due = TRAFFIC_BURST_MAX, given_up;
+	int r;
+
+	if (settings->rate) {
+		due = (uint64_t)((double)(now_ns - s->start_ns) * (double)settings->rate /
+				 (double)NSEC_PER_SEC);
+		due -= MIN(due, sent);
+		given_up = settings->rate * DEBT_MAX_NS / NSEC_PER_SEC;
+		if (due > given_up + TRAFFIC_BURST_MAX) {
+			s->end->behind += due;
+			s->start_ns = now_ns;
+			s->base = s->end->sent_packets;
+			due = 1;
+		}
+	}
+	if (settings->count)
+		due = MIN(due, settings->count - s->end->sent_packets);
+	if (!due)
+		return 0;
+	r = traffic_end_send(s->end, (uint32_t)MIN(due, (uint64_t)TRAFFIC_BURST_MAX));
+	s->end->last_sent_ns = clock_ns();
+	return r;
+}
+
+static void tick_wait(uint64_t *next_ns, uint64_t tick)
+{
+	uint64_t now_ns = clock_ns();
+	struct timespec at;
+
+	*next_ns += tick;
+	if (*next_ns <= now_ns) { /* late: don't make up for ticks, what is due counts by itself */
+		*next_ns = now_ns;
+		return;
+	}
+	at.tv_sec = (time_t)(*next_ns / NSEC_PER_SEC);
+	at.tv_nsec = (long)(*next_ns % NSEC_PER_SEC);
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+}
+
+static void thread_pin(uint32_t cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set); /* unpinned it sends as well, less evenly */
+	setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), SENDER_NICE);
+	prctl(PR_SET_TIMERSLACK, 1);
+}
+
+static void *sender_main(void *arg)
+{
+	struct traffic_sender *sender = arg;
+	const struct traffic_settings *settings = sender->settings;
+	struct stream streams[ARRAY_SIZE(sender->ends)] = {};
+	uint64_t next_ns = clock_ns();
+
+	thread_pin(sender->cpu);
+	for (size_t i = 0; i < sender->n_ends; i++)
+		streams[i].end = sender->ends[i];
+	while (!atomic_load_explicit(sender->stop, memory_order_relaxed)) {
+		bool idle = true, ended = true;
+
+		for (size_t i = 0; i < sender->n_ends; i++) {
+			int r;
+
+			if (stream_ended(&streams[i], settings))
+				continue;
+			ended = false;
+			if (!stream_open(&streams[i], sender, clock_ns()))
+				continue;
+			r = stream_send(&streams[i], settings, clock_ns());
+			if (r < 0 && r != -EINTR) {
+				sender->error = r;
+				return NULL;
+			}
+			idle = idle && r < TRAFFIC_BURST_MAX;
+		}
+		if (ended)
+			break;
+		if (idle)
+			tick_wait(&next_ns, tick_ns(settings->rate));
+	}
+	return NULL;
+}
+
+int traffic_sender_start(struct traffic_sender *sender)
+{
+	int r = pthread_create(&sender->thread, NULL, sender_main, sender);
+
+	sender->running = r == 0;
+	return -r;
+}
+
+void traffic_sender_join(struct traffic_sender *sender)
+{
+	if (sender->running)
+		pthread_join(sender->thread, NULL);
+	sender->running = false;
+}
