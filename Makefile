@@ -5,7 +5,7 @@
 #   make            programs and NF objects, without root
 #   make check      what CI runs: deps, build, unit, prog and e2e tests (root)
 #   make demo       moves of live traffic, with a verdict (root)
-#   make lint       clang-format and clang-tidy
+#   make lint       clang-format and clang-tidy; make format mends what the former finds
 #   V=1 shows commands; SAN=1 builds with ASan and UBSan in build-san/
 
 MAKEFLAGS += --no-builtin-rules --no-builtin-variables
@@ -13,7 +13,8 @@ SHELL := /bin/bash
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests deps demo check unit prog e2e bench lint install clean
+.PHONY: all tests deps demo check unit prog e2e bench install clean FORCE
+.PHONY: lint lint-format lint-tidy format
 
 # bpftool and ip live in sbin, which an ordinary user's PATH lacks
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
@@ -169,15 +170,17 @@ $(B)/tests/unit: $(unit_OBJS) $(ARCHIVES)
 $(B)/tests/prog: $(prog_OBJS) $(ARCHIVES)
 	$(link)
 
+# where tests find what they run and load
+TEST_ENV := BUILD=$(B) FF_NF_DIR=$(B)/nf FF_TEST_NF_DIR=$(B)/tests/nf
 TESTS := $(if $(unit_SRCS),$(B)/tests/unit) $(if $(prog_SRCS),$(B)/tests/prog)
 tests: all $(TESTS) $(TEST_NF_OBJECTS)
 
 # test_cli runs the program itself
 unit: $(if $(unit_SRCS),$(B)/tests/unit $(B)/flowferry)
-	$(Q)tests/run-criterion $(B)/tests/unit
+	$(Q)$(TEST_ENV) tests/run-criterion $(B)/tests/unit
 
 prog: all $(if $(prog_SRCS),$(B)/tests/prog) $(TEST_NF_OBJECTS)
-	$(Q)tests/run-criterion --root $(B)/tests/prog
+	$(Q)$(TEST_ENV) tests/run-criterion --root $(B)/tests/prog
 
 e2e: all
 	$(Q)BUILD=$(B) tests/e2e/run $(SCENARIOS)
@@ -214,8 +217,9 @@ deps:
 # ---- the rest ----------------------------------------------------------------------------------
 
 LINT_C := $(lib_SRCS) $(agent_SRCS) $(orchestrator_SRCS) $(tools_SRCS) $(unit_SRCS) $(prog_SRCS)
-LINT_BPF := $(bpf_SRCS) $(nf_SRCS)
-LINT_H := $(wildcard bpf/*.h bpf/nf/*.h lib/*.h agent/*.h orchestrator/*.h tools/*.h tests/*/*.h)
+LINT_BPF := $(bpf_SRCS) $(nf_SRCS) $(test_nf_SRCS)
+LINT_H := $(wildcard bpf/*.h bpf/nf/*.h lib/*.h agent/*.h orchestrator/*.h tools/*.h tests/*/*.h \
+	tests/prog/nf/*.h)
 # generated headers are as a system's: nothing in them is ours to mend
 LINT_CFLAGS = -D_GNU_SOURCE -I. -isystem $(B) -std=gnu11 -Wall -Wextra $(lib_CFLAGS) \
 	$(agent_CFLAGS) $(orchestrator_CFLAGS) $(tools_CFLAGS) $(call pkg,--cflags,$(tests_PKGS))
@@ -223,10 +227,17 @@ LINT_CFLAGS = -D_GNU_SOURCE -I. -isystem $(B) -std=gnu11 -Wall -Wextra $(lib_CFL
 tidy = printf '%s\n' $(1) | xargs -r -n 1 -P $(shell nproc) sh -c \
 	'$(CLANG_TIDY) --quiet "$$0" -- $(2) 2>/dev/null'
 
-lint: $(SKELETONS) | $(B)/deps-lint.stamp
+lint: lint-format lint-tidy
+
+lint-format: | $(B)/deps-lint.stamp
 	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(LINT_C) $(LINT_BPF) $(LINT_H)
+
+lint-tidy: $(SKELETONS) | $(B)/deps-lint.stamp
 	$(Q)$(call tidy,$(LINT_C),$(LINT_CFLAGS))
 	$(Q)$(call tidy,$(LINT_BPF),$(BPF_CFLAGS))
+
+format: | $(B)/deps-lint.stamp
+	$(Q)$(CLANG_FORMAT) -i $(LINT_C) $(LINT_BPF) $(LINT_H)
 
 install: all
 	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/flowferry/nf

@@ -231,10 +231,11 @@ static int match_read(struct place *place, const char *text, uint8_t *data)
 		return r;
 	}
 	if (!exact)
-		return refuse(place,
-			      "join with `and` a protocol, src and dst prefixes and ports; split an "
-			      "`or` into several entries",
-			      "is too rich for packets to be matched against: %.100s", text);
+		return refuse(
+			place,
+			"join with `and` a protocol, src and dst prefixes and ports; split an "
+			"`or` into several entries",
+			"is too rich for packets to be matched against: %.100s", text);
 	memcpy(data, &match, sizeof(match));
 	return 0;
 }

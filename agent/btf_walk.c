@@ -98,7 +98,8 @@ static enum btf_shape array_shape(const struct btf *btf, const struct btf_type *
 		return BTF_SHAPE_ADDRESS;
 	if (!btf_is_int(element) || element->size != 1)
 		return BTF_SHAPE_ARRAY;
-	if (btf_int_encoding(element) & (BTF_INT_CHAR | BTF_INT_SIGNED)) /* char; clang says signed */
+	/* char: clang says signed */
+	if (btf_int_encoding(element) & (BTF_INT_CHAR | BTF_INT_SIGNED))
 		return BTF_SHAPE_TEXT;
 	switch (array->nelems) {
 	case 4:
@@ -114,8 +115,8 @@ static enum btf_shape array_shape(const struct btf *btf, const struct btf_type *
 static enum btf_shape struct_shape(const struct btf *btf, const struct btf_type *type)
 {
 	static const struct {
-		const char	*name;
-		size_t		 size;
+		const char *name;
+		size_t size;
 		enum btf_shape shape;
 	} known[] = {
 		{ "ff_match", sizeof(struct ff_match), BTF_SHAPE_MATCH },
@@ -147,7 +148,7 @@ enum btf_shape btf_shape_of(const struct btf *btf, uint32_t id, const char *name
 		return BTF_SHAPE_NONE;
 	if (btf_is_network(btf, id))
 		return type->size == 4 && name_is_address(name) ? BTF_SHAPE_IPV4 :
-								   BTF_SHAPE_NETWORK;
+								  BTF_SHAPE_NETWORK;
 	if (btf_int_encoding(type) & BTF_INT_BOOL)
 		return BTF_SHAPE_BOOL;
 	return btf_int_encoding(type) & BTF_INT_SIGNED ? BTF_SHAPE_SIGNED : BTF_SHAPE_UNSIGNED;

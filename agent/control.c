@@ -7,6 +7,7 @@
 #include "agent/inventory.h"
 #include "agent/move.h"
 #include "agent/source.h"
+#include "agent/steering.h"
 #include "agent/target.h"
 #include "lib/clock.h"
 #include "lib/json.h"
@@ -272,13 +273,13 @@ static int step_precopy(struct move *m, const json_t *body, json_t **reply, stru
 static int step_switch(struct move *m, const json_t *body, json_t **reply, struct ff_error *err)
 {
 	(void)body;
-	return move_switch(m, false, reply, err);
+	return steering_switch(m, false, reply, err);
 }
 
 static int step_unswitch(struct move *m, const json_t *body, json_t **reply, struct ff_error *err)
 {
 	(void)body;
-	return move_switch(m, true, reply, err);
+	return steering_switch(m, true, reply, err);
 }
 
 static int step_final(struct move *m, const json_t *body, json_t **reply, struct ff_error *err)

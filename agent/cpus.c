@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 
 /*
  * One lock and two conditions for all: a call sets fn, arg and the CPUs that are to run it, wakes
@@ -159,4 +160,11 @@ void cpus_run_on(struct cpus *cpus, int cpu, cpus_fn fn, void *arg)
 void cpus_quiesce(struct cpus *cpus)
 {
 	cpus_run(cpus, NULL, NULL);
+}
+
+#define BACKGROUND_NICE 15
+
+void cpus_background(bool on)
+{
+	setpriority(PRIO_PROCESS, (id_t)gettid(), on ? BACKGROUND_NICE : 0);
 }

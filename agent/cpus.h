@@ -11,6 +11,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "lib/cleanup.h"
 #include "lib/error.h"
 
@@ -31,6 +33,12 @@ void cpus_run(struct cpus *cpus, cpus_fn fn, void *arg);
 
 /* Runs fn on one CPU and waits. */
 void cpus_run_on(struct cpus *cpus, int cpu, cpus_fn fn, void *arg);
+
+/*
+ * Bulk work of the calling thread stands back behind packets: under load they are ksoftirqd's,
+ * which is an ordinary thread, and a queue of some hundred frames is full within a millisecond.
+ */
+void cpus_background(bool on);
 
 /* Returns when no packet program that began before the call is still running. */
 void cpus_quiesce(struct cpus *cpus);

@@ -52,8 +52,7 @@ static int about_read(struct instance *instance, struct ff_about *ret_about, str
 	if (r < 0)
 		return r;
 	if (map_info(fd, &info) < 0 || info.value_size != sizeof(*ret_about) ||
-	    bpf_map_lookup_elem(fd, &zero, ret_about) < 0 ||
-	    ret_about->version != FF_ABOUT_VERSION)
+	    bpf_map_lookup_elem(fd, &zero, ret_about) < 0 || ret_about->version != FF_ABOUT_VERSION)
 		return half(instance, err, "pinned by another version of the agent");
 	ret_about->nf[FF_NAME_MAX - 1] = 0;
 	ret_about->state[FF_NAME_MAX - 1] = 0;
@@ -113,10 +112,10 @@ static int programs_open(struct instance *instance, struct ff_error *err)
 	struct state *state = &instance->state;
 	const struct {
 		const char *name;
-		int	   *fd;
+		int *fd;
 	} programs[] = {
-		{ PIN_NF, &instance->prog_fd }, { PIN_GET, &state->get_fd },
-		{ PIN_PUT, &state->put_fd },	{ PIN_SWEEP, &state->sweep_fd },
+		{ PIN_NF, &instance->prog_fd },	   { PIN_GET, &state->get_fd },
+		{ PIN_PUT, &state->put_fd },	   { PIN_SWEEP, &state->sweep_fd },
 		{ PIN_FORGET, &state->forget_fd },
 	};
 	struct bpf_prog_info info = { 0 };
@@ -297,7 +296,7 @@ int instance_configure(struct instance *instance, const json_t *config, struct f
 		return r;
 	r = bpf_map_update_elem(fd, &zero, value, BPF_ANY);
 	if (r < 0)
-		return error_set(err, -r, FF_CODE_INTERNAL, NULL,
-				 "can't configure instance %s: %s", instance->name, strerror(-r));
+		return error_set(err, -r, FF_CODE_INTERNAL, NULL, "can't configure instance %s: %s",
+				 instance->name, strerror(-r));
 	return 0;
 }

@@ -25,29 +25,29 @@
 #define INSTANCE_OBJECT_MAX (4 * 1024 * 1024)
 
 struct instance {
-	char		  name[FF_NAME_MAX];
-	char		  nf[FF_NAME_MAX];
-	uint16_t	  id;
-	uint16_t	  service;
-	char		 *pin_dir; /* PIN_DIR/instances/NAME */
-	int		  prog_fd; /* for the data path's program array */
-	uint32_t	  prog_id;
-	struct btf	 *btf;
+	char name[FF_NAME_MAX];
+	char nf[FF_NAME_MAX];
+	uint16_t id;
+	uint16_t service;
+	char *pin_dir; /* PIN_DIR/instances/NAME */
+	int prog_fd;   /* for the data path's program array */
+	uint32_t prog_id;
+	struct btf *btf;
 	struct schema_set schemas;
-	struct state	  state;
+	struct state state;
 };
 
 struct instance_spec {
 	const char *name;
-	const char *nf;	      /* NF_DIR/NF.bpf.o is loaded */
+	const char *nf; /* NF_DIR/NF.bpf.o is loaded */
 	const char *nf_dir;
 	const char *pin_dir;  /* of this host: /sys/fs/bpf/flowferry/HOST; bpffs, must exist */
 	const char *maps_dir; /* where the data path's maps are pinned: shared by name */
-	uint16_t    id;
-	uint16_t    service;
-	uint32_t    slots; /* of the service: a power of two */
-	__u64	    seed[2];
-	uint64_t    capacity;
+	uint16_t id;
+	uint16_t service;
+	uint32_t slots; /* of the service: a power of two */
+	__u64 seed[2];
+	uint64_t capacity;
 	const json_t *config; /* of the NF; NULL or {}: all zero */
 };
 

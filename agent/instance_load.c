@@ -30,16 +30,16 @@ DEFINE_CLEANUP(struct state_bpf *, state_bpf__destroy);
 
 struct load {
 	const struct instance_spec *spec;
-	struct ff_error		   *err;
-	char			   *file;
-	char			   *pin_dir; /* of the instance */
-	char			   *log;
-	struct bpf_object	   *object;
-	struct state_bpf	   *skel;
-	struct schema_set	    schemas;
-	const struct schema	   *schema; /* per-flow */
-	struct state_geometry	    geometry;
-	struct state_inner	    inner;
+	struct ff_error *err;
+	char *file;
+	char *pin_dir; /* of the instance */
+	char *log;
+	struct bpf_object *object;
+	struct state_bpf *skel;
+	struct schema_set schemas;
+	const struct schema *schema; /* per-flow */
+	struct state_geometry geometry;
+	struct state_inner inner;
 };
 
 static void load_done(struct load *load)
@@ -121,14 +121,16 @@ static int programs_check(struct load *load)
 		const char *name = bpf_program__name(prog);
 
 		if (bpf_program__type(prog) != BPF_PROG_TYPE_XDP)
-			return refuse(load, EINVAL, "an NF's programs are SEC(\"xdp\"): use FF_NF()",
+			return refuse(load, EINVAL,
+				      "an NF's programs are SEC(\"xdp\"): use FF_NF()",
 				      "program %s is in section \"%s\"", name,
 				      bpf_program__section_name(prog));
 		if (!strcmp(name, PIN_NF))
 			entry = prog;
 	}
-	return entry ? 0 : refuse(load, EINVAL, "end its source with FF_NF(function)",
-				  "it has no entry program `nf`");
+	return entry ? 0 :
+		       refuse(load, EINVAL, "end its source with FF_NF(function)",
+			      "it has no entry program `nf`");
 }
 
 static int state_check(struct load *load)
@@ -267,8 +269,7 @@ static int skeleton_load(struct load *load)
 				 "can't open the state programs: %s", strerror(errno));
 	skel->rodata->value_words = size / 8;
 	skel->rodata->locked = load->schema->locked;
-	r = bpf_map__set_value_size(skel->maps.staging,
-				    (uint32_t)sizeof(struct ff_record) + size);
+	r = bpf_map__set_value_size(skel->maps.staging, (uint32_t)sizeof(struct ff_record) + size);
 	if (r == 0)
 		r = bpf_map__reuse_fd(skel->maps.flows, bpf_map__fd(outer));
 	if (r == 0)
@@ -348,7 +349,7 @@ static int skeleton_pin(struct load *load)
 {
 	const struct state_bpf *skel = load->skel;
 	const struct {
-		int	    fd;
+		int fd;
 		const char *name;
 	} pins[] = {
 		{ bpf_program__fd(skel->progs.get), PIN_GET },
@@ -387,8 +388,8 @@ static int directory_make(struct load *load)
 	if ((mkdir(parent, 0700) < 0 && errno != EEXIST) ||
 	    (mkdir(load->pin_dir, 0700) < 0 && errno != EEXIST))
 		return error_set(load->err, errno, FF_CODE_INTERNAL,
-				 "mount bpffs: mount -t bpf bpf /sys/fs/bpf",
-				 "can't make %s: %s", load->pin_dir, strerror(errno));
+				 "mount bpffs: mount -t bpf bpf /sys/fs/bpf", "can't make %s: %s",
+				 load->pin_dir, strerror(errno));
 	return 0;
 }
 

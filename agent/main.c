@@ -58,7 +58,7 @@ static void sweep(struct agent *agent)
 		uint64_t swept;
 
 		if (agent->instances[id] &&
-		    state_sweep(&agent->instances[id]->state, clock_ns(), NULL, &swept, &err))
+		    state_sweep_part(&agent->instances[id]->state, clock_ns(), NULL, &swept, &err))
 			log_warn("instance %s: sweep: %s", agent->instances[id]->name, err.message);
 	}
 	pthread_rwlock_unlock(&agent->instances_lock);

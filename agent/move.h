@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * move.h - this host's part in a move: prepare, switch, the ends. source.h and target.h do the rest.
+ * move.h - this host's part in a move: beginning and end. source.h, target.h and steering.h have the
+ * three roles.
  *
  * A move is written to STATE_DIR/moves/ID.json when it is prepared and removed when it ends; its
  * phases are in the pinned lanes. So a restarted agent knows each move, and how far it was.
@@ -98,7 +99,6 @@ int move_adopt_all(struct agent *agent, struct ff_error *err);
 /* Writes the entries as the phases want them, in one step; then waits until packets see them. */
 int move_apply(struct move *move, uint64_t *ret_ns, struct ff_error *err);
 
-int move_switch(struct move *move, bool back, json_t **ret_reply, struct ff_error *err);
 int move_abort(struct move *move, struct ff_error *err);
 
 /* `json`: {"service","to","subject"}; move NULL: this host had no part in it. */

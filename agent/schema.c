@@ -77,8 +77,8 @@ void schema_done(struct schema *schema)
 
 static int bad_line(struct ff_error *err, const char *line)
 {
-	return error_set(err, EINVAL, FF_CODE_BAD_REQUEST, MEND_TEXT, "bad line in a schema: %.100s",
-			 line);
+	return error_set(err, EINVAL, FF_CODE_BAD_REQUEST, MEND_TEXT,
+			 "bad line in a schema: %.100s", line);
 }
 
 static int title_parse(const char *line, struct schema *schema, struct ff_error *err)
@@ -139,10 +139,10 @@ static int field_parse(char *line, struct schema *schema, struct ff_error *err)
 		   &field->offset, &field->size, &field->count, kind, &end) < 5)
 		return bad_line(err, line);
 	found = schema_name_find(schema_kind_names, kind);
-	if (found < 0 || !field_is_sane(schema, field))
+	if (found < 0)
 		return bad_line(err, line);
 	field->kind = (uint8_t)found;
-	if (tags_parse(line + end, field) < 0)
+	if (tags_parse(line + end, field) < 0 || !field_is_sane(schema, field))
 		return bad_line(err, line);
 	schema->fields_count++;
 	return 0;
@@ -269,12 +269,13 @@ int schema_plan_new(const struct schema *from, const struct schema *to,
 	int r;
 
 	if (from->key_size != to->key_size || from->scope != to->scope)
-		return error_set(err, EPROTOTYPE, FF_CODE_REFUSED,
-				 "move between instances of one NF only",
-				 "%s state %s of %u-byte keys doesn't fit %s state %s of %u-byte keys",
-				 schema_scope_names[from->scope], from->name, from->key_size,
-				 schema_scope_names[to->scope], to->name, to->key_size);
-	if (from->state_offset < sizeof(struct ff_head) || to->state_offset < sizeof(struct ff_head))
+		return error_set(
+			err, EPROTOTYPE, FF_CODE_REFUSED, "move between instances of one NF only",
+			"%s state %s of %u-byte keys doesn't fit %s state %s of %u-byte keys",
+			schema_scope_names[from->scope], from->name, from->key_size,
+			schema_scope_names[to->scope], to->name, to->key_size);
+	if (from->state_offset < sizeof(struct ff_head) ||
+	    to->state_offset < sizeof(struct ff_head))
 		return error_set(err, EPROTOTYPE, FF_CODE_REFUSED, NULL,
 				 "state %s has no room for its head", from->name);
 	plan.steps = calloc(from->fields_count ? from->fields_count : 1, sizeof(*plan.steps));

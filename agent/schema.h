@@ -48,37 +48,37 @@ enum schema_merge {
 };
 
 struct schema_field {
-	char	 name[SCHEMA_NAME_MAX];
+	char name[SCHEMA_NAME_MAX];
 	uint32_t offset; /* in the value */
 	uint32_t size;	 /* of an element */
 	uint32_t count;	 /* of elements */
-	uint8_t	 kind;	 /* enum schema_kind */
-	uint8_t	 merge;	 /* enum schema_merge */
-	bool	 clock;	 /* CLOCK_MONOTONIC ns of its host */
+	uint8_t kind;	 /* enum schema_kind */
+	uint8_t merge;	 /* enum schema_merge */
+	bool clock;	 /* CLOCK_MONOTONIC ns of its host */
 };
 
 struct schema {
-	char		    name[FF_NAME_MAX]; /* of the map */
-	enum schema_scope   scope;
-	uint32_t	    key_size;
-	uint32_t	    value_size;
-	uint32_t	    state_offset; /* of the NF's struct in the value; 0 unless per-flow */
-	bool		    locked;	  /* the value has a bpf_spin_lock, behind its head */
-	uint32_t	    key_type;	  /* BTF ids; 0 in a schema that was read from text */
-	uint32_t	    value_type;
-	uint32_t	    state_type;
-	uint32_t	    fields_count;
+	char name[FF_NAME_MAX]; /* of the map */
+	enum schema_scope scope;
+	uint32_t key_size;
+	uint32_t value_size;
+	uint32_t state_offset; /* of the NF's struct in the value; 0 unless per-flow */
+	bool locked;	       /* the value has a bpf_spin_lock, behind its head */
+	uint32_t key_type;     /* BTF ids; 0 in a schema that was read from text */
+	uint32_t value_type;
+	uint32_t state_type;
+	uint32_t fields_count;
 	struct schema_field *fields;
-	char		   *text;
-	uint64_t	    hash;
+	char *text;
+	uint64_t hash;
 };
 
 /* All that one NF declares. */
 struct schema_set {
 	struct schema states[SCHEMA_STATES_MAX];
-	unsigned int  count;
-	uint32_t      config_type; /* BTF id of the struct behind FF_CONFIG; 0: none */
-	uint32_t      config_size;
+	unsigned int count;
+	uint32_t config_type; /* BTF id of the struct behind FF_CONFIG; 0: none */
+	uint32_t config_size;
 };
 
 /*
@@ -108,13 +108,13 @@ struct schema_step {
 };
 
 struct schema_plan {
-	uint32_t	   from_size; /* of a value */
-	uint32_t	   to_size;
-	bool		   identical; /* one copy does it, but for the clocks */
-	uint32_t	   steps_count;
-	uint32_t	   clocks_count;
+	uint32_t from_size; /* of a value */
+	uint32_t to_size;
+	bool identical; /* one copy does it, but for the clocks */
+	uint32_t steps_count;
+	uint32_t clocks_count;
 	struct schema_step *steps;
-	uint32_t	   *clocks; /* offsets of __u64 times in the target's value */
+	uint32_t *clocks; /* offsets of __u64 times in the target's value */
 };
 
 /*

@@ -91,13 +91,14 @@ static uint32_t inner_definition(const struct btf *btf, uint32_t id)
 /* What the tags of a member say; the members of a nested struct have their own. */
 struct tags {
 	uint8_t merge;
-	bool	clock;
+	bool clock;
 };
 
 static int struct_read(const struct reader *r, uint32_t id, const char *prefix, uint32_t offset,
 		       int depth);
 
-static int kind_of(const struct reader *r, uint32_t id, const char *name, struct schema_field *field)
+static int kind_of(const struct reader *r, uint32_t id, const char *name,
+		   struct schema_field *field)
 {
 	const struct btf_type *type = btf_resolved(r->btf, id);
 
@@ -122,8 +123,9 @@ static int field_add(const struct reader *r, uint32_t id, const char *name, uint
 		     uint32_t count, struct tags tags)
 {
 	struct schema *schema = r->schema;
-	struct schema_field field = { .offset = offset, .count = count, .merge = tags.merge,
-				      .clock = tags.clock };
+	struct schema_field field = {
+		.offset = offset, .count = count, .merge = tags.merge, .clock = tags.clock
+	};
 	int result = kind_of(r, id, name, &field);
 
 	if (result < 0)
@@ -222,8 +224,7 @@ static int struct_read(const struct reader *r, uint32_t id, const char *prefix, 
 
 static bool member_is(const struct btf *btf, const struct btf_member *member, const char *name)
 {
-	return member &&
-	       !strcmp(btf_name(btf, btf_resolved(btf, member->type)), name);
+	return member && !strcmp(btf_name(btf, btf_resolved(btf, member->type)), name);
 }
 
 /* A per-flow value is {struct ff_head head; [struct bpf_spin_lock lock; pad;] TYPE state;}. */
@@ -268,9 +269,10 @@ static int types_read(const struct reader *r, uint32_t definition)
 	if (key <= 0 || value <= 0)
 		return refuse(r, "state %s has a key or a value of no known type", schema->name);
 	if (key > STREAM_KEY_MAX || (inner && value > STREAM_VALUE_MAX))
-		return refuse(r, "state %s is too large: keys of %" PRId64 " and values of %" PRId64
-			      " bytes, the limits are %u and %u", schema->name, key, value,
-			      STREAM_KEY_MAX, STREAM_VALUE_MAX);
+		return refuse(r,
+			      "state %s is too large: keys of %" PRId64 " and values of %" PRId64
+			      " bytes, the limits are %u and %u",
+			      schema->name, key, value, STREAM_KEY_MAX, STREAM_VALUE_MAX);
 	schema->key_size = (uint32_t)key;
 	schema->value_size = (uint32_t)value;
 	schema->state_type = schema->value_type;

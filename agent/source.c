@@ -204,7 +204,9 @@ static void *source_main(void *arg)
 	int r = 0;
 
 	if (!move->resending) {
+		cpus_background(true);
 		r = precopy(move, &err);
+		cpus_background(false);
 		pthread_mutex_lock(&move->lock);
 		if (!r && !cancelled(move))
 			move_source_phase(move, PHASE_CONVERGED);

@@ -42,15 +42,15 @@ int state_group_open(const struct state *state, uint32_t group, int *ret_fd, str
 /* ---- walking ------------------------------------------------------------------------------- */
 
 struct walk {
-	const struct state	  *state;
+	const struct state *state;
 	const struct state_select *select;
-	state_visit_fn		   visit;
-	void			  *ctx;
-	uint64_t		   now_ns;
-	uint64_t		   scanned;
-	uint32_t		   room; /* entries that keys and values hold */
-	struct ff_flow_key	  *keys;
-	uint8_t			  *values;
+	state_visit_fn visit;
+	void *ctx;
+	uint64_t now_ns;
+	uint64_t scanned;
+	uint32_t room; /* entries that keys and values hold */
+	struct ff_flow_key *keys;
+	uint8_t *values;
 };
 
 static int walk_grow(struct walk *walk, uint32_t room)
@@ -213,14 +213,14 @@ int state_lookup(const struct state *state, const struct ff_flow_key *key, void 
 	return 0;
 }
 
-/* One run of the program over at most FF_STAGING_RECORDS keys; state->lock is held. */
-static int get_run(struct state *state, const struct ff_flow_key *keys, uint32_t count,
-		   state_visit_fn visit, void *ctx, struct ff_error *err)
+/* One run of the program over at most FF_STAGING_RECORDS keys; *copy gets the records. */
+static int get_run(struct state *state, const struct ff_flow_key *keys, uint32_t count, void *copy,
+		   struct ff_error *err)
 {
 	struct ff_state_io io = { .count = count };
-	uint64_t now_ns;
 	int r;
 
+	pthread_mutex_lock(&state->lock);
 	for (uint32_t i = 0; i < count; i++) {
 		struct ff_record *record = state_record(state, i);
 
@@ -229,30 +229,49 @@ static int get_run(struct state *state, const struct ff_flow_key *keys, uint32_t
 		record->found = 0;
 	}
 	r = state_program_run(state, state->get_fd, "get", &io, sizeof(io), err);
-	if (r < 0)
-		return r;
-	now_ns = clock_ns();
-	for (uint32_t i = 0; i < count; i++) {
-		struct ff_record *record = state_record(state, i);
-		struct ff_head *head = (struct ff_head *)(record + 1);
-		bool live = record->found && head->expires_ns > now_ns;
+	if (r == 0)
+		memcpy(copy, state->staging, count * state->record_size);
+	pthread_mutex_unlock(&state->lock);
+	return r;
+}
 
-		r = visit(ctx, &record->key, live ? head : NULL);
+static int get_visit(const struct state *state, const uint8_t *copy, uint32_t count,
+		     state_visit_fn visit, void *ctx)
+{
+	uint64_t now_ns = clock_ns();
+
+	for (uint32_t i = 0; i < count; i++) {
+		const void *at = copy + i * state->record_size;
+		const struct ff_record *record = at;
+		const struct ff_head *head = (const struct ff_head *)(record + 1);
+		bool live = record->found && head->expires_ns > now_ns;
+		int r = visit(ctx, &record->key, live ? head : NULL);
+
 		if (r)
 			return r;
 	}
 	return 0;
 }
 
+/*
+ * The visitor works on a copy, without the lock: it may wait for another host's agent, which may be
+ * waiting to write into this very instance.
+ */
 int state_get(struct state *state, const struct ff_flow_key *keys, size_t count,
 	      state_visit_fn visit, void *ctx, struct ff_error *err)
 {
+	_cleanup_free_ uint8_t *copy =
+		malloc(MIN(count, (size_t)FF_STAGING_RECORDS) * state->record_size + 1);
 	int r = 0;
 
-	pthread_mutex_lock(&state->lock);
-	for (size_t at = 0; at < count && !r; at += FF_STAGING_RECORDS)
-		r = get_run(state, keys + at,
-			    (uint32_t)MIN(count - at, (size_t)FF_STAGING_RECORDS), visit, ctx, err);
-	pthread_mutex_unlock(&state->lock);
+	if (!copy)
+		return error_nomem(err);
+	for (size_t at = 0; at < count && !r; at += FF_STAGING_RECORDS) {
+		uint32_t part = (uint32_t)MIN(count - at, (size_t)FF_STAGING_RECORDS);
+
+		r = get_run(state, keys + at, part, copy, err);
+		if (r == 0)
+			r = get_visit(state, copy, part, visit, ctx);
+	}
 	return r;
 }

@@ -29,23 +29,24 @@ struct btf;
 
 /* Filled by agent/instance.c; others read it. */
 struct state {
-	char		     instance[FF_NAME_MAX];
-	uint32_t	     service;
-	__u64		     seed[2]; /* of the slot hash */
-	uint32_t	     slot_mask;
-	uint32_t	     groups;
-	uint32_t	     group_shift;
-	uint32_t	     group_ids[FF_GROUPS_MAX]; /* ids of the inner maps */
-	const struct schema *schema;		       /* of the per-flow state */
-	const struct btf    *btf;		       /* that schema's types are in */
-	struct ff_nf_control *control;		       /* mapped */
+	char instance[FF_NAME_MAX];
+	uint32_t service;
+	__u64 seed[2]; /* of the slot hash */
+	uint32_t slot_mask;
+	uint32_t groups;
+	uint32_t group_shift;
+	uint32_t group_ids[FF_GROUPS_MAX]; /* ids of the inner maps */
+	const struct schema *schema;	   /* of the per-flow state */
+	const struct btf *btf;		   /* that schema's types are in */
+	struct ff_nf_control *control;	   /* mapped */
 
 	pthread_mutex_t lock;
-	int		get_fd, put_fd, sweep_fd, forget_fd; /* programs */
-	void	       *staging;			     /* mapped */
-	size_t		staging_size;
-	size_t		record_size;
-	uint64_t       *forget_slots; /* mapped: what forget deletes */
+	int get_fd, put_fd, sweep_fd, forget_fd; /* programs */
+	void *staging;				 /* mapped */
+	size_t staging_size;
+	size_t record_size;
+	uint64_t *forget_slots; /* mapped: what forget deletes */
+	uint32_t sweep_next;	/* group at which the next part begins */
 };
 
 /* The slot of a flow of this service. */
@@ -78,7 +79,8 @@ int state_dump(const struct state *state, const struct state_select *select, sta
 
 /*
  * Visits the entries of @keys, in order; an expired one counts as absent. Values aren't locked: a
- * packet may change one while it is copied; a move is told by its log, and reads it again.
+ * packet may change one while it is copied; a move is told by its log, and reads it again. The
+ * visitor may block: no lock is held.
  */
 int state_get(struct state *state, const struct ff_flow_key *keys, size_t count,
 	      state_visit_fn visit, void *ctx, struct ff_error *err);
@@ -96,9 +98,9 @@ struct state_counts {
 
 /* Where records come from: made by the receiver from the stream's header. */
 struct state_origin {
-	uint64_t	   token;	   /* of the move, for head.moved_by */
-	int64_t		   clock_delta_ns; /* own CLOCK_MONOTONIC - the source's; set 0 on one host */
-	uint32_t	   from_size;	   /* of a value in the stream */
+	uint64_t token;		/* of the move, for head.moved_by */
+	int64_t clock_delta_ns; /* own CLOCK_MONOTONIC - the source's; set 0 on one host */
+	uint32_t from_size;	/* of a value in the stream */
 	struct schema_plan plan;
 };
 
@@ -112,7 +114,8 @@ int state_origin_new(const struct state *state, const struct stream_header *head
 void state_origin_done(struct state_origin *origin);
 
 /* The header of a stream from this instance: sizes, schema, clock; the caller adds the move's part. */
-void state_header_fill(const struct state *state, uint64_t now_ns, struct stream_header *ret_header);
+void state_header_fill(const struct state *state, uint64_t now_ns,
+		       struct stream_header *ret_header);
 
 /*
  * Applies a block: upserts are converted, their times rebased, head.round 0, head.moves + 1,
@@ -138,6 +141,13 @@ int state_forget_keys(struct state *state, const struct ff_flow_key *keys, size_
  */
 int state_sweep(struct state *state, uint64_t now_ns, const struct slotset *skip,
 		uint64_t *ret_swept, struct ff_error *err);
+
+/*
+ * The same for the next sixteenth of the groups, in turn: for a caller that comes round every second.
+ * All of them when the instance is nearly full.
+ */
+int state_sweep_part(struct state *state, uint64_t now_ns, const struct slotset *skip,
+		     uint64_t *ret_swept, struct ff_error *err);
 
 /* ---- for agent/instance.c ------------------------------------------------------------------ */
 

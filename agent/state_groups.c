@@ -15,7 +15,7 @@
 #include "lib/cleanup.h"
 
 #define GROUP_SLACK	  4
-#define GROUP_ENTRIES_MIN 1024	      /* 16 KiB of buckets */
+#define GROUP_ENTRIES_MIN 1024	     /* 16 KiB of buckets */
 #define GROUP_ENTRIES_MAX (1u << 26) /* the kernel's bound on buckets is near */
 
 struct state_geometry state_geometry_of(uint32_t slots, uint64_t capacity)

@@ -13,6 +13,8 @@
 
 /* Groups of one sweep or forget run: 8 of 2000 flows are 4 ms; others get at the lock between. */
 #define GROUPS_PER_RUN 8
+/* What a periodic sweep looks at: with one a second, each entry every 16 s, 15 ms of 1 M flows. */
+#define SWEEP_PARTS 16
 
 int state_program_run(const struct state *state, int fd, const char *name, void *context,
 		      uint32_t size, struct ff_error *err)
@@ -22,8 +24,8 @@ int state_program_run(const struct state *state, int fd, const char *name, void 
 
 	if (r < 0)
 		return error_set(err, -r, FF_CODE_INTERNAL, NULL,
-				 "program %s of instance %s doesn't run: %s", name,
-				 state->instance, strerror(-r));
+				 "program %s of instance %s doesn't run: %s", name, state->instance,
+				 strerror(-r));
 	return 0;
 }
 
@@ -234,24 +236,66 @@ int state_forget_slots(struct state *state, const struct slotset *slots, uint64_
 
 /* ---- sweep --------------------------------------------------------------------------------- */
 
+/* Groups first .. first + count - 1, GROUPS_PER_RUN at a time. */
+static int groups_sweep(struct state *state, struct ff_sweep *sweep, uint32_t first, uint32_t count,
+			uint64_t *ret_swept, struct ff_error *err)
+{
+	uint32_t end = first + count;
+	int r = 0;
+
+	for (; first < end && r == 0; first += GROUPS_PER_RUN) {
+		sweep->first = first;
+		sweep->count = MIN(end - first, (uint32_t)GROUPS_PER_RUN);
+		pthread_mutex_lock(&state->lock);
+		r = state_program_run(state, state->sweep_fd, "sweep", sweep, sizeof(*sweep), err);
+		pthread_mutex_unlock(&state->lock);
+		if (r == 0)
+			*ret_swept += sweep->swept;
+	}
+	return r;
+}
+
+static void sweep_skip(const struct state *state, const struct slotset *skip,
+		       struct ff_sweep *sweep)
+{
+	for (uint32_t group = 0; skip && group < state->groups; group++)
+		if (state_group_selected(state, skip, group))
+			sweep->skip[group / 64] |= 1ull << (group % 64);
+}
+
 int state_sweep(struct state *state, uint64_t now_ns, const struct slotset *skip,
 		uint64_t *ret_swept, struct ff_error *err)
 {
 	struct ff_sweep sweep = { .now_ns = now_ns };
 	uint64_t swept = 0;
-	int r = 0;
+	int r;
 
-	for (uint32_t group = 0; skip && group < state->groups; group++)
-		if (state_group_selected(state, skip, group))
-			sweep.skip[group / 64] |= 1ull << (group % 64);
-	for (uint32_t group = 0; group < state->groups && r == 0; group += GROUPS_PER_RUN) {
-		sweep.first = group;
-		sweep.count = MIN(state->groups - group, (uint32_t)GROUPS_PER_RUN);
-		pthread_mutex_lock(&state->lock);
-		r = state_program_run(state, state->sweep_fd, "sweep", &sweep, sizeof(sweep), err);
-		pthread_mutex_unlock(&state->lock);
-		swept += r == 0 ? sweep.swept : 0;
-	}
+	sweep_skip(state, skip, &sweep);
+	r = groups_sweep(state, &sweep, 0, state->groups, &swept, err);
+	if (ret_swept)
+		*ret_swept = swept;
+	return r;
+}
+
+int state_sweep_part(struct state *state, uint64_t now_ns, const struct slotset *skip,
+		     uint64_t *ret_swept, struct ff_error *err)
+{
+	uint32_t part = (state->groups + SWEEP_PARTS - 1) / SWEEP_PARTS;
+	struct ff_sweep sweep = { .now_ns = now_ns };
+	uint64_t swept = 0;
+	uint32_t first;
+	int r;
+
+	/* dead entries count against the capacity, so a full instance looks everywhere at once */
+	if (state_flows(state) > state->control->capacity / 8 * 7)
+		return state_sweep(state, now_ns, skip, ret_swept, err);
+	pthread_mutex_lock(&state->lock);
+	first = state->sweep_next < state->groups ? state->sweep_next : 0;
+	part = MIN(part, state->groups - first);
+	state->sweep_next = first + part;
+	pthread_mutex_unlock(&state->lock);
+	sweep_skip(state, skip, &sweep);
+	r = groups_sweep(state, &sweep, first, part, &swept, err);
 	if (ret_swept)
 		*ret_swept = swept;
 	return r;

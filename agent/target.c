@@ -68,6 +68,7 @@ static void upload_free(void *ctx)
 		pthread_mutex_unlock(&up->move->lock);
 		move_put(up->move);
 	}
+	cpus_background(false);
 	stream_decoder_free(up->decoder);
 	if (up->has_origin)
 		state_origin_done(&up->origin);
@@ -86,6 +87,7 @@ static int upload_begin(struct http_request *req, struct http_response *resp, vo
 	if (!up)
 		return error_nomem(err);
 	up->begun_ns = clock_ns();
+	cpus_background(strcmp(req_query(req, "final", "0"), "1") != 0);
 	move = move_get(agent, req_param(req, "id"), err);
 	r = move ? req_header_u64(req, "X-Flowferry-Frozen-Ns", 0, &up->frozen_ns, err) : -ENOENT;
 	if (!r) {

@@ -112,7 +112,8 @@ static long get_one(__u32 i, struct ff_state_io *io)
 	return 0;
 }
 
-SEC("syscall") int get(struct ff_state_io *ctx)
+SEC("syscall")
+int get(struct ff_state_io *ctx)
 {
 	struct ff_state_io io = { .count = ctx->count };
 
@@ -177,7 +178,8 @@ static long put_one(__u32 i, struct ff_state_io *io)
 	return 0;
 }
 
-SEC("syscall") int put(struct ff_state_io *ctx)
+SEC("syscall")
+int put(struct ff_state_io *ctx)
 {
 	struct ff_state_io io = { .count = ctx->count };
 
@@ -219,7 +221,8 @@ static long sweep_group(__u32 i, struct ff_sweep *sweep)
 	return 0;
 }
 
-SEC("syscall") int sweep(struct ff_sweep *ctx)
+SEC("syscall")
+int sweep(struct ff_sweep *ctx)
 {
 	struct ff_sweep copy = *ctx;
 
@@ -254,7 +257,8 @@ static long forget_group(__u32 i, struct ff_state_forget *forget)
 	return 0;
 }
 
-SEC("syscall") int forget(struct ff_state_forget *ctx)
+SEC("syscall")
+int forget(struct ff_state_forget *ctx)
 {
 	struct ff_state_forget copy = *ctx;
 
@@ -265,4 +269,5 @@ SEC("syscall") int forget(struct ff_state_forget *ctx)
 	return 0;
 }
 
-char _license[] SEC("license") = "Dual BSD/GPL";
+char _license[] SEC("license")
+= "Dual BSD/GPL";

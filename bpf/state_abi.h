@@ -6,22 +6,22 @@
 
 #include "bpf/abi.h"
 
-/* Records of the staging area: 0.3 ms of work a run, 150 KiB with 100 bytes of state a flow. */
-#define FF_STAGING_RECORDS 1024
+/* Records of the staging area: a program run of some 0.2 ms, for softirqs must not wait longer. */
+#define FF_STAGING_RECORDS 256
 
 /* An entry stays dead so long before it is deleted: a packet that found it alive has ended by then. */
 #define FF_STATE_GRACE_NS 1000000000ull
 
-#define FF_RECORD_UPSERT 1 /* as STREAM_UPSERT */
-#define FF_RECORD_DELETE 2
+#define FF_RECORD_UPSERT  1 /* as STREAM_UPSERT */
+#define FF_RECORD_DELETE  2
 
 /* Map staging: [i]. The value follows, as long as the instance's. */
 struct ff_record {
 	struct ff_flow_key key;
-	__u32		   group;
-	__u8		   kind;  /* put: FF_RECORD_* */
-	__u8		   found; /* get: 1 if the value is there */
-	__u16		   pad;
+	__u32 group;
+	__u8 kind;  /* put: FF_RECORD_* */
+	__u8 found; /* get: 1 if the value is there */
+	__u16 pad;
 };
 _Static_assert(sizeof(struct ff_record) == 48, "ff_record");
 
@@ -47,9 +47,9 @@ _Static_assert(sizeof(struct ff_state_forget) == 16, "ff_state_forget");
 
 /* Map about: [0]. What an agent must know to adopt a pinned instance. */
 struct ff_about {
-	__u8  name[FF_NAME_MAX];
-	__u8  nf[FF_NAME_MAX];
-	__u8  state[FF_NAME_MAX]; /* name of the per-flow state */
+	__u8 name[FF_NAME_MAX];
+	__u8 nf[FF_NAME_MAX];
+	__u8 state[FF_NAME_MAX]; /* name of the per-flow state */
 	__u32 groups;
 	__u32 group_shift;
 	__u32 version; /* FF_ABOUT_VERSION: of this header */

@@ -17,7 +17,6 @@ uint32_t stream_crc(const void *head, size_t head_len, const void *data, size_t 
 	return (uint32_t)crc32(crc, data, (uInt)len);
 }
 
-
 static int header_check(const struct stream_header *header, struct ff_error *err)
 {
 	const char *mend = "declare smaller state in the NF";

@@ -24,15 +24,15 @@
 #include "lib/cleanup.h"
 #include "lib/error.h"
 
-#define STREAM_VERSION	   1
+#define STREAM_VERSION	    1
 #define STREAM_CONTENT_TYPE "application/vnd.flowferry.state"
 
 /* Bounds of what a receiver accepts; an NF's state beyond them is refused when it is loaded. */
 #define STREAM_KEY_MAX	  64
 #define STREAM_VALUE_MAX  4096
-#define STREAM_SCHEMA_MAX 32768	      /* 256 fields of 128 characters */
+#define STREAM_SCHEMA_MAX 32768	       /* 256 fields of 128 characters */
 #define STREAM_BLOCK_MAX  (256 * 1024) /* payload: some 2000 flows, 0.1 ms of checksum */
-#define STREAM_OP_MAX	  25	      /* operation id and NUL */
+#define STREAM_OP_MAX	  25	       /* operation id and NUL */
 #define STREAM_HEADER_MAX (STREAM_SCHEMA_MAX + 256)
 /* What an encoder's buffer must hold at least: one whole block, or the header. */
 #define STREAM_BUFFER_MIN (STREAM_BLOCK_MAX + 64)
@@ -43,9 +43,9 @@ struct stream_header {
 	uint32_t service;
 	uint32_t epoch; /* of the orchestrator */
 	uint64_t token; /* of the move */
-	char	 op[STREAM_OP_MAX];
+	char op[STREAM_OP_MAX];
 	uint32_t round;
-	bool	 final;
+	bool final;
 	uint32_t key_size;
 	uint32_t value_size;
 	uint64_t clock_ns; /* the source's CLOCK_MONOTONIC when it began to send */
@@ -56,8 +56,8 @@ struct stream_header {
 
 struct stream_record {
 	enum stream_kind kind;
-	const void	*key;
-	const void	*value; /* NULL in a delete */
+	const void *key;
+	const void *value; /* NULL in a delete */
 };
 
 struct stream_counts {
@@ -81,13 +81,13 @@ struct stream_counts {
  *	stream_encoder_end(&e);						send(buf, e.len)
  */
 struct stream_encoder {
-	uint8_t		    *buf;
-	size_t		     size;
-	size_t		     len;     /* bytes to send; the block under way is not among them */
-	size_t		     block;   /* payload bytes of the block under way */
-	uint32_t	     records; /* in it */
-	uint32_t	     key_size;
-	uint32_t	     value_size;
+	uint8_t *buf;
+	size_t size;
+	size_t len;	  /* bytes to send; the block under way is not among them */
+	size_t block;	  /* payload bytes of the block under way */
+	uint32_t records; /* in it */
+	uint32_t key_size;
+	uint32_t value_size;
 	struct stream_counts counts;
 };
 

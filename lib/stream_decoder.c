@@ -14,24 +14,25 @@
 #include "lib/stream.h"
 #include "lib/stream_wire.h"
 
-#define MEND_STREAM "the stream is damaged or not ours: repeat the move; check the versions at both ends"
+#define MEND_STREAM                                                                                \
+	"the stream is damaged or not ours: repeat the move; check the versions at both ends"
 
 enum part { PART_HEADER, PART_SCHEMA, PART_ITEM, PART_BLOCK, PART_END, PART_DONE };
 
 struct stream_decoder {
-	struct stream_sink   sink;
-	enum part	     part;
-	size_t		     need; /* bytes of this part, gathered at buf */
-	size_t		     have;
+	struct stream_sink sink;
+	enum part part;
+	size_t need; /* bytes of this part, gathered at buf */
+	size_t have;
 	struct stream_header header;
-	struct wire_header   wire;
-	struct wire_block    block;
+	struct wire_header wire;
+	struct wire_block block;
 	struct stream_counts counts;
 	struct stream_record *records;
-	size_t		     records_max;
-	struct ff_error	     error; /* err 0: none yet */
-	char		     schema[STREAM_SCHEMA_MAX];
-	uint8_t		     buf[STREAM_BLOCK_MAX];
+	size_t records_max;
+	struct ff_error error; /* err 0: none yet */
+	char schema[STREAM_SCHEMA_MAX];
+	uint8_t buf[STREAM_BLOCK_MAX];
 };
 
 int stream_decoder_new(const struct stream_sink *sink, struct stream_decoder **ret)
@@ -68,7 +69,8 @@ static void decoder_expect(struct stream_decoder *d, enum part part, size_t need
 	d->have = 0;
 }
 
-#define bad(d, err, ...) error_set(&(d)->error, (err), FF_CODE_BAD_REQUEST, MEND_STREAM, __VA_ARGS__)
+#define bad(d, err, ...)                                                                           \
+	error_set(&(d)->error, (err), FF_CODE_BAD_REQUEST, MEND_STREAM, __VA_ARGS__)
 
 /* What can be judged before the schema is here: who speaks, and whether the sizes are sane. */
 static int header_take(struct stream_decoder *d)
@@ -106,7 +108,8 @@ static int schema_take(struct stream_decoder *d)
 	if (stream_crc(w, sizeof(*w), d->buf, d->need) != crc)
 		return bad(d, EBADMSG, "the header's checksum is wrong");
 	if (memchr(d->buf, 0, d->need) || memchr(w->op, 0, sizeof(w->op)) == w->op)
-		return bad(d, EPROTO, "state stream without an operation, or with a malformed schema");
+		return bad(d, EPROTO,
+			   "state stream without an operation, or with a malformed schema");
 	memcpy(d->schema, d->buf, d->need);
 	d->schema[d->need] = 0;
 	d->header = (struct stream_header){
@@ -231,8 +234,8 @@ static int end_take(struct stream_decoder *d)
 	end.crc = 0;
 	if (stream_crc(&end, sizeof(end), NULL, 0) != crc)
 		return bad(d, EBADMSG, "the checksum of the end record is wrong");
-	if (le64toh(end.blocks) != d->counts.blocks ||
-	    le64toh(end.upserts) != d->counts.upserts || le64toh(end.deletes) != d->counts.deletes)
+	if (le64toh(end.blocks) != d->counts.blocks || le64toh(end.upserts) != d->counts.upserts ||
+	    le64toh(end.deletes) != d->counts.deletes)
 		return bad(d, EPROTO,
 			   "the end record tells of %llu blocks, %llu upserts and %llu deletes, "
 			   "%llu, %llu and %llu came",

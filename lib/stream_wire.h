@@ -22,7 +22,7 @@
 struct wire_header {
 	__le32 magic;
 	__le16 version;
-	__u16  byte_order;
+	__u16 byte_order;
 	__le32 crc;
 	__le32 schema_len; /* its text follows, without a NUL */
 	__le32 service;
@@ -34,8 +34,8 @@ struct wire_header {
 	__le64 token;
 	__le64 clock_ns;
 	__le64 schema_hash;
-	__u8   op[24];
-	__u8   pad[8];
+	__u8 op[24];
+	__u8 pad[8];
 };
 _Static_assert(sizeof(struct wire_header) == 96, "wire_header");
 _Static_assert(sizeof(struct wire_header) + STREAM_SCHEMA_MAX <= STREAM_HEADER_MAX, "header");
@@ -51,8 +51,8 @@ _Static_assert(sizeof(struct wire_block) == 16, "wire_block");
 
 struct wire_record {
 	__le16 len; /* of key and value */
-	__u8   kind;
-	__u8   pad;
+	__u8 kind;
+	__u8 pad;
 };
 _Static_assert(sizeof(struct wire_record) == 4, "wire_record");
 _Static_assert(STREAM_KEY_MAX + STREAM_VALUE_MAX <= 65535, "record length");

@@ -262,14 +262,18 @@ int model_add_service(struct model *model, const char *name, uint32_t slots, str
 		      struct ff_error *err)
 {
 	struct service *service;
-	uint16_t id = 1;
+	uint16_t id = model->last_service;
+	unsigned int tried;
 
 	if (model_find_service(model, name))
 		return error_set(err, EEXIST, FF_CODE_EXISTS, "choose another name",
 				 "there is a service \"%s\" already", name);
-	while (id < FF_SERVICES_MAX && model->services[id])
-		id++;
-	if (id == FF_SERVICES_MAX)
+	for (tried = 0; tried < FF_SERVICES_MAX; tried++) {
+		id = id % (FF_SERVICES_MAX - 1) + 1;
+		if (!model->services[id])
+			break;
+	}
+	if (tried == FF_SERVICES_MAX)
 		return error_set(err, ENOSPC, FF_CODE_REFUSED, "remove a service first",
 				 "there are %d services, the most that a host can hold",
 				 FF_SERVICES_MAX - 1);
@@ -284,7 +288,7 @@ int model_add_service(struct model *model, const char *name, uint32_t slots, str
 				 "a power of two from 1 to 16384, e.g. 4096",
 				 "a service can't have %u slots", slots);
 	}
-	model->services[id] = service;
+	model_adopt_service(model, service);
 	*ret = service;
 	return 0;
 }
@@ -322,6 +326,7 @@ int model_add_instance(struct model *model, const char *name, uint16_t service, 
 void model_adopt_service(struct model *model, struct service *service)
 {
 	model->services[service->id] = service;
+	model->last_service = service->id;
 }
 
 void model_adopt_instance(struct model *model, struct instance *instance)

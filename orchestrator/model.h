@@ -74,7 +74,8 @@ struct model {
 	struct service *services[FF_SERVICES_MAX]; /* by number */
 	struct instance *instances[FF_INSTANCES_MAX];
 	struct operation *operations; /* queued and running ones */
-	uint16_t last_instance;	      /* numbers are reused as late as possible */
+	uint16_t last_service;	/* numbers are reused as late as possible: a host that was away */
+	uint16_t last_instance; /* must not take one thing for another */
 	bool stopping;
 };
 

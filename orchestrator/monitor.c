@@ -21,6 +21,7 @@ struct watch {
 	unsigned int misses;
 	int64_t uptime_s; /* of the agent: going back means that it has restarted */
 	uint64_t dead_ns; /* when dead pins were last collected */
+	uint64_t owed_ns; /* not to be asked to settle moves before */
 };
 
 struct monitor {
@@ -96,6 +97,23 @@ static void host_set_up(struct watch *watch, json_t *report)
 			   "the agent of host %s has been restarted", host->name);
 }
 
+static void host_pay(struct watch *watch, const json_t *report)
+{
+	int settled;
+
+	if (clock_ns() < watch->owed_ns)
+		return;
+	settled = host_settle(watch->orch, watch->host, report);
+	if (settled < 0)
+		watch->owed_ns = clock_ns() + MONITOR_OWED_MS * NSEC_PER_MSEC;
+	if (settled > 0) {
+		/* what it has settled may be older than the configuration that it had */
+		MODEL_LOCKED(&watch->orch->model);
+
+		watch->host->pushed = watch->host->push_tried = 0;
+	}
+}
+
 static bool host_ask(struct watch *watch)
 {
 	_cleanup_json_ json_t *report = NULL;
@@ -107,12 +125,7 @@ static bool host_ask(struct watch *watch)
 		return false;
 	}
 	host_set_up(watch, report);
-	if (host_settle(watch->orch, watch->host, report)) {
-		/* what it has settled may be older than the configuration that it had */
-		MODEL_LOCKED(&watch->orch->model);
-
-		watch->host->pushed = watch->host->push_tried = 0;
-	}
+	host_pay(watch, report);
 	return true;
 }
 

@@ -13,6 +13,7 @@
 
 #define MONITOR_POLL_MS	  500
 #define MONITOR_MISSES	  3	/* polls without an answer before a host counts as down */
+#define MONITOR_OWED_MS	  5000	/* before a host is asked again to settle what it refused to */
 #define MONITOR_DEAD_MS	  5000	/* between collections of dead pins */
 #define MONITOR_APPEAR_MS 5000	/* after our own start, before a host that isn't there is down */
 #define MONITOR_SETTLE_MS 20000 /* a client waits so long for hosts to take a configuration */

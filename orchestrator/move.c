@@ -217,8 +217,8 @@ static void decide_back(struct step *step)
 {
 	struct move *move = step->move;
 
-	if (move->returning)
-		phase_enter(step, MOVE_RESUME);
+	if (move->returns)
+		phase_enter(step, move->returns < MOVE_RETURNS_MAX ? MOVE_RETURN : MOVE_RESUME);
 	else if (move->held || move->decides >= MOVE_DECIDES_MAX)
 		phase_enter(step, MOVE_UNSWITCH);
 	else
@@ -268,7 +268,7 @@ static bool back_advance(struct step *step)
 	if (!phase_settled(move, phase))
 		return false;
 	if (phase == MOVE_RETURN && phase_has(move, phase, MOVE_SLOT_REFUSED)) {
-		move->returning = true;
+		move->returns++;
 		phase_enter(step, MOVE_DECIDE);
 		return true;
 	}

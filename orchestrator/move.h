@@ -43,6 +43,7 @@
 #define MOVE_PATIENCE_NS 5000000000ull	 /* going forward: an agent that restarts takes less */
 #define MOVE_BACK_NS	 15000000000ull	 /* going back, finishing: giving up costs more there */
 #define MOVE_RECOVER_NS	 120000000000ull /* after our own restart: the site may be booting */
+#define MOVE_RETURNS_MAX 3 /* a target that won't return what it parked, each after its own wait */
 #define MOVE_DECIDES_MAX 3 /* a source that neither holds nor is committed contradicts itself */
 
 enum move_role {
@@ -162,8 +163,8 @@ struct move {
 	enum move_outcome outcome;
 	enum move_phase failed_in; /* the phase that it turned back from; MOVE_NEW: none */
 	bool held;		   /* the source has answered hold, or won't */
-	bool returning;		   /* the second answer is asked for because `return` was refused */
-	bool doubt; /* went back without the target's word that it hasn't committed */
+	uint8_t returns; /* how often `return` was refused; each time it is asked what it has */
+	bool doubt;	 /* went back without the target's word that it hasn't committed */
 	uint8_t decides;
 	struct move_slot slots[MOVE_HOSTS_MAX][MOVE_CALLS];
 };

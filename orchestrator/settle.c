@@ -47,10 +47,15 @@ static int settle_move(struct orchestrator *orch, struct host *host, const char 
 		    !strcmp(json_string_value(json_object_get(doc, "state")) ?: "", "completed");
 	if (completed) {
 		body = migration_finish_body(request);
-		return post(orch, host, id, "finish", body, err);
+		r = post(orch, host, id, "finish", body, err);
+		/* a prepare that came late, after the end: there is nothing to finish */
+		if (r >= 0 || strcmp(err->code, FF_CODE_REFUSED) != 0 || !phase ||
+		    strcmp(phase, "prepared") != 0)
+			return r;
 	}
 	/* it has taken its flows back, and parks them still */
 	if (phase && !strcmp(phase, "holding")) {
+		json_decref(body);
 		body = json_pack("{sb}", "fence", 0);
 		r = post(orch, host, id, "resume", body, err);
 		if (r < 0 && r != -ENOENT)
@@ -61,10 +66,10 @@ static int settle_move(struct orchestrator *orch, struct host *host, const char 
 	return post(orch, host, id, "abort", body, err);
 }
 
-bool host_settle(struct orchestrator *orch, struct host *host, const json_t *report)
+int host_settle(struct orchestrator *orch, struct host *host, const json_t *report)
 {
 	const json_t *move;
-	bool settled = false;
+	int settled = 0, failed = 0;
 	size_t i;
 
 	json_array_foreach(json_object_get(report, "moves"), i, move) {
@@ -73,16 +78,17 @@ bool host_settle(struct orchestrator *orch, struct host *host, const json_t *rep
 
 		if (!id || is_driven(orch, id))
 			continue;
-		settled = true;
 		if (settle_move(orch, host, id, move, &err) < 0 && err.err != -ENOENT) {
 			log_warn("move %s is not settled: %s", id, err.message);
+			failed = err.err;
 			continue;
 		}
+		settled++;
 		event_emit(orch->events, "move-settled",
 			   (struct event_about){ .operation = id, .host = host->name },
 			   "host %s has settled move %s, which ended without it", host->name, id);
 	}
-	return settled;
+	return failed ? failed : settled;
 }
 
 /* ---- pins ----------------------------------------------------------------------------------- */

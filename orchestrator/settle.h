@@ -6,9 +6,9 @@
 
 /*
  * Compares the moves in a host's report with the operations, and has it finish or drop those that
- * have ended. True if it was told to settle something.
+ * have ended. Returns how many it has settled; a negative errno if one of them it wouldn't.
  */
-bool host_settle(struct orchestrator *orch, struct host *host, const json_t *report);
+int host_settle(struct orchestrator *orch, struct host *host, const json_t *report);
 
 /* Removes pins to the host's instances whose flows have no state any more. */
 void pins_collect(struct orchestrator *orch, struct host *host);

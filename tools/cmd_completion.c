@@ -36,6 +36,18 @@ static const struct {
 
 /* ---- completion names ---------------------------------------------------------------------- */
 
+/*
+ * The shell expands the words that it is given for completion (compgen -W): a name that is more
+ * than a name must not reach it.
+ */
+static bool name_harmless(const char *name)
+{
+	static const char allowed[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-";
+
+	return *name && *name != '-' && !name[strspn(name, allowed)];
+}
+
 /* Silent about failures: whoever presses Tab wants no messages in the middle of the line. */
 static int names_run(struct call *call)
 {
@@ -62,7 +74,8 @@ static int names_run(struct call *call)
 		return CLI_DONE;
 	}
 	json_array_foreach(json_object_get(reply, kinds[k].list), i, item)
-		puts(field_text(item, kinds[k].field));
+		if (name_harmless(field_text(item, kinds[k].field)))
+			puts(field_text(item, kinds[k].field));
 	return CLI_DONE;
 }
 

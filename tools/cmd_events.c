@@ -14,6 +14,7 @@
 #include "tools/output.h"
 #include "tools/remote.h"
 
+#define EVENT_TEXT_MAX	 1024	    /* a message has at most 400, names 32 */
 #define EVENTS_LIMIT	 20	    /* a screenful */
 #define EVENTS_LIMIT_MAX 1000000    /* kept in memory until they are shown */
 #define EVENTS_PAGE_MAX	 10000	    /* what the orchestrator gives at once */
@@ -57,23 +58,26 @@ struct events {
 
 static void event_show(const struct events *events, const json_t *event, const char *line)
 {
-	char time[UNIT_TEXT_MAX];
 	static const char *const things[] = { "service", "instance", "host", "operation" };
-	_cleanup_free_ char *message = strdup(field_text(event, "message"));
+	char text[EVENT_TEXT_MAX], time[UNIT_TEXT_MAX];
+	int n;
 
 	if (call_json(events->call)) {
 		puts(line);
 		return;
 	}
-	printf("%s%-19s%s  %-20s", colour_code(stdout, COLOUR_DIM), field_time(event, "time", time),
-	       colour_code(stdout, COLOUR_NONE), field_text(event, "kind"));
-	for (size_t i = 0; i < ARRAY_SIZE(things); i++) {
+	n = snprintf(text, sizeof(text), "%-20s", field_text(event, "kind"));
+	for (size_t i = 0; i < ARRAY_SIZE(things) && n < EVENT_TEXT_MAX; i++) {
 		const char *value = field_text(event, things[i]);
 
 		if (strcmp(value, "-") != 0)
-			printf("  %s %s", things[i], value);
+			n += snprintf(text + n, sizeof(text) - (size_t)n, "  %s %s", things[i],
+				      value);
 	}
-	printf("  %s\n", message ? text_clean(message) : "");
+	if (n < EVENT_TEXT_MAX)
+		snprintf(text + n, sizeof(text) - (size_t)n, "  %s", field_text(event, "message"));
+	printf("%s%-19s%s  %s\n", colour_code(stdout, COLOUR_DIM), field_time(event, "time", time),
+	       colour_code(stdout, COLOUR_NONE), text_clean(text));
 }
 
 static void line_show(struct events *events, const char *line)
@@ -140,6 +144,14 @@ static int stream_fail(struct call *call, struct ff_error *err)
 	return remote_fail(call, away ? 0 : http_status_of_code(err->code), err);
 }
 
+static void ring_free(struct events *events)
+{
+	for (size_t i = 0; events->ring && i < events->limit; i++)
+		free(events->ring[i]);
+	free(events->ring);
+	events->ring = NULL;
+}
+
 /* Those that there are, the last `limit` of them. */
 static int past_show(struct call *call, struct events *events, bool since)
 {
@@ -148,22 +160,17 @@ static int past_show(struct call *call, struct events *events, bool since)
 	int r;
 
 	events->ring = calloc(events->limit, sizeof(*events->ring));
-	if (!events->ring)
-		r = error_nomem(&err);
-	else if (since)
-		r = events_get_since(call, events, &err);
-	else
-		r = events_get(call, events, false, true, &err);
-	if (r < 0)
-		r = stream_fail(call, &err);
+	if (!events->ring) {
+		error_nomem(&err);
+		return stream_fail(call, &err);
+	}
+	r = since ? events_get_since(call, events, &err) :
+		    events_get(call, events, false, true, &err);
 	first = events->count > events->limit ? events->count - events->limit : 0;
-	for (size_t i = first; !r && i < events->count; i++)
+	for (size_t i = first; r == 0 && i < events->count; i++)
 		line_show(events, events->ring[i % events->limit]);
-	for (size_t i = 0; events->ring && i < events->limit; i++)
-		free(events->ring[i]);
-	free(events->ring);
-	events->ring = NULL;
-	return r;
+	ring_free(events);
+	return r < 0 ? stream_fail(call, &err) : 0;
 }
 
 /* Goes on where it was when the orchestrator restarts; gives up when it stays away. */

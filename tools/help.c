@@ -241,14 +241,14 @@ static bool examples_print(FILE *to, const struct example *e, const char *path, 
 	return any;
 }
 
-/* A verb's own and those of its second words; a second word without its own has the verb's. */
+/* A verb's own, or those of its second words; a second word without its own has the verb's. */
 static void all_examples_print(FILE *to, const struct command *command, const char *path, int width)
 {
 	bool any = examples_print(to, command->examples, NULL, false, width);
 	char verb[CLI_PATH_MAX];
 
-	for (const struct command *const *sub = command->subs; sub && *sub; sub++)
-		any = examples_print(to, (*sub)->examples, NULL, any, width);
+	for (size_t i = 0; !command->examples && command->subs && command->subs[i]; i++)
+		any = examples_print(to, command->subs[i]->examples, NULL, any, width);
 	if (any || !strchr(path, ' '))
 		return;
 	snprintf(verb, sizeof(verb), "%.*s", (int)strcspn(path, " "), path);

@@ -21,27 +21,43 @@ const struct command *const commands[] = {
 	&command_version,    &command_completion, NULL,
 };
 
-/* Follows the words of the line as far as they name verbs. */
-static int command_resolve(struct call *call, int argc, char **argv, int *ret_depth)
+static int option_before_verb(const struct call *call, const char *option)
+{
+	struct ff_error err;
+
+	error_set(&err, EINVAL, FF_CODE_BAD_REQUEST, NULL,
+		  "%s stands before the verb, options stand behind it", option);
+	snprintf(err.mend, sizeof(err.mend), "write flowferry VERB ... %s", option);
+	return call_usage(call, &err);
+}
+
+/* Follows the words of the line as far as they name verbs: NULL and what is wrong, or the command. */
+static const struct command *command_resolve(struct call *call, int argc, char **argv,
+					     int *ret_depth)
 {
 	const struct command *const *table = commands;
-	const struct command *found;
+	const struct command *command = NULL, *found;
 	int depth = 1;
 
 	for (; table && depth < argc && argv[depth][0] != '-'; depth++) {
 		found = command_find(table, argv[depth]);
 		if (!found)
 			break;
-		call->command = found;
+		command = found;
 		snprintf(call->path + strlen(call->path), sizeof(call->path) - strlen(call->path),
 			 "%s%s", *call->path ? " " : "", found->name);
 		table = found->subs;
 	}
-	if (!call->command ||
-	    (depth < argc && argv[depth][0] != '-' && table && !call->command->run))
-		return call_unknown(call, table, argv[depth]);
+	if (!command && argv[depth][0] == '-') {
+		option_before_verb(call, argv[depth]);
+		return NULL;
+	}
+	if (!command || (depth < argc && argv[depth][0] != '-' && table && !command->run)) {
+		call_unknown(call, table, argv[depth]);
+		return NULL;
+	}
 	*ret_depth = depth;
-	return 0;
+	return command;
 }
 
 static int arguments_check(const struct call *call)
@@ -139,9 +155,9 @@ int main(int argc, char **argv)
 		argv[1] = (char *)"help";
 	else if (strcmp(argv[1], "-V") == 0 || strcmp(argv[1], "--version") == 0)
 		argv[1] = (char *)"version";
-	status = command_resolve(&call, argc, argv, &depth);
-	if (status)
-		return status;
+	call.command = command_resolve(&call, argc, argv, &depth);
+	if (!call.command)
+		return CLI_USAGE;
 	call.options = calloc(1, call.command->options_size ?: 1);
 	if (!call.options) {
 		fputs("flowferry: out of memory\n", stderr);

@@ -109,7 +109,7 @@ void table_init(struct table *table, const struct column *columns)
 	table->columns = columns ?: pair_columns;
 	while (table->columns[table->width].title)
 		table->width++;
-	assert(table->width <= TABLE_COLUMNS_MAX);
+	assert(table->width > 0 && table->width <= TABLE_COLUMNS_MAX);
 }
 
 void table_done(struct table *table)
@@ -187,6 +187,7 @@ void table_print(const struct table *table, FILE *to)
 	size_t widths[TABLE_COLUMNS_MAX];
 	bool titles = table->columns != pair_columns;
 
+	assert(table->width > 0);
 	for (size_t c = 0; c < table->width; c++)
 		widths[c] = text_width(table->columns[c].title);
 	for (size_t i = 0; i < table->n_cells; i++)

@@ -229,6 +229,68 @@ uint64_t state_rig_entries(const struct instance *instance)
 	return entries;
 }
 
+/* ---- judging ------------------------------------------------------------------------------------ */
+
+uint32_t state_rig_number(const struct ff_flow_key *key)
+{
+	for (int end = 0; end < 2; end++) /* undo state_rig_key() */
+		if (key->addr[end][13] == 0x12)
+			return ((uint32_t)key->addr[end][14] << 16 | (uint32_t)key->addr[end][15]
+									     << 8) +
+			       (((uint32_t)ntohs(key->port[end]) - 1024) & 255);
+	return UINT32_MAX;
+}
+
+int state_tally_visit(void *ctx, const struct ff_flow_key *key, const void *value)
+{
+	struct state_tally *tally = ctx;
+	uint32_t i = state_rig_number(key);
+	const struct ff_head *head = value;
+
+	tally->visits++;
+	if (i >= STATE_RIG_MANY) {
+		tally->wrong++;
+		return 0;
+	}
+	if (!value) {
+		tally->absent++;
+		return 0;
+	}
+	tally->seen[i]++;
+	if (state_rig_get(tally->instance, value, "packets", 0) != i + 1 ||
+	    state_rig_get(tally->instance, value, "hits", 0) != 2 * (uint64_t)i ||
+	    head->slot != state_slot(&tally->instance->state, key))
+		tally->wrong++;
+	return 0;
+}
+
+struct state_tally *state_tally_new(const struct instance *instance)
+{
+	struct state_tally *tally = calloc(1, sizeof(*tally));
+
+	cr_assert(tally);
+	tally->instance = instance;
+	return tally;
+}
+
+uint32_t state_tally_once(const struct state_tally *tally)
+{
+	uint32_t once = 0;
+
+	for (uint32_t i = 0; i < STATE_RIG_MANY; i++)
+		once += tally->seen[i] == 1;
+	return once;
+}
+
+void state_rig_agree(const struct instance *instance, uint64_t entries)
+{
+	cr_assert_eq(state_flows(&instance->state), entries, "counted %llu, %llu due",
+		     (unsigned long long)state_flows(&instance->state),
+		     (unsigned long long)entries);
+	cr_assert_eq(state_rig_entries(instance), entries, "%llu in the maps, %llu due",
+		     (unsigned long long)state_rig_entries(instance), (unsigned long long)entries);
+}
+
 /* ---- packets ------------------------------------------------------------------------------- */
 
 void state_rig_packet(const struct instance *instance, const struct ff_flow_key *key,

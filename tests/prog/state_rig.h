@@ -41,6 +41,24 @@ void state_rig_fill(struct instance *instance, uint32_t first, uint32_t count, u
 /* Entries in the maps themselves, live or not, counted one by one. */
 uint64_t state_rig_entries(const struct instance *instance);
 
+/* Both the count that the NF keeps and the maps themselves have so many entries. */
+void state_rig_agree(const struct instance *instance, uint64_t entries);
+
+/* Which flow a key is of, of those that state_rig_key() makes; UINT32_MAX: none. */
+uint32_t state_rig_number(const struct ff_flow_key *key);
+
+/* Checks that what is visited are flows 0 .. STATE_RIG_MANY - 1, with their own numbers. */
+#define STATE_RIG_MANY 100000
+struct state_tally {
+	const struct instance *instance;
+	uint8_t seen[STATE_RIG_MANY];
+	uint32_t visits, wrong, absent;
+};
+struct state_tally *state_tally_new(const struct instance *instance); /* free() */
+int state_tally_visit(void *tally, const struct ff_flow_key *key, const void *value);
+/* How many flows were seen exactly once. */
+uint32_t state_tally_once(const struct state_tally *tally);
+
 /* One packet of that flow through the NF on this CPU, to which the caller is pinned. */
 void state_rig_packet(const struct instance *instance, const struct ff_flow_key *key,
 		      uint64_t now_ns);

@@ -25,9 +25,10 @@ static bool pinned(const struct instance *instance, const char *name)
 Test(instance, loads_pins_and_says_what_it_is)
 {
 	struct instance *fw = state_rig_load("fw-1", "counter", 5);
-	static const char *const pins[] = { "nf",	      "control",      "config", "counter_flows",
-					    "counter_offers", "counter_totals", "get",	"put",
-					    "sweep",	      "forget",	      "about" };
+	static const char *const pins[] = {
+		"nf",  "control", "config", "counter_flows", "counter_offers", "counter_totals",
+		"get", "put",	  "sweep",  "forget",	     "about"
+	};
 
 	cr_assert_str_eq(fw->name, "fw-1");
 	cr_assert_str_eq(fw->nf, "counter");
@@ -48,18 +49,19 @@ Test(instance, schema_has_fields_kinds_and_tags)
 {
 	struct instance *fw = state_rig_load("fw-1", "counter", 5);
 
-	cr_assert_str_eq(fw->state.schema->text, "per-flow counter_flows key 40 value 104 state 40\n"
-						 "packets 40 8 2 unsigned sum\n"
-						 "first_ns 56 8 1 unsigned min clock\n"
-						 "hits 64 4 1 unsigned sum\n"
-						 "mode 68 4 1 unsigned\n"
-						 "peer[0].seq 72 4 1 unsigned last\n"
-						 "peer[0].scale 76 1 1 unsigned\n"
-						 "peer[1].seq 80 4 1 unsigned last\n"
-						 "peer[1].scale 84 1 1 unsigned\n"
-						 "port 88 2 1 network\n"
-						 "mac 90 1 6 bytes\n"
-						 "balance 96 4 1 signed\n");
+	cr_assert_str_eq(fw->state.schema->text,
+			 "per-flow counter_flows key 40 value 104 state 40\n"
+			 "packets 40 8 2 unsigned sum\n"
+			 "first_ns 56 8 1 unsigned min clock\n"
+			 "hits 64 4 1 unsigned sum\n"
+			 "mode 68 4 1 unsigned\n"
+			 "peer[0].seq 72 4 1 unsigned last\n"
+			 "peer[0].scale 76 1 1 unsigned\n"
+			 "peer[1].seq 80 4 1 unsigned last\n"
+			 "peer[1].scale 84 1 1 unsigned\n"
+			 "port 88 2 1 network\n"
+			 "mac 90 1 6 bytes\n"
+			 "balance 96 4 1 signed\n");
 	cr_assert_eq(fw->schemas.count, 3);
 	instance_free(fw);
 }
@@ -69,7 +71,7 @@ Test(instance, bad_objects_are_refused)
 {
 	static const struct {
 		const char *nf;
-		int	    err;
+		int err;
 		const char *says;
 	} cases[] = {
 		{ "absent", ENOENT, "can't find" },
@@ -184,10 +186,11 @@ static json_t *config_shown(const struct instance *fw)
 Test(instance, configuration_goes_in_and_comes_out)
 {
 	struct instance *fw = state_rig_load("fw-1", "counter", 5);
-	const char *text = "{\"rules\":[{\"match\":\"tcp and src net 198.18.1.0/24 and dst port 80\","
-			   "\"mode\":\"busy\"}],\"mac\":\"02:00:00:00:00:01\",\"window\":65535,"
-			   "\"offset\":-128,\"gateway_ip\":\"198.18.1.1\",\"server\":\"2001:db8::1\","
-			   "\"title\":\"edge\",\"lifetime_ns\":5}";
+	const char *text =
+		"{\"rules\":[{\"match\":\"tcp and src net 198.18.1.0/24 and dst port 80\","
+		"\"mode\":\"busy\"}],\"mac\":\"02:00:00:00:00:01\",\"window\":65535,"
+		"\"offset\":-128,\"gateway_ip\":\"198.18.1.1\",\"server\":\"2001:db8::1\","
+		"\"title\":\"edge\",\"lifetime_ns\":5}";
 	_cleanup_json_ json_t *config = json_loads(text, 0, NULL), *shown = NULL;
 	struct ff_error err = { 0 };
 

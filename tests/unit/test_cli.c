@@ -278,6 +278,8 @@ static const struct {
 	{ "", "usage: flowferry VERB" },
 	{ "mvoe", "did you mean 'move'?" },
 	{ "zzz", "there is no verb 'zzz'" },
+	{ "-o json status", "options stand behind it" },
+	{ "--zzz", "--zzz stands before the verb" },
 	{ "flows gte x", "did you mean 'get'?" },
 	{ "service", "add, remove or show" },
 	{ "service adf", "did you mean 'add'?" },
@@ -478,6 +480,8 @@ Test(cli, completion)
 	assert_has(tab("flowferry operations c"), " cancel ");
 	assert_has(tab("flowferry operations cancel "), " m1 ");
 	assert_has(tab("flowferry help comp"), " completion ");
+	cr_assert_eq(strstr(tab("flowferry flows list --instance "), "touch"), NULL,
+		     "a name that the shell would run was offered");
 	assert_has(tab("flowferry status -o "), " json ");
 	assert_has(tab("flowferry hosts --socket /nonexistent --"), " --url ");
 	cr_assert_str_eq(tab("flowferry hosts --socket /nonexistent n"), "  \n");

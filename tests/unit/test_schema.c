@@ -99,9 +99,9 @@ static const char source_text[] = "per-flow flows key 40 value 96 state 40\n"
 static const char target_text[] = "per-flow flows key 40 value 128 state 40\n"
 				  "mac 40 1 6 bytes\n"
 				  "port 46 2 1 network\n"
-				  "hits 48 8 1 unsigned sum\n" /* wider */
+				  "hits 48 8 1 unsigned sum\n"	  /* wider */
 				  "packets 56 8 3 unsigned sum\n" /* longer */
-				  "fresh 80 4 1 unsigned\n" /* new */
+				  "fresh 80 4 1 unsigned\n"	  /* new */
 				  "tag 84 2 1 unsigned\n"
 				  "flags 88 4 1 unsigned or\n"
 				  "balance 92 4 1 signed\n"
@@ -207,11 +207,15 @@ Test(schema, what_would_be_lost_is_refused_by_name)
 	} cases[] = {
 		{ TITLE "a 40 8 1 unsigned\nb 48 8 1 unsigned\n", TITLE "a 40 8 1 unsigned\n",
 		  "field b doesn't exist" },
-		{ TITLE "a 40 8 1 unsigned\n", TITLE "a 40 4 1 unsigned\n", "field a is of another size" },
-		{ TITLE "a 40 4 1 signed\n", TITLE "a 40 8 1 signed\n", "field a is of another size" },
-		{ TITLE "a 40 4 1 unsigned\n", TITLE "a 40 4 1 signed\n", "field a is of another kind" },
+		{ TITLE "a 40 8 1 unsigned\n", TITLE "a 40 4 1 unsigned\n",
+		  "field a is of another size" },
+		{ TITLE "a 40 4 1 signed\n", TITLE "a 40 8 1 signed\n",
+		  "field a is of another size" },
+		{ TITLE "a 40 4 1 unsigned\n", TITLE "a 40 4 1 signed\n",
+		  "field a is of another kind" },
 		{ TITLE "a 40 4 4 unsigned\n", TITLE "a 40 4 3 unsigned\n", "field a has fewer" },
-		{ TITLE "a 40 8 1 unsigned clock\n", TITLE "a 40 8 1 unsigned\n", "field a is a clock" },
+		{ TITLE "a 40 8 1 unsigned clock\n", TITLE "a 40 8 1 unsigned\n",
+		  "field a is a clock" },
 		{ TITLE "a 40 8 1 unsigned\n",
 		  "per-flow flows key 36 value 72 state 40\na 40 8 1 unsigned\n", "36-byte keys" },
 		{ TITLE "a 40 8 1 unsigned\n",
@@ -225,7 +229,8 @@ Test(schema, what_would_be_lost_is_refused_by_name)
 		struct ff_error err = { 0 };
 		struct schema_plan plan;
 
-		cr_assert_eq(schema_plan_new(&from, &to, &plan, &err), -EPROTOTYPE, "%s", cases[i].says);
+		cr_assert_eq(schema_plan_new(&from, &to, &plan, &err), -EPROTOTYPE, "%s",
+			     cases[i].says);
 		cr_assert(strstr(err.message, cases[i].says), "%s", err.message);
 		schema_done(&from);
 		schema_done(&to);

@@ -60,11 +60,10 @@ static int seen_block(void *ctx, const struct stream_record *records, size_t cou
 		return -seen->refuse;
 	for (size_t i = 0; i < count; i++) {
 		record_make(seen->records++, &kind, key, value);
-		seen->wrong |= records[i].kind != kind ||
-			       memcmp(records[i].key, key, KEY_SIZE) != 0 ||
-			       (kind == STREAM_DELETE) != !records[i].value ||
-			       (records[i].value &&
-				memcmp(records[i].value, value, VALUE_SIZE) != 0);
+		seen->wrong |=
+			records[i].kind != kind || memcmp(records[i].key, key, KEY_SIZE) != 0 ||
+			(kind == STREAM_DELETE) != !records[i].value ||
+			(records[i].value && memcmp(records[i].value, value, VALUE_SIZE) != 0);
 	}
 	return 0;
 }
@@ -188,7 +187,8 @@ Test(stream, pieces_of_any_size)
 Test(stream, full_block_is_enospc_and_fits)
 {
 	struct stream_header header = header_make();
-	_cleanup_free_ uint8_t *buf = malloc(STREAM_BUFFER_MIN), *all = malloc(4 * STREAM_BLOCK_MAX);
+	_cleanup_free_ uint8_t *buf = malloc(STREAM_BUFFER_MIN),
+			       *all = malloc(4 * STREAM_BLOCK_MAX);
 	uint8_t key[KEY_SIZE], value[VALUE_SIZE];
 	struct seen seen = { 0 };
 	struct stream_encoder e;

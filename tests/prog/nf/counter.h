@@ -11,32 +11,32 @@ enum counter_mode { COUNTER_IDLE, COUNTER_BUSY };
 
 struct counter_peer {
 	__u32 seq ff_last;
-	__u8  scale;
-	__u8  pad[3];
+	__u8 scale;
+	__u8 pad[3];
 };
 
 #if COUNTER_VERSION == 1
 struct counter_flow {
-	__u64		    packets[2] ff_sum;
-	__u64		    first_ns ff_min ff_clock;
-	__u32		    hits ff_sum;
-	enum counter_mode   mode;
+	__u64 packets[2] ff_sum;
+	__u64 first_ns ff_min ff_clock;
+	__u32 hits ff_sum;
+	enum counter_mode mode;
 	struct counter_peer peer[2];
-	__be16		    port;
-	__u8		    mac[6];
-	__s32		    balance;
+	__be16 port;
+	__u8 mac[6];
+	__s32 balance;
 };
 #else
 struct counter_flow {
-	__u8		    mac[6];
-	__be16		    port;
+	__u8 mac[6];
+	__be16 port;
 	struct counter_peer peer[2];
-	enum counter_mode   mode;
-	__s32		    balance;
-	__u64		    hits ff_sum; /* wider */
-	__u64		    last_ns ff_max ff_clock; /* new */
-	__u64		    first_ns ff_min ff_clock;
-	__u64		    packets[4] ff_sum; /* longer */
+	enum counter_mode mode;
+	__s32 balance;
+	__u64 hits ff_sum;	       /* wider */
+	__u64 last_ns ff_max ff_clock; /* new */
+	__u64 first_ns ff_min ff_clock;
+	__u64 packets[4] ff_sum; /* longer */
 };
 #endif
 FF_FLOW_STATE(counter_flows, struct counter_flow);
@@ -46,7 +46,7 @@ struct counter_source {
 };
 struct counter_offer {
 	__u64 flows ff_sum;
-	char  tag[8];
+	char tag[8];
 };
 FF_SHARED_STATE(counter_offers, struct counter_source, struct counter_offer, 128);
 
@@ -57,21 +57,21 @@ struct counter_total {
 FF_GLOBAL_STATE(counter_totals, struct counter_total);
 
 struct counter_rule {
-	struct ff_match	  match;
+	struct ff_match match;
 	enum counter_mode mode;
 };
 
 struct counter_config {
 	struct counter_rule rules[2];
-	__u32		    rules_count;
-	__u8		    mac[6];
-	__u16		    window;
-	__s8		    offset;
-	__u8		    pad[3];
-	__be32		    gateway_ip;
-	struct ff_addr	    server;
-	char		    title[8];
-	__u64		    lifetime_ns;
+	__u32 rules_count;
+	__u8 mac[6];
+	__u16 window;
+	__s8 offset;
+	__u8 pad[3];
+	__be32 gateway_ip;
+	struct ff_addr server;
+	char title[8];
+	__u64 lifetime_ns;
 };
 FF_CONFIG(struct counter_config);
 

@@ -7,12 +7,15 @@ struct noentry_flow {
 };
 FF_FLOW_STATE(noentry_flows, struct noentry_flow);
 
-SEC("xdp") int other(struct xdp_md *ctx)
+SEC("xdp")
+int other(struct xdp_md *ctx)
 {
 	struct ff_pkt *pkt = ff_scratch();
 
 	(void)ctx;
-	return pkt && (noentry_flows_get(pkt) || noentry_flows_new(pkt, FF_SEC)) ? XDP_PASS : XDP_DROP;
+	return pkt && (noentry_flows_get(pkt) || noentry_flows_new(pkt, FF_SEC)) ? XDP_PASS :
+										   XDP_DROP;
 }
 
-char _license[] SEC("license") = "Dual BSD/GPL";
+char _license[] SEC("license")
+= "Dual BSD/GPL";

@@ -3,7 +3,8 @@
 #define COUNTER_VERSION 1
 #include "tests/prog/nf/counter.h"
 
-SEC("tc") int stranger(struct __sk_buff *skb)
+SEC("tc")
+int stranger(struct __sk_buff *skb)
 {
 	return skb->len != 0;
 }

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "agent/steering.h"
+
+#include <string.h>
+
+#include "agent/lane.h"
+#include "lib/clock.h"
+
+/* A fence that got lost is made good by the next ones; they are the same, and idempotent. */
+#define FENCE_REPEAT_MS	 10
+#define FENCE_REPEAT_MAX 8 /* doubling: the last one goes after about 2.5 s */
+
+static void fence_spec(struct move *move, struct lane_fence *fence)
+{
+	*fence = (struct lane_fence){
+		.service = move->subject.service,
+		.from = move->place,
+		.host = move->fence_host,
+		.token = move->fence_token,
+		.switched_ns = move->switched_ns,
+	};
+	subject_paths(&move->subject, fence->paths);
+}
+
+static void *fence_main(void *arg)
+{
+	struct move *move = arg;
+	uint64_t wait_ns = FENCE_REPEAT_MS * NSEC_PER_MSEC;
+	struct lane_fence fence;
+
+	for (int i = 0; i < FENCE_REPEAT_MAX; i++, wait_ns *= 2) {
+		struct timespec until;
+		bool stop;
+
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec += (time_t)((until.tv_nsec + wait_ns) / NSEC_PER_SEC);
+		until.tv_nsec = (long)((until.tv_nsec + wait_ns) % NSEC_PER_SEC);
+		pthread_mutex_lock(&move->lock);
+		while (!atomic_load(&move->cancel) &&
+		       pthread_cond_timedwait(&move->changed, &move->lock, &until) == 0)
+			;
+		stop = atomic_load(&move->cancel);
+		fence_spec(move, &fence);
+		pthread_mutex_unlock(&move->lock);
+		if (stop)
+			break;
+		lane_fence_send(move->agent->dp, move->agent->cpus, &fence);
+	}
+	return NULL;
+}
+
+void steering_stop(struct move *move)
+{
+	pthread_mutex_lock(&move->lock);
+	if (!move->fencing) {
+		pthread_mutex_unlock(&move->lock);
+		return;
+	}
+	move->fencing = false;
+	atomic_store(&move->cancel, true);
+	pthread_cond_broadcast(&move->changed);
+	pthread_mutex_unlock(&move->lock);
+	pthread_join(move->fencer, NULL);
+	atomic_store(&move->cancel, false);
+}
+
+int steering_switch(struct move *move, bool back, json_t **ret_reply, struct ff_error *err)
+{
+	struct lane_fence fence;
+	uint64_t now;
+	int r;
+
+	if (!move->is_steering)
+		return error_set(err, EINVAL, FF_CODE_REFUSED, NULL,
+				 "host %s has no steering part in move %s",
+				 move->agent->config->host, move->id);
+	steering_stop(move);
+	pthread_mutex_lock(&move->lock);
+	move->switched = !back;
+	pthread_mutex_unlock(&move->lock);
+	r = move_apply(move, &now, err);
+	if (r)
+		return r;
+	pthread_mutex_lock(&move->lock);
+	move->switched_ns = now;
+	move->fence_host = back ? move->target_host : move->source_host;
+	move->fence_token = back ? move->token | 1 : move->token;
+	fence_spec(move, &fence);
+	pthread_mutex_unlock(&move->lock);
+	r = lane_fence_send(move->agent->dp, move->agent->cpus, &fence);
+	if (r)
+		return error_set(err, -r, FF_CODE_INTERNAL, NULL, "can't send fences: %s",
+				 strerror(-r));
+	pthread_mutex_lock(&move->lock);
+	move->fencing = !pthread_create(&move->fencer, NULL, fence_main, move);
+	pthread_mutex_unlock(&move->lock);
+	*ret_reply = json_pack("{si}", "fences", move->agent->dp->cpus * FF_PATHS);
+	return 0;
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The NF's packets and the agent's sweep and dump, at work on one state at once.
+ */
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "lib/cleanup.h"
+#include "lib/clock.h"
+#include "tests/prog/state_rig.h"
+
+#define FOREVER (UINT64_MAX / 2)
+
+TestSuite(state_sweep, .init = state_rig_init, .timeout = 60);
+
+/* ---- the NF and the sweep ------------------------------------------------------------------ */
+
+Test(state_sweep, sweep_deletes_the_dead_only)
+{
+	struct instance *a = state_rig_load("a", "counter", 1);
+	uint64_t now = clock_ns(), swept;
+	struct slotset skip = { 0 };
+
+	state_rig_fill(a, 0, 3000, now - 2 * NSEC_PER_SEC);
+	state_rig_fill(a, 3000, 1000, now - NSEC_PER_SEC / 2); /* within the grace */
+	state_rig_fill(a, 4000, 5000, FOREVER);
+	slotset_set_range(&skip, 0, RIG_SLOT_COUNT - 1);
+	cr_assert_eq(state_sweep(&a->state, now, &skip, &swept, NULL), 0);
+	cr_assert_eq(swept, 0, "slots under a move are left alone");
+	cr_assert_eq(state_sweep(&a->state, now, NULL, &swept, NULL), 0);
+	cr_assert_eq(swept, 3000);
+	state_rig_agree(a, 6000);
+	cr_assert_eq(state_sweep(&a->state, now + NSEC_PER_SEC, NULL, &swept, NULL), 0);
+	cr_assert_eq(swept, 1000);
+	state_rig_agree(a, 5000);
+	instance_free(a);
+}
+
+Test(state_sweep, sweep_in_parts_comes_round)
+{
+	struct instance *a = state_rig_load("a", "counter", 1);
+	uint64_t swept, total = 0;
+
+	state_rig_fill(a, 0, 3000, clock_ns() - 2 * NSEC_PER_SEC);
+	for (int part = 0; part < 16; part++) {
+		cr_assert_eq(state_sweep_part(&a->state, clock_ns(), NULL, &swept, NULL), 0);
+		cr_assert(swept > 0 && swept < 3000);
+		total += swept;
+	}
+	cr_assert_eq(total, 3000);
+	state_rig_agree(a, 0);
+	/* nearly full: everything at once */
+	instance_set_capacity(a, 3100);
+	state_rig_fill(a, 0, 3000, clock_ns() - 2 * NSEC_PER_SEC);
+	cr_assert_eq(state_sweep_part(&a->state, clock_ns(), NULL, &swept, NULL), 0);
+	cr_assert_eq(swept, 3000);
+	instance_free(a);
+}
+
+Test(state_sweep, packets_make_entries_up_to_the_capacity)
+{
+	struct instance *a = state_rig_load("a", "counter", 1);
+	uint64_t now = clock_ns();
+
+	instance_set_capacity(a, 50);
+	for (uint32_t round = 0; round < 2; round++)
+		for (uint32_t i = 0; i < 60; i++) {
+			struct ff_flow_key key = state_rig_key(i);
+
+			state_rig_packet(a, &key, now);
+		}
+	state_rig_agree(a, 50);
+	cr_assert_eq(state_rig_refused(a), 20);
+	instance_free(a);
+}
+
+struct sweeper {
+	struct instance *instance;
+	atomic_bool stop;
+	uint64_t swept, runs;
+};
+
+static void *sweeper_run(void *ctx)
+{
+	struct sweeper *sweeper = ctx;
+	uint64_t swept;
+
+	while (!atomic_load(&sweeper->stop)) {
+		if (state_sweep(&sweeper->instance->state, clock_ns(), NULL, &swept, NULL) < 0)
+			return sweeper;
+		sweeper->swept += swept;
+		sweeper->runs++;
+	}
+	return NULL;
+}
+
+struct revived {
+	const struct instance *instance;
+	uint32_t once, other;
+};
+
+static int revived_visit(void *ctx, const struct ff_flow_key *key, const void *value)
+{
+	struct revived *revived = ctx;
+	uint64_t packets = state_rig_get(revived->instance, value, "packets", 0) +
+			   state_rig_get(revived->instance, value, "packets", 1);
+
+	(void)key;
+	if (packets == 1)
+		revived->once++;
+	else
+		revived->other++;
+	return 0;
+}
+
+/* Sweeps once each time that `go` has grown, and then says so in `done`. */
+struct trigger {
+	struct instance *instance;
+	atomic_uint go, done;
+	uint64_t swept;
+};
+
+static void *trigger_run(void *ctx)
+{
+	struct trigger *trigger = ctx;
+	unsigned int last = 0, spins = 0, go;
+	uint64_t swept;
+
+	while ((go = atomic_load(&trigger->go)) != UINT32_MAX) {
+		if (go == last) {
+			if (++spins % 256 == 0) /* quick to answer, yet kind to a busy machine */
+				sched_yield();
+			continue;
+		}
+		last = go;
+		if (state_sweep(&trigger->instance->state, clock_ns(), NULL, &swept, NULL) == 0)
+			trigger->swept += swept;
+		atomic_store(&trigger->done, last);
+	}
+	return NULL;
+}
+
+#define RACE_FLOWS  64 /* swept in some 8 us: as long as two packets take */
+#define RACE_ROUNDS 3000
+
+/* Dead entries, one packet for each of them, and in the midst of these one sweep. */
+static void race_round(struct trigger *trigger, unsigned int round)
+{
+	struct instance *a = trigger->instance;
+	struct revived revived = { .instance = a };
+	uint64_t refused = state_rig_refused(a);
+	struct slotset all = { .bits = { 1 } };
+
+	state_rig_fill(a, 0, RACE_FLOWS, clock_ns() - 2 * NSEC_PER_SEC);
+	for (uint32_t i = 0; i < RACE_FLOWS; i++) {
+		struct ff_flow_key key = state_rig_key(i);
+
+		if (i == round % RACE_FLOWS)
+			atomic_store(&trigger->go, round);
+		state_rig_packet(a, &key, clock_ns());
+	}
+	while (atomic_load(&trigger->done) != round)
+		sched_yield();
+	refused = state_rig_refused(a) - refused;
+	cr_assert_eq(state_dump(&a->state, NULL, revived_visit, &revived, NULL, NULL), 0);
+	cr_assert_eq(revived.other, 0, "%u flows have a dead life's packets", revived.other);
+	cr_assert_eq(revived.once + refused, RACE_FLOWS, "round %u: %u live + %llu refused of %u",
+		     round, revived.once, (unsigned long long)refused, RACE_FLOWS);
+	state_rig_agree(a, revived.once);
+	cr_assert_eq(state_forget_slots(&a->state, &all, NULL, NULL), 0);
+	state_rig_agree(a, 0);
+}
+
+/*
+ * Whoever wins, the packet's flow must be there afterwards with exactly this one packet, or have
+ * been refused where it found the sweep in the middle of its entry; and the count must be right. One
+ * slot and few flows, so that both meet at one entry in one round of a hundred.
+ */
+Test(state_sweep, sweep_and_revival_race)
+{
+	struct instance_spec spec = state_rig_spec("a", "counter", 1);
+	static struct trigger trigger; /* outlives a failed assertion, as the thread does */
+	pthread_t thread;
+
+	spec.slots = 1;
+	spec.capacity = 1000;
+	cr_assert_eq(instance_load(&spec, &trigger.instance, NULL), 0);
+	cr_assert_eq(pthread_create(&thread, NULL, trigger_run, &trigger), 0);
+	for (unsigned int round = 1; round <= RACE_ROUNDS; round++)
+		race_round(&trigger, round);
+	atomic_store(&trigger.go, UINT32_MAX);
+	pthread_join(thread, NULL);
+	cr_assert_gt(trigger.swept, 0, "the sweep always lost");
+	cr_assert_lt(trigger.swept, RACE_ROUNDS * (RACE_FLOWS - 1), "the sweep always won");
+	instance_free(trigger.instance);
+}
+
+/* Entries that live throughout are in a dump that runs while others come, go and change. */
+Test(state_sweep, dump_under_change_misses_no_lasting_entry)
+{
+	struct instance *a = state_rig_load("a", "counter", 1);
+	const uint32_t lasting = 20000;
+	struct sweeper sweeper = { .instance = a };
+	pthread_t thread;
+
+	state_rig_fill(a, 0, lasting, FOREVER);
+	cr_assert_eq(pthread_create(&thread, NULL, sweeper_run, &sweeper), 0);
+	for (uint32_t round = 0; round < 20; round++) {
+		struct state_tally *tally = state_tally_new(a);
+		uint32_t there = 0;
+
+		state_rig_fill(a, 50000 + round * 2000, 2000, clock_ns() - 2 * NSEC_PER_SEC);
+		cr_assert_eq(state_dump(&a->state, NULL, state_tally_visit, tally, NULL, NULL), 0);
+		for (uint32_t i = 0; i < lasting; i++)
+			there += tally->seen[i] >= 1;
+		cr_assert_eq(there, lasting);
+		cr_assert_eq(tally->wrong, 0);
+		free(tally);
+	}
+	atomic_store(&sweeper.stop, true);
+	pthread_join(thread, NULL);
+	cr_assert_eq(state_sweep(&a->state, clock_ns(), NULL, NULL, NULL), 0);
+	state_rig_agree(a, lasting);
+	instance_free(a);
+}
