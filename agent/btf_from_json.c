@@ -188,10 +188,11 @@ static int mac_read(struct place *place, const char *text, uint8_t *data)
 
 static int hex_read(struct place *place, const char *text, uint32_t size, uint8_t *data)
 {
-	if (strlen(text) != (size_t)size * 2 || strspn(text, "0123456789abcdefABCDEF") != size * 2)
+	if (strlen(text) != (size_t)size * 2 ||
+	    strspn(text, "0123456789abcdefABCDEF") != (size_t)size * 2)
 		return refuse(place, "give two hexadecimal digits a byte",
 			      "isn't %u bytes in hexadecimal", size);
-	for (uint32_t i = 0; i < size; i++) {
+	for (size_t i = 0; i < size; i++) {
 		char byte[3] = { text[2 * i], text[2 * i + 1], 0 };
 
 		data[i] = (uint8_t)strtoul(byte, NULL, 16);
@@ -203,7 +204,7 @@ static int chars_read(struct place *place, const char *text, uint32_t size, uint
 {
 	if (strlen(text) >= size)
 		return refuse(place, "shorten it", "is longer than %u characters", size - 1);
-	memcpy(data, text, strlen(text));
+	memcpy(data, text, strlen(text) + 1);
 	return 0;
 }
 

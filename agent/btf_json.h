@@ -11,6 +11,7 @@
  *	enums		the enumerator without its enum's common prefix, lower case: FW_ALLOW -> "allow"
  *	struct ff_match	filter text (lib/match.h)
  *	struct ff_flow_key	flow text (lib/flow.h)
+ *	arrays		arrays; only the first NAME_count elements where the struct has such a number
  *	bpf_spin_lock, members named pad*	left out
  */
 #pragma once

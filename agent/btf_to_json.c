@@ -142,7 +142,7 @@ static json_t *flow_json(const uint8_t *data)
 }
 
 static int array_print(const struct btf *btf, const struct btf_type *type, const char *name,
-		       const uint8_t *data, int depth, json_t **ret_json)
+		       uint32_t count, const uint8_t *data, int depth, json_t **ret_json)
 {
 	const struct btf_array *array = btf_array(type);
 	int64_t size = btf__resolve_size(btf, array->type);
@@ -152,7 +152,7 @@ static int array_print(const struct btf *btf, const struct btf_type *type, const
 		return -ENOMEM;
 	if (size <= 0)
 		return -EINVAL;
-	for (uint32_t i = 0; i < array->nelems; i++) {
+	for (uint32_t i = 0; i < count; i++) {
 		json_t *item;
 		int r = value_print(btf, array->type, name, data + i * (size_t)size, depth + 1,
 				    &item);
@@ -164,6 +164,40 @@ static int array_print(const struct btf *btf, const struct btf_type *type, const
 	}
 	*ret_json = TAKE_PTR(list);
 	return 0;
+}
+
+/* How many elements of array @name are in use: the struct's NAME_count, where it has one, tells. */
+static uint32_t array_used(const struct btf *btf, const struct btf_type *parent, const char *name,
+			   uint32_t elements, const uint8_t *data)
+{
+	size_t len = strlen(name);
+
+	for (int i = 0; i < btf_vlen(parent); i++) {
+		const struct btf_member *member = &btf_members(parent)[i];
+		const struct btf_type *type = btf_resolved(btf, member->type);
+		const char *have = btf_member_name(btf, member);
+
+		if (!strncmp(have, name, len) && !strcmp(have + len, "_count") && type &&
+		    btf_is_int(type) && !btf_kflag(parent))
+			return (uint32_t)MIN(load(data + member->offset / 8, type->size),
+					     (uint64_t)elements);
+	}
+	return elements;
+}
+
+/* A member: an array's length may be told by another one. */
+static int member_print(const struct btf *btf, const struct btf_type *parent,
+			const struct btf_member *member, uint32_t offset, const uint8_t *data,
+			int depth, json_t **ret_json)
+{
+	const struct btf_type *type = btf_resolved(btf, member->type);
+	const char *name = btf_member_name(btf, member);
+	uint32_t used;
+
+	if (btf_shape_of(btf, member->type, name) != BTF_SHAPE_ARRAY || depth > 2 * BTF_DEPTH_MAX)
+		return value_print(btf, member->type, name, data + offset, depth, ret_json);
+	used = array_used(btf, parent, name, btf_array(type)->nelems, data);
+	return array_print(btf, type, name, used, data + offset, depth, ret_json);
 }
 
 static int struct_print(const struct btf *btf, const struct btf_type *type, const uint8_t *data,
@@ -185,7 +219,7 @@ static int struct_print(const struct btf *btf, const struct btf_type *type, cons
 			continue;
 		if (btf_member_bitfield_size(type, (uint32_t)i) || bit % 8)
 			return -EINVAL;
-		r = value_print(btf, member->type, name, data + bit / 8, depth + 1, &value);
+		r = member_print(btf, type, member, bit / 8, data, depth + 1, &value);
 		if (r < 0)
 			return r;
 		if (!*name && json_is_object(value)) { /* an anonymous struct's members are ours */
@@ -245,7 +279,8 @@ static int value_print(const struct btf *btf, uint32_t id, const char *name, con
 	if (depth > 2 * BTF_DEPTH_MAX || shape == BTF_SHAPE_NONE)
 		return -EINVAL;
 	if (shape == BTF_SHAPE_ARRAY)
-		return array_print(btf, btf_resolved(btf, id), name, data, depth, ret_json);
+		return array_print(btf, btf_resolved(btf, id), name,
+				   btf_array(btf_resolved(btf, id))->nelems, data, depth, ret_json);
 	if (shape == BTF_SHAPE_STRUCT)
 		return struct_print(btf, btf_resolved(btf, id), data, depth, ret_json);
 	*ret_json = scalar_json(btf, id, shape, data);

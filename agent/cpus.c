@@ -83,9 +83,22 @@ static int cpu_start(struct cpus *cpus, int cpu)
 	return 0;
 }
 
+/* With PREEMPT_RT threads preempt packet programs, and running on a CPU proves nothing. */
+static bool kernel_is_rt(void)
+{
+	_cleanup_fclose_ FILE *file = fopen("/sys/kernel/realtime", "re");
+
+	return file && fgetc(file) == '1';
+}
+
 int cpus_new(int count, struct cpus **ret, struct ff_error *err)
 {
-	struct cpus *cpus = calloc(1, sizeof(*cpus) + (size_t)count * sizeof(cpus->threads[0]));
+	struct cpus *cpus;
+
+	if (kernel_is_rt())
+		return error_set(err, ENOTSUP, FF_CODE_REFUSED, "boot a kernel without PREEMPT_RT",
+				 "this kernel is PREEMPT_RT");
+	cpus = calloc(1, sizeof(*cpus) + (size_t)count * sizeof(cpus->threads[0]));
 
 	if (!cpus)
 		return error_nomem(err);

@@ -289,7 +289,7 @@ int datapath_attach(struct datapath *dp, const char *ifname, uint32_t role, stru
 	_cleanup_netlink_ struct nl_sock *nl = NULL;
 	_cleanup_close_ int fd = -1;
 	struct netlink_link info;
-	struct ff_iface iface = {.role = role};
+	struct ff_iface iface;
 	__u32 key;
 	int r;
 
@@ -302,6 +302,10 @@ int datapath_attach(struct datapath *dp, const char *ifname, uint32_t role, stru
 	if (asprintf(&path, "%s/links/%s", dp->pin_dir, ifname) < 0)
 		return error_nomem(err);
 	key = info.ifindex;
+	/* an earlier agent's entry keeps its addresses: by them tunnel packets are known as such */
+	if (bpf_map_lookup_elem(dp->ifaces_fd, &key, &iface))
+		memset(&iface, 0, sizeof(iface));
+	iface.role = role;
 	iface.mtu = info.mtu;
 	memcpy(iface.mac, info.mac, sizeof(iface.mac));
 	if (bpf_map_update_elem(dp->ifaces_fd, &key, &iface, 0) ||

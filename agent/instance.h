@@ -22,7 +22,7 @@
 #include "lib/error.h"
 
 /* An NF object is tens of kilobytes; libbpf reads all of it into memory. */
-#define INSTANCE_OBJECT_MAX (4 * 1024 * 1024)
+#define INSTANCE_OBJECT_MAX (4l * 1024 * 1024)
 
 struct instance {
 	char name[FF_NAME_MAX];

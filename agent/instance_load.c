@@ -22,7 +22,7 @@
 #include "lib/cleanup.h"
 
 #define NF_SUFFIX     ".bpf.o"
-#define VERIFIER_LOG  (64 * 1024) /* of which the last lines are told */
+#define VERIFIER_LOG  65536u /* of which the last lines are told */
 #define VERIFIER_TOLD 240
 
 DEFINE_CLEANUP(struct bpf_object *, bpf_object__close);
@@ -87,7 +87,7 @@ static int file_check(struct load *load)
 		return refuse(load, EINVAL, NULL, "%s isn't a file", load->file);
 	if (st.st_size > INSTANCE_OBJECT_MAX)
 		return refuse(load, EFBIG, "strip it of DWARF: llvm-strip -g",
-			      "%s is %lld bytes large, the limit is %d", load->file,
+			      "%s is %lld bytes large, the limit is %ld", load->file,
 			      (long long)st.st_size, INSTANCE_OBJECT_MAX);
 	return 0;
 }
@@ -268,7 +268,6 @@ static int skeleton_load(struct load *load)
 		return error_set(load->err, errno, FF_CODE_INTERNAL, NULL,
 				 "can't open the state programs: %s", strerror(errno));
 	skel->rodata->value_words = size / 8;
-	skel->rodata->locked = load->schema->locked;
 	r = bpf_map__set_value_size(skel->maps.staging, (uint32_t)sizeof(struct ff_record) + size);
 	if (r == 0)
 		r = bpf_map__reuse_fd(skel->maps.flows, bpf_map__fd(outer));

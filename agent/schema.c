@@ -340,7 +340,7 @@ static void step_apply(const struct schema_step *step, const uint8_t *from, uint
 		memcpy(to, from, (size_t)step->from_size * step->count);
 		return;
 	}
-	for (uint32_t i = 0; i < step->count; i++)
+	for (size_t i = 0; i < step->count; i++)
 		store_unsigned(to + i * step->to_size, step->to_size,
 			       load_unsigned(from + i * step->from_size, step->from_size));
 }

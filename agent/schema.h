@@ -12,7 +12,7 @@
  *
  * Columns: name, offset in the value, size of an element, elements, kind, tags. The schema's hash
  * is FNV-1a 64 over that text: equal hashes mean equal layouts, and values are copied whole.
- * What the SDK puts in front of the NF's own struct (struct ff_head, a lock) is not in the list.
+ * What the SDK puts in front of the NF's own struct (struct ff_head) is not in the list.
  */
 #pragma once
 
@@ -63,7 +63,6 @@ struct schema {
 	uint32_t key_size;
 	uint32_t value_size;
 	uint32_t state_offset; /* of the NF's struct in the value; 0 unless per-flow */
-	bool locked;	       /* the value has a bpf_spin_lock, behind its head */
 	uint32_t key_type;     /* BTF ids; 0 in a schema that was read from text */
 	uint32_t value_type;
 	uint32_t state_type;

@@ -209,6 +209,13 @@ static int struct_read(const struct reader *r, uint32_t id, const char *prefix, 
 			return refuse(r, "field %s.%s is a bitfield", prefix, name);
 		if (btf_name_is_padding(name))
 			continue;
+		if (btf_shape_of(r->btf, member->type, name) == BTF_SHAPE_SKIP) {
+			if (r->schema->scope == SCHEMA_PER_FLOW)
+				return refuse(
+					r, "field %s is a lock, which can't move: use ff_lock_of()",
+					name);
+			continue;
+		}
 		snprintf(path, sizeof(path), "%.*s%s%.*s", SCHEMA_NAME_MAX, prefix,
 			 *prefix && *name ? "." : "", SCHEMA_NAME_MAX - 2, name);
 		result = tags_read(r, id, i, path, &tags);
@@ -227,15 +234,13 @@ static bool member_is(const struct btf *btf, const struct btf_member *member, co
 	return member && !strcmp(btf_name(btf, btf_resolved(btf, member->type)), name);
 }
 
-/* A per-flow value is {struct ff_head head; [struct bpf_spin_lock lock; pad;] TYPE state;}. */
+/* A per-flow value is {struct ff_head head; TYPE state;}. */
 static int entry_read(const struct reader *r)
 {
 	struct schema *schema = r->schema;
 	const struct btf_member *state = btf_member_find(r->btf, schema->value_type, "state");
 	const struct btf_member *head = btf_member_find(r->btf, schema->value_type, "head");
-	const struct btf_member *lock = btf_member_find(r->btf, schema->value_type, "lock");
 	const struct btf_type *key = btf__type_by_id(r->btf, schema->key_type);
-	const uint32_t behind_head = sizeof(struct ff_head);
 
 	if (strcmp(btf_name(r->btf, key), "ff_flow_key") != 0 ||
 	    schema->key_size != sizeof(struct ff_flow_key))
@@ -244,9 +249,7 @@ static int entry_read(const struct reader *r)
 		return refuse(r, "state %s has entries without head or state", schema->name);
 	schema->state_type = btf_resolve(r->btf, state->type);
 	schema->state_offset = state->offset / 8;
-	schema->locked = member_is(r->btf, lock, "bpf_spin_lock");
-	if (schema->state_offset < behind_head ||
-	    (schema->locked && lock->offset / 8 != behind_head) || schema->value_size % 8)
+	if (schema->state_offset != sizeof(struct ff_head) || schema->value_size % 8)
 		return refuse(r, "state %s has entries of another layout than the SDK's",
 			      schema->name);
 	return 0;

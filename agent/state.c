@@ -107,8 +107,7 @@ static int walk_batch(struct walk *walk, uint32_t count)
  */
 static int walk_group(struct walk *walk, int fd, struct ff_error *err)
 {
-	LIBBPF_OPTS(bpf_map_batch_opts, opts,
-		    .elem_flags = walk->state->schema->locked ? BPF_F_LOCK : 0);
+	LIBBPF_OPTS(bpf_map_batch_opts, opts);
 	uint32_t place = 0;
 	bool begun = false;
 
@@ -203,7 +202,7 @@ int state_lookup(const struct state *state, const struct ff_flow_key *key, void 
 	r = state_group_open(state, group, &fd, NULL);
 	if (r < 0)
 		return r;
-	r = bpf_map_lookup_elem_flags(fd, key, value, state->schema->locked ? BPF_F_LOCK : 0);
+	r = bpf_map_lookup_elem(fd, key, value);
 	if (r < 0)
 		return r;
 	memcpy(&head, value, sizeof(head));

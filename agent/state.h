@@ -71,21 +71,21 @@ typedef int (*state_visit_fn)(void *ctx, const struct ff_flow_key *key, const vo
 
 /*
  * Walks the selected live entries, group by group. Not a snapshot: each entry that lives throughout
- * is visited (once or, hardly ever, twice); one that comes or goes meanwhile may be or not. Each
- * value is consistent where it has a lock. *ret_scanned (may be NULL): entries looked at.
+ * is visited (once or, hardly ever, twice); one that comes or goes meanwhile may be or not. A packet
+ * may change a value while it is copied: a move is told by its log, and reads it again.
+ * *ret_scanned (may be NULL): entries looked at.
  */
 int state_dump(const struct state *state, const struct state_select *select, state_visit_fn visit,
 	       void *ctx, uint64_t *ret_scanned, struct ff_error *err);
 
 /*
- * Visits the entries of @keys, in order; an expired one counts as absent. Values aren't locked: a
- * packet may change one while it is copied; a move is told by its log, and reads it again. The
- * visitor may block: no lock is held.
+ * Visits the entries of @keys, in order; an expired one counts as absent. What was said of values
+ * that change holds here, too. The visitor may block: no lock is held.
  */
 int state_get(struct state *state, const struct ff_flow_key *keys, size_t count,
 	      state_visit_fn visit, void *ctx, struct ff_error *err);
 
-/* One entry: *ret_value is value_size bytes. -ENOENT: none, or expired. Consistent. */
+/* One entry: *ret_value is value_size bytes. -ENOENT: none, or expired. */
 int state_lookup(const struct state *state, const struct ff_flow_key *key, void *ret_value);
 
 /* ---- writing ------------------------------------------------------------------------------- */

@@ -427,8 +427,7 @@ _Static_assert(sizeof(struct ff_host_info) == 48, "ff_host_info");
 /* ---- NF state ------------------------------------------------------------------------------ */
 
 /*
- * What stands in front of each per-flow state value, followed by struct bpf_spin_lock, 4 bytes of
- * padding and the NF's own struct.
+ * What stands in front of each per-flow state value, followed by the NF's own struct.
  * expires: an entry past it is dead for everybody: a packet revives it by exchanging `expires`
  * atomically and starts afresh; the agent's sweep exchanges it for FF_DEAD and only then deletes.
  */

@@ -27,6 +27,17 @@ static __always_inline int refuse(__u32 reason)
 	return ff_verdict(XDP_PASS, reason);
 }
 
+/* The host of the instance from which the lane's flows come; 0: it's this one, or unknown. */
+static __always_inline __u32 source_host(__u32 lane_no)
+{
+	struct ff_lane *lane = bpf_map_lookup_elem(&lanes, &lane_no);
+	__u32 from = lane ? lane->from : 0;
+	struct ff_instance *instance = bpf_map_lookup_elem(&instances, &from);
+	struct ff_host_info *host = ff_host();
+
+	return instance && host && instance->host != host->host ? instance->host : 0;
+}
+
 /* The owner is on this host: hold the packet, or hand it to the NF. */
 static __always_inline int deliver(struct xdp_md *ctx, struct ff_pkt *pkt,
 				   const struct ff_steer *steer)
@@ -35,21 +46,15 @@ static __always_inline int deliver(struct xdp_md *ctx, struct ff_pkt *pkt,
 	pkt->steer_flags = steer->flags;
 	pkt->lane = steer->lane;
 	if ((steer->flags & FF_STEER_PARK) && pkt->kind != FF_KIND_RETURN) {
-		__u32 lane_no = steer->lane, from;
-		struct ff_instance *instance;
-		struct ff_lane *lane;
+		__u32 source = source_host(steer->lane);
 
-		switch (park_packet(ctx, pkt)) {
+		/* a local move's source gives up when its target takes over: there's no way past */
+		switch (park_packet(ctx, pkt, source && pkt->hops < FF_HOPS_MAX)) {
 		case PARK_DONE:
 			return XDP_DROP;
 		case PARK_PAST:
-			lane = bpf_map_lookup_elem(&lanes, &lane_no);
-			from = lane ? lane->from : 0;
-			instance = bpf_map_lookup_elem(&instances, &from);
-			if (!instance)
-				return ff_verdict(XDP_DROP, FF_REASON_DROP_NO_OWNER);
 			ff_count(FF_REASON_OVERTOOK);
-			return tunnel_send(ctx, pkt, instance->host, FF_KIND_RETURN);
+			return tunnel_send(ctx, pkt, source, FF_KIND_RETURN);
 		}
 	}
 	bpf_tail_call(ctx, &nfs, steer->here);
@@ -174,6 +179,10 @@ static __always_inline int fence_arrived(struct xdp_md *ctx, const struct ff_arr
 	old = lane->fence_origin_ns;
 	if (!old || origin < old)
 		__sync_val_compare_and_swap(&lane->fence_origin_ns, old, origin);
+	/* checked above, but kernels before 6.2 have forgotten it where a value was spilled */
+	from = ff_detach(from) & (FF_STEERING_MAX - 1);
+	cpu = ff_detach(cpu) & (FF_CPUS_MAX - 1);
+	path = ff_detach(path) & (FF_PATHS - 1);
 	__sync_fetch_and_or(&board->seen[from][cpu][path / 64], 1ull << (path % 64));
 	return ff_verdict(XDP_DROP, FF_REASON_FENCE_SEEN);
 }
@@ -207,7 +216,10 @@ static __always_inline int arrive(struct xdp_md *ctx, struct ff_pkt *pkt,
 	if (!number || !owner || !owner->host)
 		return ff_verdict(XDP_DROP, FF_REASON_DROP_NO_OWNER);
 	ff_count(FF_REASON_STRAY);
-	return tunnel_send(ctx, pkt, owner->host, pkt->kind);
+	/* sent past the parked ones, in vain: back once, to be parked whatever the bound */
+	if (pkt->kind == FF_KIND_RETURN)
+		pkt->hops = FF_HOPS_MAX - 1;
+	return tunnel_send(ctx, pkt, owner->host, FF_KIND_DATA);
 }
 
 static __always_inline struct ff_job *job_of_cpu(void)

@@ -112,15 +112,17 @@ static __always_inline int may_answer(const struct ff_pkt *pkt, const struct ff_
 /* Turns the frame into the answer. 0: to be sent back by the interface it came from. */
 static __always_inline int too_big_answer(struct xdp_md *ctx, struct ff_pkt *pkt, __u32 mtu)
 {
-	__u32 l2 = pkt->l3_off, have = ff_frame_len(ctx), ifindex = ctx->ingress_ifindex;
+	__u32 l2, tags = ff_detach(pkt->l3_off - sizeof(struct ethhdr));
+	__u32 have = ff_frame_len(ctx), ifindex = ctx->ingress_ifindex;
 	__u32 quote = pkt->family == 4 ? QUOTE_V4 : QUOTE_V6;
 	int grow = pkt->family == 4 ? 28 : 48;
 	struct ff_iface *iface = bpf_map_lookup_elem(&ifaces, &ifindex);
 	__u8 head[L2_MAX];
 	void *data, *end;
 
-	if (!iface || !may_answer(pkt, iface) || l2 < 14 || l2 > L2_MAX)
+	if (!iface || !may_answer(pkt, iface) || tags > L2_MAX - sizeof(struct ethhdr))
 		return -1;
+	l2 = tags + sizeof(struct ethhdr);
 	if (quote > pkt->l3_len)
 		quote = pkt->l3_len & ~1u;
 	if (have < l2 + quote || bpf_xdp_adjust_tail(ctx, (int)(l2 + quote) - (int)have))

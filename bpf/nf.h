@@ -26,7 +26,8 @@
  *
  * Return FF_PASS, or the reason of a drop (FF_REASON_NF_*). An NF neither forwards nor rewrites
  * Ethernet: the data path does. Packets of one flow may be on two CPUs at once, one a direction:
- * change state by atomic adds, or inside bpf_spin_lock(&e->lock) .. bpf_spin_unlock(&e->lock).
+ * change state by atomic adds, or between bpf_spin_lock(&lock->lock) and bpf_spin_unlock() of
+ * lock = ff_lock_of(pkt); no helper may be called in between, and no other lock taken.
  * An NF never deletes state: it lets it expire (ff_keep with 0), and the agent sweeps it.
  *
  * Tags, read by the agent through BTF (clang's btf_decl_tag):
@@ -50,6 +51,12 @@
 #define FF_SEC	1000000000ull
 
 #define FF_PASS 0
+
+/*
+ * An entry being revived carries a time so long ago: expired for every packet, yet too young for the
+ * sweep (FF_STATE_GRACE_NS), which leaves it to the packet that has claimed it.
+ */
+#define FF_CLAIM (FF_SEC / 2)
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -99,6 +106,32 @@ static __always_inline void ff_keep(struct ff_head *head, const struct ff_pkt *p
 	*(volatile __u64 *)&head->expires_ns = pkt->now_ns + lifetime;
 }
 
+/*
+ * Locks for the flows' state, each shared by the flows that hash to it: kernels before 6.2 allow no
+ * bpf_spin_lock in the value of an inner map, which a flow's entry is.
+ */
+#define FF_LOCKS 1024 /* a power of two; enough that two CPUs seldom want the same one */
+
+struct ff_lock {
+	struct bpf_spin_lock lock;
+	__u32		     pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FF_LOCKS);
+	__type(key, __u32);
+	__type(value, struct ff_lock);
+} locks SEC(".maps");
+
+/* The lock of the packet's flow; NULL can't be, but the verifier wants it checked. */
+static __always_inline struct ff_lock *ff_lock_of(const struct ff_pkt *pkt)
+{
+	__u32 index = (pkt->slot + pkt->key.port[0] * 31 + pkt->key.port[1]) & (FF_LOCKS - 1);
+
+	return bpf_map_lookup_elem(&locks, &index);
+}
+
 /* For an NF that found no room, or whose new entry raced: the reason to return. */
 static __always_inline int ff_refuse(struct ff_pkt *pkt)
 {
@@ -112,7 +145,7 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 
 /*
  * Declares the per-flow state: one to an NF. Defines
- *	struct NAME_entry { struct ff_head head; struct bpf_spin_lock lock; TYPE state; }
+ *	struct NAME_entry { struct ff_head head; TYPE state; }
  *	struct NAME_entry *NAME_get(pkt)	   the live entry, or NULL
  *	struct NAME_entry *NAME_new(pkt, lifetime) a fresh one, or the one another CPU just made;
  *						   NULL: no room
@@ -121,10 +154,8 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
  */
 #define FF_FLOW_STATE(NAME, TYPE)                                                                  \
 	struct NAME##_entry {                                                                      \
-		struct ff_head	     head;                                                         \
-		struct bpf_spin_lock lock;                                                         \
-		__u32		     pad;                                                          \
-		TYPE		     state;                                                        \
+		struct ff_head head;                                                               \
+		TYPE	       state;                                                              \
 	};                                                                                         \
 	struct NAME##_group {                                                                      \
 		__uint(type, BPF_MAP_TYPE_HASH);                                                   \
@@ -196,9 +227,11 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 		__u32 group = pkt->group;                                                          \
 		void *map = bpf_map_lookup_elem(&NAME, &group);                                    \
 		struct NAME##_entry *e = map ? bpf_map_lookup_elem(map, &pkt->key) : NULL;         \
+		struct ff_lock *lock = ff_lock_of(pkt);                                            \
 		__u64 old;                                                                         \
+		int alive;                                                                         \
                                                                                                    \
-		if (!map)                                                                          \
+		if (!map || !lock)                                                                 \
 			return NULL;                                                               \
 		if (!e) {                                                                          \
 			if (NAME##_insert(pkt, lifetime, NULL))                                    \
@@ -207,18 +240,24 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 			if (!e)                                                                    \
 				return NULL;                                                       \
 		}                                                                                  \
-		old = e->head.expires_ns;                                                          \
-		if (old <= pkt->now_ns) {                                                          \
-			if (old == FF_DEAD ||                                                      \
+		if (e->head.expires_ns <= pkt->now_ns) {                                           \
+			/*                                                                         \
+			 * Claimed first, as the sweep may have deleted it and another flow may live\
+			 * there now; zeroed before it's alive, so nobody counts into the old state.\
+			 */                                                                        \
+			bpf_spin_lock(&lock->lock);                                                \
+			old = e->head.expires_ns;                                                  \
+			alive = old > pkt->now_ns;                                                 \
+			if (!alive && old != FF_DEAD &&                                            \
 			    __sync_val_compare_and_swap(&e->head.expires_ns, old,                  \
-							pkt->now_ns + lifetime) != old) {          \
-				if (e->head.expires_ns <= pkt->now_ns)                             \
-					return NULL;                                               \
-			} else {                                                                   \
-				bpf_spin_lock(&e->lock);                                           \
+							pkt->now_ns - FF_CLAIM) == old) {          \
 				__builtin_memset(&e->state, 0, sizeof(e->state));                  \
-				bpf_spin_unlock(&e->lock);                                         \
+				*(volatile __u64 *)&e->head.expires_ns = pkt->now_ns + lifetime;   \
+				alive = 1;                                                         \
 			}                                                                          \
+			bpf_spin_unlock(&lock->lock);                                              \
+			if (!alive)                                                                \
+				return NULL;                                                       \
 		}                                                                                  \
 		if (pkt->steer_flags & FF_STEER_LOG)                                               \
 			ff_log_change(pkt, &e->head);                                              \

@@ -24,16 +24,21 @@ static __always_inline void *cell_of(__u32 lane_no, const struct ff_lane *lane, 
 	return ring ? bpf_map_lookup_elem(ring, &place) : NULL;
 }
 
-/* Full, or past the move's bound: what the policy says. */
-static __always_inline int park_overflow(struct ff_lane *lane, __u64 held)
+/*
+ * Full, or past the move's bound: what the policy says. A packet that can't go past the parked ones,
+ * because the source has given its flow up, is held like one of a move that is being rolled back:
+ * as long as there are cells.
+ */
+static __always_inline int park_overflow(struct ff_lane *lane, __u64 held, int may_pass)
 {
+	int room = held < lane->park_size - FF_CPUS_MAX;
+
+	if (lane->overflow == FF_OVERFLOW_REORDER && !may_pass && room)
+		return PARK_OPEN; /* counted when it was sent to the source */
 	__sync_fetch_and_add(&lane->overflowed, 1);
-	if (lane->overflow == FF_OVERFLOW_REORDER)
+	if (lane->overflow == FF_OVERFLOW_REORDER && may_pass)
 		return PARK_PAST;
-	/* abort: the move is being rolled back; hold on to packets as long as there are cells */
-	if (lane->overflow == FF_OVERFLOW_ABORT && held < lane->park_size - FF_CPUS_MAX)
-		return PARK_OPEN;
-	return PARK_DONE;
+	return lane->overflow == FF_OVERFLOW_ABORT && room ? PARK_OPEN : PARK_DONE;
 }
 
 static __always_inline int park_drop(struct ff_lane *lane, __u32 reason)
@@ -43,9 +48,10 @@ static __always_inline int park_drop(struct ff_lane *lane, __u32 reason)
 	return PARK_DONE;
 }
 
-static __always_inline int park_packet(struct xdp_md *ctx, struct ff_pkt *pkt)
+/* may_pass: it can be sent to the source, which may own its flow still */
+static __always_inline int park_packet(struct xdp_md *ctx, struct ff_pkt *pkt, int may_pass)
 {
-	__u32 lane_no = pkt->lane, len = ff_frame_len(ctx);
+	__u32 lane_no = pkt->lane, len = ff_frame_len(ctx), below;
 	struct ff_lane *lane = bpf_map_lookup_elem(&lanes, &lane_no);
 	__u64 tail, held, ticket;
 	struct ff_cell *cell;
@@ -59,7 +65,7 @@ static __always_inline int park_packet(struct xdp_md *ctx, struct ff_pkt *pkt)
 		return PARK_OPEN;
 	held = tail - *(volatile __u64 *)&lane->park_head;
 	if (held >= lane->park_limit) {
-		int way = park_overflow(lane, held);
+		int way = park_overflow(lane, held, may_pass);
 
 		if (way == PARK_PAST)
 			return PARK_PAST;
@@ -81,7 +87,8 @@ static __always_inline int park_packet(struct xdp_md *ctx, struct ff_pkt *pkt)
 	cell->port[0] = pkt->port[0];
 	cell->port[1] = pkt->port[1];
 	cell->service = pkt->key.service;
-	if (len < 1 || bpf_xdp_load_bytes(ctx, 0, cell->data, len))
+	below = ff_detach(len - 1);
+	if (below >= PARK_DATA || bpf_xdp_load_bytes(ctx, 0, cell->data, below + 1))
 		len = 0; /* can't be: the release counts it as lost */
 	cell->len = len;
 	__sync_lock_test_and_set(&cell->ready, ticket + 1); /* after all of the above: a barrier */
@@ -95,7 +102,7 @@ static __always_inline int park_packet(struct xdp_md *ctx, struct ff_pkt *pkt)
  */
 static __always_inline int park_take(struct xdp_md *ctx, struct ff_pkt *pkt, struct ff_job *job)
 {
-	__u32 lane_no = job->lane, have = ff_frame_len(ctx), len;
+	__u32 lane_no = job->lane, have = ff_frame_len(ctx), len, below;
 	struct ff_lane *lane = bpf_map_lookup_elem(&lanes, &lane_no);
 	struct ff_cell *cell;
 	__u64 head, tail;
@@ -115,8 +122,9 @@ static __always_inline int park_take(struct xdp_md *ctx, struct ff_pkt *pkt, str
 	pkt->port[0] = cell->port[0];
 	pkt->port[1] = cell->port[1];
 	pkt->key.service = cell->service;
-	if (len < 1 || len > PARK_DATA || bpf_xdp_adjust_tail(ctx, (int)len - (int)have) ||
-	    bpf_xdp_store_bytes(ctx, 0, cell->data, len))
+	below = ff_detach(len - 1);
+	if (below >= PARK_DATA || bpf_xdp_adjust_tail(ctx, (int)len - (int)have) ||
+	    bpf_xdp_store_bytes(ctx, 0, cell->data, below + 1))
 		ff_count(FF_REASON_DROP_LOST_CELL);
 	*(volatile __u64 *)&lane->park_head = head + 1;
 	job->released++;

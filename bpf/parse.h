@@ -127,8 +127,8 @@ static __always_inline int parse_exthdrs(struct ff_cursor *c)
 		}
 		if (len > c->l4_len)
 			return FF_REASON_PASS_BAD_HEADER;
-		c->l4_len = forget(c->l4_len - len);
-		c->off = forget(c->off + len);
+		c->l4_len = ff_opaque(c->l4_len - len);
+		c->off = ff_opaque(c->off + len);
 		if (c->off > CURSOR_MAX)
 			return FF_REASON_PASS_EXTHDRS;
 		if (c->frag_off) /* what follows is the middle of a datagram, no header */

@@ -43,7 +43,7 @@ struct ff_pkt {
 	__u16		   l3_len;  /* of the whole packet, L3 header included */
 	__be16		   port[2]; /* source, destination */
 	__u16		   peer;    /* host it no longer fits to */
-	__u32		   opaque;  /* see forget() */
+	__u32		   opaque;  /* see ff_opaque() */
 };
 
 /* A pointer into the packet, or NULL; offsets come from the scratch map, so they're bounded here. */
@@ -129,7 +129,7 @@ static __always_inline struct ff_pkt *ff_scratch(void)
  * Makes the verifier forget what it knows of a value. Behind a loop over headers it would otherwise
  * follow each combination of lengths on its own: 490 k instructions for `fabric` instead of 32 k.
  */
-static __always_inline __u32 forget(__u32 value)
+static __always_inline __u32 ff_opaque(__u32 value)
 {
 	struct ff_pkt *pkt = ff_scratch();
 
@@ -137,6 +137,17 @@ static __always_inline __u32 forget(__u32 value)
 		return value;
 	*(volatile __u32 *)&pkt->opaque = value;
 	return *(volatile __u32 *)&pkt->opaque;
+}
+
+/*
+ * A value that the compiler can't connect with the one it was made of. For sizes given to helpers,
+ * which refuse 0: kernels before 6.8 learn nothing from `len != 0`, which the compiler makes of
+ * `len < 1`. So what is checked is below = ff_detach(len - 1), and what is passed is below + 1.
+ */
+static __always_inline __u32 ff_detach(__u32 value)
+{
+	asm volatile("" : "+r"(value));
+	return value;
 }
 
 static __always_inline void ff_count(__u32 reason)

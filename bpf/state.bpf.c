@@ -17,10 +17,8 @@
 #define ENOSPC 28
 #define ENOENT 2
 
-/* Set before loading. A bpf_spin_lock behind the head can't be read, and isn't copied. */
+/* Set before loading. */
 const volatile __u32 value_words = sizeof(struct ff_head) / 8;
-const volatile __u32 locked = 0;
-#define LOCK_WORD (sizeof(struct ff_head) / 8)
 
 struct group {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -106,8 +104,7 @@ static long get_one(__u32 i, struct ff_state_io *io)
 		return 0;
 	to = (__u64 *)(record + 1);
 	for (__u32 word = 0; word < value_words; word++)
-		if (!locked || word != LOCK_WORD)
-			to[word] = from[word];
+		to[word] = from[word];
 	record->found = 1;
 	return 0;
 }

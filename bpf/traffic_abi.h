@@ -13,20 +13,20 @@
 #include <linux/bpf.h>
 
 #define TRAFFIC_FLOWS_MAX    (1u << 20) /* 128 MiB of flow records an end */
-#define TRAFFIC_CLIENT_PORTS 32768	/* client ports in use; flows beyond them take server ports */
-#define TRAFFIC_SIZE_MAX     1500	/* L3 bytes: native XDP on veth, and one page a live frame */
-#define TRAFFIC_LINKS_MAX    4		/* interfaces of one end: one for each gateway */
+#define TRAFFIC_CLIENT_PORTS 32768 /* client ports in use; flows beyond them take server ports */
+#define TRAFFIC_SIZE_MAX     1500  /* L3 bytes: native XDP on veth, and one page a live frame */
+#define TRAFFIC_LINKS_MAX    4	   /* interfaces of one end: one for each gateway */
 #define TRAFFIC_CPUS_MAX     64
 #define TRAFFIC_MAGIC	     0x66662d7472616666ull /* "ff-traff" */
 
-#define TRAFFIC_FORWARD 0 /* client to server */
-#define TRAFFIC_REVERSE 1
+#define TRAFFIC_FORWARD	     0 /* client to server */
+#define TRAFFIC_REVERSE	     1
 
-#define TRAFFIC_IPV4 1u /* families; with both, flows with an odd index are IPv6 */
-#define TRAFFIC_IPV6 2u
+#define TRAFFIC_IPV4	     1u /* families; with both, flows with an odd index are IPv6 */
+#define TRAFFIC_IPV6	     2u
 
-#define TRAFFIC_ROUND_ROBIN 0
-#define TRAFFIC_RANDOM	    1
+#define TRAFFIC_ROUND_ROBIN  0
+#define TRAFFIC_RANDOM	     1
 
 /* ---- on the wire --------------------------------------------------------------------------- */
 
@@ -86,9 +86,9 @@ static inline __attribute__((always_inline)) __u16 traffic_fold(__u64 sum)
 struct traffic_flow {
 	struct bpf_spin_lock lock;
 	__u32 duplicates;
-	__u64 next;	 /* highest sequence number seen, plus 1 */
-	__u64 received;	 /* all of them, duplicates included */
-	__u64 missing;	 /* below `next`, and not seen so far */
+	__u64 next;	/* highest sequence number seen, plus 1 */
+	__u64 received; /* all of them, duplicates included */
+	__u64 missing;	/* below `next`, and not seen so far */
 	__u64 last_ns;
 	__u64 gap_max_ns;
 	__u64 latency_max_ns;
@@ -140,7 +140,7 @@ static inline __attribute__((always_inline)) void traffic_late_note(struct traff
 		*word |= bit;
 	else
 		f->beyond++; /* something that old is missing: this is taken to be it */
-	if (f->missing) /* it isn't only if a second copy was taken for a late one */
+	if (f->missing)	     /* it isn't only if a second copy was taken for a late one */
 		f->missing--;
 	f->reordered++;
 	if (late > f->displacement_max)
@@ -148,8 +148,9 @@ static inline __attribute__((always_inline)) void traffic_late_note(struct traff
 }
 
 /* Enters one genuine packet of the flow. The caller holds f->lock where there are several CPUs. */
-static inline __attribute__((always_inline)) void
-traffic_flow_note(struct traffic_flow *f, __u64 seq, __u64 sent_ns, __u64 now_ns, __u32 corrupted)
+static inline __attribute__((always_inline)) void traffic_flow_note(struct traffic_flow *f,
+								    __u64 seq, __u64 sent_ns,
+								    __u64 now_ns, __u32 corrupted)
 {
 	__u64 latency = now_ns > sent_ns ? now_ns - sent_ns : 0;
 
@@ -198,11 +199,11 @@ static inline __attribute__((always_inline)) __u32 traffic_bucket(__u64 value)
 
 /* Map tally: per CPU, [0]. */
 struct traffic_tally {
-	__u64 packets; /* genuine ones */
-	__u64 bytes;   /* their L3 bytes */
+	__u64 packets;	 /* genuine ones */
+	__u64 bytes;	 /* their L3 bytes */
 	__u64 corrupted; /* wrong checksum, filling, length or addresses, or an unreadable header */
-	__u64 unreadable; /* of those: so that nobody can tell which packet it was */
-	__u64 foreign;	 /* of another run, the wrong direction, or for another MAC address */
+	__u64 unreadable;   /* of those: so that nobody can tell which packet it was */
+	__u64 foreign;	    /* of another run, the wrong direction, or for another MAC address */
 	__u64 out_of_range; /* a flow index that this run doesn't have */
 	__u64 latency_max_ns;
 	__u64 last_ns; /* when the latest genuine one came */
@@ -214,27 +215,27 @@ _Static_assert(sizeof(struct traffic_tally) == 64 + 8 * TRAFFIC_BUCKETS, "traffi
 
 struct traffic_hop {
 	__u32 ifindex;
-	__u8  dst[6];
-	__u8  src[6];
+	__u8 dst[6];
+	__u8 src[6];
 };
 
 /* Map devices: where hop i of IPv4 (ipv6 0) or IPv6 (1) begins. */
 #define TRAFFIC_HOP(ipv6, i) ((ipv6)*TRAFFIC_LINKS_MAX + (i))
 
 struct traffic_config {
-	__u8  addr4[2][4]; /* client, server */
-	__u8  addr6[2][16];
+	__u8 addr4[2][4]; /* client, server */
+	__u8 addr6[2][16];
 	__u32 run; /* 0, receivers only: that of the first genuine packet */
 	__u32 flows;
 	__u32 client_ports; /* flow i: client_port + i % client_ports, server_port + i / client_ports */
 	__u16 client_port;
 	__u16 server_port;
-	__u16 size;	   /* L3 bytes of each packet */
-	__u8  direction;   /* of what this end sends */
-	__u8  families;	   /* TRAFFIC_IPV4 | TRAFFIC_IPV6 */
-	__u8  order;	   /* TRAFFIC_ROUND_ROBIN or TRAFFIC_RANDOM */
-	__u8  links;	   /* interfaces of this end */
-	__u8  hops[2];	   /* next hops for IPv4 and IPv6; flows are spread over them */
+	__u16 size;	/* L3 bytes of each packet */
+	__u8 direction; /* of what this end sends */
+	__u8 families;	/* TRAFFIC_IPV4 | TRAFFIC_IPV6 */
+	__u8 order;	/* TRAFFIC_ROUND_ROBIN or TRAFFIC_RANDOM */
+	__u8 links;	/* interfaces of this end */
+	__u8 hops[2];	/* next hops for IPv4 and IPv6; flows are spread over them */
 	struct traffic_hop hop[2][TRAFFIC_LINKS_MAX];
 	struct traffic_hop link[TRAFFIC_LINKS_MAX]; /* `src`: the interface's own address */
 };

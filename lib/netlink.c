@@ -10,6 +10,7 @@
 #include <netlink/route/qdisc.h>
 #include <netlink/route/qdisc/fifo.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/netlink.h"
 #include "lib/netns.h"
@@ -180,6 +181,7 @@ static int veth_end_fill(struct rtnl_link *link, const struct netlink_veth_end *
 			 unsigned int mtu)
 {
 	_cleanup_(nl_addr_putp) struct nl_addr *mac = NULL;
+	unsigned int queues = (unsigned int)sysconf(_SC_NPROCESSORS_ONLN);
 
 	mac = nl_addr_build(AF_LLC, end->mac, NETLINK_MAC_LEN);
 	if (!mac)
@@ -188,8 +190,8 @@ static int veth_end_fill(struct rtnl_link *link, const struct netlink_veth_end *
 	rtnl_link_set_ns_fd(link, end->netns_fd);
 	rtnl_link_set_addr(link, mac);
 	rtnl_link_set_mtu(link, mtu);
-	rtnl_link_set_num_tx_queues(link, 1);
-	rtnl_link_set_num_rx_queues(link, 1);
+	rtnl_link_set_num_tx_queues(link, queues);
+	rtnl_link_set_num_rx_queues(link, queues);
 	return 0;
 }
 

@@ -68,8 +68,9 @@ struct netlink_veth_end {
 };
 
 /*
- * A veth pair, each end made inside its namespace (never visible in another), one queue each way,
- * down. -EEXIST if either name is taken there.
+ * A veth pair, each end made inside its namespace (never visible in another), down. It has a queue
+ * for each CPU: a queue of 256 frames that one CPU fills and another one empties overflows, and XDP
+ * then loses packets, as soon as the other one is busy. -EEXIST if either name is taken there.
  */
 int netlink_veth_add(struct nl_sock *nl, const struct netlink_veth_end ends[2], unsigned int mtu);
 

@@ -67,7 +67,7 @@ static int crt_begin(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key, const cha
 	return gnutls_x509_crt_set_subject_key_id(crt, id, id_size);
 }
 
-/* Stores both parts under their names. The key first: a certificate without key is worse to meet. */
+/* The key first: a certificate without its key is worse to meet. */
 static int pair_store(const char *dir, const char *name, gnutls_x509_privkey_t key,
 		      gnutls_x509_crt_t crt, struct ff_error *err)
 {
@@ -118,7 +118,7 @@ int pki_ca_create(const char *dir, struct ff_error *err)
 	return pair_store(dir, "ca", key, crt, err);
 }
 
-/* RFC 1123 host names, with underscores, and `*.` in front; letters beyond ASCII come as punycode. */
+/* RFC 1123 host names, with underscores, and `*.` in front; beyond ASCII as punycode. */
 static bool dns_name_valid(const char *name)
 {
 	size_t label = 0, length = strlen(name);

@@ -50,5 +50,5 @@ struct pki_info {
 /* Reads the PEM certificate at `path`. */
 int pki_inspect(const char *path, struct pki_info *ret, struct ff_error *err);
 
-/* Is the certificate at `path` signed by the CA at `ca_path`, and valid now? 0, or -EPERM and why. */
+/* Has the CA at `ca_path` signed the certificate, and is it valid now? 0, or -EPERM and why. */
 int pki_verify(const char *path, const char *ca_path, struct ff_error *err);

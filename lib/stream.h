@@ -30,9 +30,9 @@
 /* Bounds of what a receiver accepts; an NF's state beyond them is refused when it is loaded. */
 #define STREAM_KEY_MAX	  64
 #define STREAM_VALUE_MAX  4096
-#define STREAM_SCHEMA_MAX 32768	       /* 256 fields of 128 characters */
-#define STREAM_BLOCK_MAX  (256 * 1024) /* payload: some 2000 flows, 0.1 ms of checksum */
-#define STREAM_OP_MAX	  25	       /* operation id and NUL */
+#define STREAM_SCHEMA_MAX 32768	 /* 256 fields of 128 characters */
+#define STREAM_BLOCK_MAX  262144 /* payload: some 2000 flows, 0.1 ms of checksum */
+#define STREAM_OP_MAX	  25	 /* operation id and NUL */
 #define STREAM_HEADER_MAX (STREAM_SCHEMA_MAX + 256)
 /* What an encoder's buffer must hold at least: one whole block, or the header. */
 #define STREAM_BUFFER_MIN (STREAM_BLOCK_MAX + 64)

@@ -246,6 +246,7 @@ static void drive(struct migration *migration)
 	struct move_event begin = {
 		.kind = migration->recovering ? MOVE_EV_RECOVER : MOVE_EV_START,
 		.phase = migration->recover,
+		.doubt = json_is_true(json_object_get(migration->operation->doc, "doubt")),
 	};
 	struct http_completion completion;
 

@@ -57,6 +57,9 @@ void result_phase(struct migration *migration, enum move_phase phase)
 	json_t *doc = migration->operation->doc;
 
 	phase_timed(migration);
+	/* what a later run must know; shown as it is */
+	if (migration->move.doubt)
+		json_put_bool(doc, "doubt", true);
 	json_put_str(doc, "state", "running");
 	json_put_str(doc, "phase", move_phase_name(phase));
 	migration->operation->can_cancel = move_can_cancel(&migration->move);
@@ -191,6 +194,13 @@ void result_end(struct migration *migration, enum move_outcome outcome)
 
 	phase_timed(migration);
 	result_notes(migration);
+	/* what went wrong on the way didn't matter in the end */
+	if (outcome == MOVE_COMPLETED && json_is_object(json_object_get(doc, "error"))) {
+		note_add(doc, "completed in spite of: %s",
+			 json_string_value(json_object_get(json_object_get(doc, "error"),
+							   "message")));
+		json_object_set_new(doc, "error", json_null());
+	}
 	json_put_str(doc, "state", move_outcome_name(outcome));
 	json_put_str(doc, "phase", "ended");
 	json_put_uint(doc, "ended", now_ms);

@@ -16,35 +16,23 @@ struct step {
 };
 
 static const struct {
-	const char *name;
 	enum move_call call; /* which this phase asks of the hosts that have one of these roles */
 	uint8_t roles;
 	enum move_phase next;
 	enum move_phase fallback; /* forward phases: where a failure leads */
 } phases[MOVE_PHASES] = {
-	[MOVE_NEW] = { .name = "queued" },
-	[MOVE_PREPARE] = { "prepare", MOVE_CALL_PREPARE, MOVE_ALL, MOVE_PRECOPY, MOVE_ABORT },
-	[MOVE_PRECOPY] = { "precopy", MOVE_CALL_PRECOPY, MOVE_SOURCE, MOVE_SWITCH, MOVE_ABORT },
-	[MOVE_SWITCH] = { "switch", MOVE_CALL_SWITCH, MOVE_STEERING, MOVE_FINAL, MOVE_DECIDE },
-	[MOVE_FINAL] = { "final", MOVE_CALL_FINAL, MOVE_SOURCE, MOVE_FINISH, MOVE_DECIDE },
-	[MOVE_FINISH] = { "finish", MOVE_CALL_FINISH, MOVE_ALL, MOVE_ENDED, 0 },
-	[MOVE_ABORT] = { "abort", MOVE_CALL_ABORT, MOVE_ALL, MOVE_ENDED, 0 },
-	[MOVE_DECIDE] = { "decide", MOVE_CALL_QUERY, MOVE_SOURCE | MOVE_TARGET, MOVE_HOLD, 0 },
-	[MOVE_HOLD] = { "hold", MOVE_CALL_HOLD, MOVE_SOURCE, MOVE_DECIDE, 0 },
-	[MOVE_UNSWITCH] = { "unswitch", MOVE_CALL_UNSWITCH, MOVE_STEERING, MOVE_RETURN, 0 },
-	[MOVE_RETURN] = { "return", MOVE_CALL_RETURN, MOVE_TARGET, MOVE_RESUME, 0 },
-	[MOVE_RESUME] = { "resume", MOVE_CALL_RESUME, MOVE_SOURCE, MOVE_REVERT, 0 },
-	[MOVE_REVERT] = { "revert", MOVE_CALL_REVERT, MOVE_ALL, MOVE_ENDED, 0 },
-	[MOVE_ENDED] = { .name = "ended" },
-};
-
-static const char *const call_names[MOVE_CALLS] = {
-	[MOVE_CALL_PREPARE] = "prepare",   [MOVE_CALL_PRECOPY] = "precopy",
-	[MOVE_CALL_SWITCH] = "switch",	   [MOVE_CALL_FINAL] = "final",
-	[MOVE_CALL_FINISH] = "finish",	   [MOVE_CALL_ABORT] = "abort",
-	[MOVE_CALL_QUERY] = "query",	   [MOVE_CALL_HOLD] = "hold",
-	[MOVE_CALL_UNSWITCH] = "unswitch", [MOVE_CALL_RETURN] = "return",
-	[MOVE_CALL_RESUME] = "resume",	   [MOVE_CALL_REVERT] = "revert",
+	[MOVE_PREPARE] = { MOVE_CALL_PREPARE, MOVE_ALL, MOVE_PRECOPY, MOVE_ABORT },
+	[MOVE_PRECOPY] = { MOVE_CALL_PRECOPY, MOVE_SOURCE, MOVE_SWITCH, MOVE_ABORT },
+	[MOVE_SWITCH] = { MOVE_CALL_SWITCH, MOVE_STEERING, MOVE_FINAL, MOVE_DECIDE },
+	[MOVE_FINAL] = { MOVE_CALL_FINAL, MOVE_SOURCE, MOVE_FINISH, MOVE_DECIDE },
+	[MOVE_FINISH] = { MOVE_CALL_FINISH, MOVE_ALL, MOVE_ENDED, 0 },
+	[MOVE_ABORT] = { MOVE_CALL_ABORT, MOVE_ALL, MOVE_ENDED, 0 },
+	[MOVE_DECIDE] = { MOVE_CALL_QUERY, MOVE_SOURCE | MOVE_TARGET, MOVE_HOLD, 0 },
+	[MOVE_HOLD] = { MOVE_CALL_HOLD, MOVE_SOURCE, MOVE_DECIDE, 0 },
+	[MOVE_UNSWITCH] = { MOVE_CALL_UNSWITCH, MOVE_STEERING, MOVE_RETURN, 0 },
+	[MOVE_RETURN] = { MOVE_CALL_RETURN, MOVE_TARGET, MOVE_RESUME, 0 },
+	[MOVE_RESUME] = { MOVE_CALL_RESUME, MOVE_SOURCE, MOVE_REVERT, 0 },
+	[MOVE_REVERT] = { MOVE_CALL_REVERT, MOVE_ALL, MOVE_ENDED, 0 },
 };
 
 static bool phase_is_forward(enum move_phase phase)
@@ -394,10 +382,12 @@ static void event_cancel(struct step *step)
 }
 
 /* Nothing is known but the journal: every call is repeatable, so the phase is done over again. */
-static void event_recover(struct step *step, enum move_phase journalled)
+static void event_recover(struct step *step, const struct move_event *event)
 {
+	enum move_phase journalled = event->phase;
 	struct move *move = step->move;
 
+	move->doubt = event->doubt;
 	move->patience_back_ns = MAX(move->patience_back_ns, MOVE_RECOVER_NS);
 	switch (journalled) {
 	case MOVE_NEW:
@@ -441,7 +431,7 @@ int move_step(struct move *move, const struct move_event *event, uint64_t now_ns
 		if (event->kind == MOVE_EV_START)
 			phase_enter(&step, MOVE_PREPARE);
 		else
-			event_recover(&step, event->phase);
+			event_recover(&step, event);
 		break;
 	case MOVE_EV_CANCEL:
 		event_cancel(&step);
@@ -497,45 +487,4 @@ uint64_t move_due(const struct move *move)
 bool move_can_cancel(const struct move *move)
 {
 	return move->phase == MOVE_NEW || phase_is_forward(move->phase);
-}
-
-bool move_gave_up(const struct move *move, enum move_call call)
-{
-	for (unsigned int host = 0; host < move->hosts; host++)
-		if (move->slots[host][call].state == MOVE_SLOT_GIVEN_UP)
-			return true;
-	return false;
-}
-
-const char *move_phase_name(enum move_phase phase)
-{
-	return phases[phase].name;
-}
-
-int move_phase_parse(const char *name, enum move_phase *ret_phase)
-{
-	for (unsigned int phase = 0; phase < MOVE_PHASES; phase++) {
-		if (!strcmp(phases[phase].name, name)) {
-			*ret_phase = phase;
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
-const char *move_call_name(enum move_call call)
-{
-	return call_names[call];
-}
-
-const char *move_outcome_name(enum move_outcome outcome)
-{
-	static const char *const names[] = {
-		[MOVE_RUNNING] = "running",
-		[MOVE_COMPLETED] = "completed",
-		[MOVE_ROLLED_BACK] = "rolled-back",
-		[MOVE_FAILED] = "failed",
-	};
-
-	return names[outcome];
 }

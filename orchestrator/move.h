@@ -96,7 +96,7 @@ enum move_outcome {
 
 enum move_event_kind {
 	MOVE_EV_START,
-	MOVE_EV_RECOVER, /* our own restart; `phase` is the one last journalled */
+	MOVE_EV_RECOVER, /* our own restart; `phase` and `doubt` as last journalled */
 	MOVE_EV_OK,	 /* host has done it; for a query, `committed` */
 	MOVE_EV_REFUSED, /* host answered with an error */
 	MOVE_EV_GONE,	 /* host answered that it knows no such move */
@@ -112,6 +112,7 @@ struct move_event {
 	uint32_t tag; /* of the action that is answered; others are stale, and ignored */
 	bool committed;
 	enum move_phase phase;
+	bool doubt;
 };
 
 enum move_action_kind {
@@ -188,9 +189,6 @@ uint64_t move_due(const struct move *move);
 
 /* Whether a cancel would still be heeded: before the target can be known to have committed. */
 bool move_can_cancel(const struct move *move);
-
-/* Whether some host has been given up on in @call. */
-bool move_gave_up(const struct move *move, enum move_call call);
 
 const char *move_phase_name(enum move_phase phase);
 /* -EINVAL for an unknown name. */

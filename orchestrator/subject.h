@@ -22,7 +22,7 @@
 #include "orchestrator/model.h"
 
 #define REQUEST_NOTE_MAX	   400
-#define REQUEST_PARK_LIMIT_DEFAULT 8192
+#define REQUEST_PARK_LIMIT_DEFAULT 4096
 #define REQUEST_PARK_LIMIT_MAX	   65536 /* cells of 2 KiB: 128 MiB of kernel memory a lane */
 
 enum request_what {

@@ -154,7 +154,7 @@ static int add_run(struct call *call)
 	if (call_json(call))
 		json_print(reply);
 	else
-		printf("added instance %s of %s on %s; give it flows with `flowferry move --to %s`\n",
+		printf("added instance %s of %s on %s; see `flowferry move --to %s`\n",
 		       call->args[0], o->service, o->host, call->args[0]);
 	return CLI_DONE;
 }

@@ -96,8 +96,8 @@ static const struct option_spec move_specs[] = {
 	  MOVE_OPTION(on_overflow),
 	  .value = "WHAT",
 	  .choices = overflows,
-	  .help = "what goes when more packets come than can be parked: the move itself (abort, the "
-		  "default), packets (drop), or their order (reorder)" },
+	  .help = "what goes when more packets come than can be parked: the move itself (abort, "
+		  "the default), packets (drop), or their order (reorder)" },
 	{ .name = "park-limit",
 	  .kind = OPTION_NUMBER,
 	  MOVE_OPTION(park_limit),
@@ -212,20 +212,21 @@ const struct command command_move = {
 	.name = "move",
 	.summary = "move flows, with their state, to another instance",
 	.description =
-		"Moves live flows of one service, and the state that the NF keeps for them, from one "
-		"instance to another, on the same host or a different one. Without a filter, slots, "
-		"flows or a number of them, everything moves that --from owns.\n\n"
-		"By default a move preserves order, which includes that it loses nothing: while state "
-		"changes hands, packets of those flows are parked and then handled in the order in "
-		"which they came. `loss-free` may reorder; `none` parks nothing.\n\n"
-		"A filter that is a conjunction of prefixes, protocol and ports also takes flows that "
-		"begin during and after the move. A richer one takes the existing flows only, and the "
-		"answer says so in a note.\n\n"
-		"On a terminal a line shows how far it is. Ctrl-C asks to cancel: the move is rolled "
-		"back unless it is past its final step, and its end is shown. Ctrl-C again leaves it "
-		"to itself. The figures at the end: flows and bytes of state moved, rounds of copying, "
-		"packets parked and dropped, the freeze (from the first moment at which a packet "
-		"would be parked until the flows were released), and the time that it took in all.",
+		"Moves live flows of one service, and the state that the NF keeps for them, from "
+		"one instance to another, on the same host or a different one. Without a filter, "
+		"slots, flows or a number of them, everything moves that --from owns.\n\n"
+		"By default a move preserves order, which includes that it loses nothing: while "
+		"state changes hands, packets of those flows are parked and then handled in the "
+		"order in which they came. `loss-free` may reorder; `none` parks nothing.\n\n"
+		"A filter that is a conjunction of prefixes, protocol and ports also takes flows "
+		"that begin during and after the move. A richer one takes the existing flows "
+		"only, and the answer says so in a note.\n\n"
+		"On a terminal a line shows how far it is. Ctrl-C (or SIGTERM) asks to cancel: "
+		"the move is rolled back unless it is past its final step, and its end is shown. "
+		"Ctrl-C again leaves it to itself. The figures at the end: flows and bytes of "
+		"state moved, rounds of copying, packets parked and dropped, the freeze (from the "
+		"first moment at which a packet would be parked until the flows were released), "
+		"and the time that it took in all.",
 	.run = move_run,
 	.options = move_specs,
 	.options_size = sizeof(struct move_options),

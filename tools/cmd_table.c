@@ -99,9 +99,9 @@ const struct command command_table = {
 	.name = "table",
 	.summary = "who owns which slots of a service, and the exceptions",
 	.description =
-		"Shows a service's steering table. Each flow falls into one slot by a hash, and the "
-		"slot's owner handles it. Exceptions come first: a pin names one flow, a rule a "
-		"set of flows by prefixes, protocol and ports.",
+		"Shows a service's steering table. Each flow falls into one slot by a hash, and "
+		"the slot's owner handles it. Exceptions come first: a pin names one flow, a rule "
+		"a set of flows by prefixes, protocol and ports.",
 	.run = table_run,
 	.arguments = table_arguments,
 	.examples = table_examples,

@@ -62,8 +62,9 @@ static int half_run(struct call *call, unsigned int index)
 	run_init(&run, call);
 	r = traffic_settings_fill(o, &run.settings, &err);
 	if (r == 0 && !(index ? &o->from : &o->to)->count)
-		r = error_set(&err, EINVAL, FF_CODE_BAD_REQUEST, NULL, "--%s ADDRESS is missing: %s",
-			      index ? "from" : "to", "where the other end is");
+		r = error_set(&err, EINVAL, FF_CODE_BAD_REQUEST, NULL,
+			      "--%s ADDRESS is missing: %s", index ? "from" : "to",
+			      "where the other end is");
 	if (r < 0)
 		return call_usage(call, &err);
 	if (index == TRAFFIC_REVERSE && !o->duration)
@@ -145,10 +146,11 @@ static const struct example half_examples[] = {
 static const struct command traffic_send_command = {
 	.name = "send",
 	.summary = "the client's end alone",
-	.description = "Sends to `traffic receive` on another machine or in another namespace. Both "
-		       "ends need the same --flows, --size, --port and kinds of traffic.",
+	.description =
+		"Sends to `traffic receive` on another machine or in another namespace. Both "
+		"ends need the same --flows, --size, --port and kinds of traffic.",
 	.run = send_run,
-	.options = traffic_send_options,
+	.options = traffic_half_options,
 	.options_size = sizeof(struct traffic_options),
 	.examples = half_examples,
 };
@@ -156,11 +158,12 @@ static const struct command traffic_send_command = {
 static const struct command traffic_receive_command = {
 	.name = "receive",
 	.summary = "the server's end alone",
-	.description = "Judges what `traffic send` sends, until a signal, or --duration or --idle. By "
-		       "itself it can't know of packets lost after the last one that came: save "
-		       "both ends' evidence and join it with `traffic judge`.",
+	.description =
+		"Judges what `traffic send` sends, until a signal, or --duration or --idle. By "
+		"itself it can't know of packets lost after the last one that came: save "
+		"both ends' evidence and join it with `traffic judge`.",
 	.run = receive_run,
-	.options = traffic_receive_options,
+	.options = traffic_half_options,
 	.options_size = sizeof(struct traffic_options),
 	.examples = half_examples,
 };
@@ -193,7 +196,8 @@ static const struct command *const traffic_subs[] = {
 const struct command command_traffic = {
 	.name = "traffic",
 	.summary = "numbered flows, and what became of each packet",
-	.description = "Traffic whose every packet is accounted for: sent, received, lost, duplicated, "
-		       "reordered, corrupted, and how long it was under way.",
+	.description =
+		"Traffic whose every packet is accounted for: sent, received, lost, duplicated, "
+		"reordered, corrupted, and how long it was under way.",
 	.subs = traffic_subs,
 };

@@ -31,7 +31,7 @@ static int option_before_verb(const struct call *call, const char *option)
 	return call_usage(call, &err);
 }
 
-/* Follows the words of the line as far as they name verbs: NULL and what is wrong, or the command. */
+/* Follows the words of the line as far as they name verbs. NULL: reported. */
 static const struct command *command_resolve(struct call *call, int argc, char **argv,
 					     int *ret_depth)
 {

@@ -71,7 +71,7 @@ uint64_t field_count(const json_t *object, const char *key);
 /* A field as count, bytes or duration; a dash where there is none. */
 const char *field_units(const json_t *object, const char *key,
 			const char *(*format)(uint64_t, char *), char buf[UNIT_TEXT_MAX]);
-/* A time of the API (seconds or milliseconds since 1970, or text) as local time, as long as that. */
+/* A time of the API (seconds or milliseconds since 1970) as local time. */
 const char *field_time(const json_t *object, const char *key, char buf[UNIT_TEXT_MAX]);
 /* Names in an array (of strings, or of objects with a "name"): "a, b, c". malloc'ed, never NULL. */
 char *field_names(const json_t *object, const char *key);

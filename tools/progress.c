@@ -18,9 +18,9 @@
 #include "tools/tables.h"
 
 #define LINE_MAX_COLUMNS 200
-#define INTERRUPTS_MAX	 2 /* the first cancels, the second leaves it alone, the third ends us now */
+#define INTERRUPTS_MAX	 2 /* cancel; leave it alone; one more ends the program at once */
 
-/* How often Ctrl-C was pressed. A handler can do no more than count. */
+/* How often Ctrl-C was pressed, or SIGTERM sent. A handler can do no more than count. */
 static volatile sig_atomic_t interrupts;
 
 struct follower {
@@ -41,10 +41,13 @@ static void interrupt_count(int signal)
 
 void progress_interrupts_catch(void)
 {
-	struct sigaction handler = { .sa_handler = interrupt_count };
+	struct sigaction handler = { .sa_handler = interrupt_count }, before;
 
 	sigemptyset(&handler.sa_mask);
-	sigaction(SIGINT, &handler, NULL);
+	sigaction(SIGTERM, &handler, NULL);
+	/* A script's background job must not see the Ctrl-C that is meant for the one in front. */
+	if (sigaction(SIGINT, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+		sigaction(SIGINT, &handler, NULL);
 }
 
 /* ---- the line ------------------------------------------------------------------------------ */

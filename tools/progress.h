@@ -13,14 +13,15 @@
 #include "tools/cmd.h"
 
 #define PROGRESS_LIVE_MS  200	/* between two states of the line: as fast as a person reads */
-#define PROGRESS_QUIET_MS 2000	/* of one poll where nobody looks; Ctrl-C waits for its end */
+#define PROGRESS_QUIET_MS 500	/* of one poll where nobody looks; Ctrl-C waits for its end */
 #define PROGRESS_AWAY_MS  20000 /* a restarting orchestrator is back within a few seconds */
 #define PROGRESS_PAUSE_MS 250	/* between attempts to reach it */
 
 /*
- * From here on Ctrl-C is a request to cancel what progress_follow() follows, also if it comes
- * before that has begun, e.g. while the operation is asked for. A second one leaves the operation
- * alone, a third ends the program at once. Without this call, Ctrl-C ends the program as usual.
+ * From here on Ctrl-C (or SIGTERM) is a request to cancel what progress_follow() follows, also if
+ * it comes before that has begun, e.g. while the operation is asked for. A second one leaves the
+ * operation alone, a third ends the program at once. Without this call, either ends the program as
+ * usual.
  */
 void progress_interrupts_catch(void);
 

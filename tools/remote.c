@@ -68,7 +68,7 @@ static void unreachable_explain(const struct call *call, struct ff_error *err)
 		return; /* the client's own words name host, cause and mend */
 	if (err->err == -ENOENT || err->err == -ECONNREFUSED || !*err->mend)
 		snprintf(err->mend, sizeof(err->mend),
-			 "start it (systemctl start flowferry-orchestrator, or flowferry lab up), "
+			 "start it (flowferry-orchestrator, or flowferry lab up), "
 			 "or name another with --socket or --url");
 }
 

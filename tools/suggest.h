@@ -12,5 +12,5 @@
  */
 unsigned int suggest_distance(const char *typed, const char *known);
 
-/* Near enough to be worth a question: one edit in a short word, two in a longer one, or a prefix. */
+/* Near enough to ask: one edit in a short word, two in a longer one, or its beginning. */
 bool suggest_near(const char *typed, const char *known);

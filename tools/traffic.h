@@ -114,7 +114,7 @@ struct traffic_end {
 	/* written by the thread that sends */
 	_Atomic uint64_t sent_packets;
 	uint64_t first_sent_ns, last_sent_ns;
-	uint64_t behind; /* packets given up because the sender couldn't keep the rate */
+	uint64_t behind;	 /* packets given up because the sender couldn't keep the rate */
 	uint64_t refused_before; /* frames that its interfaces had refused when the run began */
 
 	/* gathered at the end, for the verdict and for the file */
@@ -141,6 +141,8 @@ void traffic_end_done(struct traffic_end *end);
 int traffic_end_send(struct traffic_end *end, uint32_t count);
 /* What has arrived, over all CPUs. */
 int traffic_end_tally(const struct traffic_end *end, struct traffic_tally *ret_tally);
+/* How many packets a BPF judge has seen so far: cheap. */
+uint64_t traffic_end_judged(const struct traffic_end *end);
 /* Reads all that it knows into `flows`, `tally`, `refused` and `overload`, once all is over. */
 int traffic_end_collect(struct traffic_end *end);
 /* Frames that the end's own interfaces refused, ever: lost before any network. */
@@ -153,6 +155,7 @@ struct traffic_sender {
 	pthread_t thread;
 	bool running;
 	struct traffic_end *ends[2];
+	const struct traffic_end *peers[2]; /* who judges what they send, if here and in BPF */
 	size_t n_ends;
 	const struct traffic_settings *settings;
 	bool half; /* the other end is elsewhere: answer only while it sends */
@@ -216,19 +219,20 @@ void traffic_tally_add(struct traffic_tally *sum, const struct traffic_tally *pa
 
 /* What became of one side's connections. */
 struct traffic_tcp_counts {
-	uint64_t started;     /* client: connect() called; server: accepted */
-	uint64_t completed;   /* all bytes both ways, orderly closed */
-	uint64_t refused;     /* RST in answer to SYN */
-	uint64_t reset;	      /* RST later */
-	uint64_t timed_out;   /* by the kernel, or CONNECT_NS without an answer */
-	uint64_t failed;      /* other errors; the first one is in `error` */
-	uint64_t truncated;   /* closed by the other side before the end */
-	uint64_t corrupted;   /* wrong bytes, or bytes in the wrong place */
-	uint64_t unfinished;  /* still open when the drain time was over */
+	uint64_t started;    /* client: connect() called; server: accepted */
+	uint64_t completed;  /* all bytes both ways, orderly closed */
+	uint64_t refused;    /* RST in answer to SYN */
+	uint64_t reset;	     /* RST later */
+	uint64_t timed_out;  /* by the kernel, or CONNECT_NS without an answer */
+	uint64_t failed;     /* other errors; the first one is in `error` */
+	uint64_t truncated;  /* closed by the other side before the end */
+	uint64_t corrupted;  /* wrong bytes, or bytes in the wrong place */
+	uint64_t unfinished; /* still open when the drain time was over */
 	uint64_t records_sent, records_received;
 	uint64_t bytes_sent, bytes_received;
 	uint64_t retransmits; /* TCP_INFO tcpi_total_retrans of all connections */
-	uint64_t gap_max_ns;  /* longest wait for the next byte on a connection that has data to come */
+	uint64_t
+		gap_max_ns; /* longest wait for the next byte on a connection that has data to come */
 	int error;
 };
 
@@ -264,8 +268,8 @@ struct traffic_run {
 		ends[2]; /* client, server; one that neither sends nor judges isn't here */
 	struct traffic_sender senders[2];
 	atomic_bool stop;
-	bool quiet; /* no progress on stderr */
-	bool half;  /* the other end is elsewhere */
+	bool quiet;	  /* no progress on stderr */
+	bool half;	  /* the other end is elsewhere */
 	const char *save; /* write the evidence there */
 
 	bool interrupted;

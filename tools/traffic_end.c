@@ -96,8 +96,8 @@ static int link_attach(struct traffic_end *end, struct traffic_link *link)
 		attach.old_prog_fd = current;
 		flags = XDP_FLAGS_DRV_MODE | XDP_FLAGS_REPLACE;
 	}
-	r = bpf_xdp_attach((int)link->ifindex, bpf_program__fd(end->bpf->progs.traffic_end),
-			   flags, &attach);
+	r = bpf_xdp_attach((int)link->ifindex, bpf_program__fd(end->bpf->progs.traffic_end), flags,
+			   &attach);
 	link->attached = r == 0;
 	return r;
 }
@@ -222,7 +222,8 @@ int traffic_end_open(struct traffic_end *end, bool sockets, struct ff_error *err
 	if (sockets) {
 		r = traffic_sockets_open(end);
 		if (r < 0)
-			error_set(err, r, FF_CODE_INTERNAL, "ports from 10000 and 20000 must be free",
+			error_set(err, r, FF_CODE_INTERNAL,
+				  "ports from 10000 and 20000 must be free",
 				  "%s: can't open its sockets: %s", end->name, strerror(-r));
 	} else {
 		r = bpf_open(end, err);
@@ -300,6 +301,11 @@ int traffic_end_tally(const struct traffic_end *end, struct traffic_tally *ret_t
 	return 0;
 }
 
+uint64_t traffic_end_judged(const struct traffic_end *end)
+{
+	return __atomic_load_n(&end->bpf->bss->judged_packets, __ATOMIC_RELAXED);
+}
+
 static int flows_collect(struct traffic_end *end)
 {
 	uint32_t total = end->judges ? end->config.flows : 0, done = 0, position = 0;
@@ -312,9 +318,8 @@ static int flows_collect(struct traffic_end *end)
 	while (done < total) {
 		uint32_t count = MIN(total - done, (uint32_t)COLLECT_BATCH);
 
-		r = bpf_map_lookup_batch(bpf_map__fd(end->bpf->maps.flows),
-					 done ? &position : NULL, &position, keys, flows + done,
-					 &count, NULL);
+		r = bpf_map_lookup_batch(bpf_map__fd(end->bpf->maps.flows), done ? &position : NULL,
+					 &position, keys, flows + done, &count, NULL);
 		if (r < 0 && r != -ENOENT) /* which says that this was the last batch */
 			return r;
 		if (!count)
@@ -337,8 +342,9 @@ static void clock_identify(struct traffic_end *end)
 		return;
 	for (const char *c = text; *c && n < 2 * sizeof(end->clock); c++)
 		if (isxdigit((unsigned char)*c)) {
-			uint8_t digit = (uint8_t)(isdigit((unsigned char)*c) ? *c - '0' :
-									       (*c | 32) - 'a' + 10);
+			uint8_t digit = (uint8_t)(isdigit((unsigned char)*c) ?
+							  *c - '0' :
+							  (*c | 32) - 'a' + 10);
 
 			end->clock[n / 2] |= (uint8_t)(digit << (n % 2 ? 0 : 4));
 			n++;

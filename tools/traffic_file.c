@@ -19,8 +19,8 @@
 struct file_header {
 	uint64_t magic;
 	uint32_t size; /* of this header: another version's differs */
-	uint8_t	 sends, judges, tcp, sockets;
-	uint8_t	 clock[16];
+	uint8_t sends, judges, tcp, sockets;
+	uint8_t clock[16];
 	struct traffic_config config;
 	uint64_t rate, took_ns;
 	uint64_t sent_packets, first_sent_ns, last_sent_ns, behind, refused, overload;
@@ -118,9 +118,9 @@ static int end_load(struct traffic_run *run, FILE *file, const struct file_heade
 
 	if (end->name)
 		return -EEXIST;
-	if (other->name && (other->config.flows != header->config.flows ||
-			    (other->config.run && header->config.run &&
-			     other->config.run != header->config.run)))
+	if (other->name &&
+	    (other->config.flows != header->config.flows ||
+	     (other->config.run && header->config.run && other->config.run != header->config.run)))
 		return -EXDEV;
 	end->name = index ? "server" : "client";
 	end->sends = header->sends;

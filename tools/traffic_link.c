@@ -33,7 +33,7 @@ static int stats_count(int fd, const char *name, uint32_t *ret_count)
 {
 	struct {
 		struct ethtool_sset_info info;
-		uint32_t		 count;
+		uint32_t count;
 	} request = { .info = { .cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1ull << ETH_SS_STATS } };
 	int r = ethtool_call(fd, name, &request);
 

@@ -17,8 +17,8 @@ struct traffic_options {
 	bool tcp_flat_out, tcp_echo, tcp_no_long;
 };
 
-extern const struct option_spec traffic_run_options[], traffic_send_options[],
-	traffic_receive_options[], traffic_judge_options[];
+extern const struct option_spec traffic_run_options[], traffic_half_options[],
+	traffic_judge_options[];
 
 /* Options to settings. -EINVAL: they make no sense together; *err says why. */
 int traffic_settings_fill(const struct traffic_options *o, struct traffic_settings *ret,

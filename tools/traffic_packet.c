@@ -57,8 +57,8 @@ int traffic_payload_read(const void *at, size_t len, struct traffic_stamp *ret_s
 		.seq = be64toh(p.seq),
 		.sent_ns = be64toh(p.sent_ns),
 	};
-	if (be64toh(p.check) != traffic_check(ret_stamp->run, flow, ret_stamp->seq,
-					      ret_stamp->sent_ns, (uint32_t)len))
+	if (be64toh(p.check) !=
+	    traffic_check(ret_stamp->run, flow, ret_stamp->seq, ret_stamp->sent_ns, (uint32_t)len))
 		return -EBADMSG;
 	len -= sizeof(p);
 	for (size_t i = 0; i * 8 < len; i++) {

@@ -189,8 +189,10 @@ static json_t *tcp_json(const struct traffic_run *run)
 	json_put_uint(o, "broken", broken);
 	json_put_uint(o, "corrupted", corrupted);
 	json_put_uint(o, "retransmits", retransmits);
-	json_put(o, "client", run->tcp_judged[0] ? tcp_side_json(&run->tcp_results[0]) : json_null());
-	json_put(o, "server", run->tcp_judged[1] ? tcp_side_json(&run->tcp_results[1]) : json_null());
+	json_put(o, "client",
+		 run->tcp_judged[0] ? tcp_side_json(&run->tcp_results[0]) : json_null());
+	json_put(o, "server",
+		 run->tcp_judged[1] ? tcp_side_json(&run->tcp_results[1]) : json_null());
 	return o;
 }
 

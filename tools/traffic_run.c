@@ -17,9 +17,9 @@
 #include "tools/output.h"
 #include "tools/traffic.h"
 
-#define POLL_NS	 (50 * NSEC_PER_MSEC)
+#define POLL_NS	      (50 * NSEC_PER_MSEC)
 #define HALF_QUIET_NS (1000 * NSEC_PER_MSEC) /* the other end takes a while to fall silent */
-#define QUIET_NS (300 * NSEC_PER_MSEC) /* nothing for so long: nothing is under way any more */
+#define QUIET_NS      (300 * NSEC_PER_MSEC) /* nothing for so long: nothing is under way any more */
 
 /* Signals that end a run; taken with sigtimedwait(), so blocked in every thread. */
 static void stop_signals(sigset_t *set)
@@ -157,8 +157,11 @@ static int senders_start(struct traffic_run *run)
 	for (unsigned int i = 0; i < ARRAY_SIZE(run->ends); i++) {
 		struct traffic_sender *sender = &run->senders[i % run->settings.threads];
 
-		if (run->ends[i].sends)
-			sender->ends[sender->n_ends++] = &run->ends[i];
+		if (!run->ends[i].sends)
+			continue;
+		if (run->ends[!i].bpf)
+			sender->peers[sender->n_ends] = &run->ends[!i];
+		sender->ends[sender->n_ends++] = &run->ends[i];
 	}
 	for (unsigned int i = 0; i < run->settings.threads && r == 0; i++) {
 		struct traffic_sender *sender = &run->senders[i];

@@ -4,7 +4,11 @@
  *
  * Each tick it sends what is due by then, and no more than a burst at once. Both directions from one
  * thread on one CPU is the default: what it sends is processed on that CPU before it goes on,
- * so it can't overrun the rings of the devices on the way, as two CPUs can.
+ * so it can't overrun the rings of the devices on the way, as two CPUs can. Unless the machine has
+ * much else to do: then the kernel leaves that work to a thread, which waits for its turn while this
+ * one goes on, and 256 frames fill a veth's ring. So, where both ends are here, it lets the machine
+ * catch up before it has more than a window on the way, but not for long: packets that are parked or
+ * lost must not stop it.
  */
 
 #include <errno.h>
@@ -19,14 +23,18 @@
 #include "lib/clock.h"
 #include "tools/traffic.h"
 
+#define BURST	    64			  /* packets at once when behind */
 #define TICK_BURST  32			  /* packets of one tick at a moderate rate */
 #define TICK_MIN_NS (100 * NSEC_PER_USEC) /* a batch costs 18 us to begin with */
 #define TICK_MAX_NS NSEC_PER_MSEC
 #define DEBT_MAX_NS (50 * NSEC_PER_MSEC) /* further behind than this, packets are given up */
-#define OPENING_NS   (2 * NSEC_PER_SEC) /* beyond two rounds of all flows, for opening them */
-#define ANSWER_NS    (500 * NSEC_PER_MSEC)
-#define LOOK_NS	     (50 * NSEC_PER_MSEC)
-#define SENDER_NICE (-10)		 /* before other work, but no kernel thread is starved */
+#define WINDOW	    128 /* packets on the way in all directions, of a veth ring's 256 */
+#define PATIENCE_NS (500 * NSEC_PER_USEC)
+#define CATCH_UP_NS (50 * NSEC_PER_USEC)
+#define OPENING_NS  (2 * NSEC_PER_SEC) /* beyond two rounds of all flows, for opening them */
+#define ANSWER_NS   (500 * NSEC_PER_MSEC)
+#define LOOK_NS	    (50 * NSEC_PER_MSEC)
+#define SENDER_NICE (-10) /* before other work, but no kernel thread is starved */
 
 /* How far one end has come. */
 struct stream {
@@ -60,8 +68,8 @@ static bool stream_may_answer(struct stream *s, const struct traffic_sender *sen
 			      uint64_t now_ns)
 {
 	const struct traffic_settings *settings = sender->settings;
-	uint64_t pass_ns = settings->rate ?
-				   s->end->config.flows * NSEC_PER_SEC / settings->rate : 0;
+	uint64_t pass_ns = settings->rate ? s->end->config.flows * NSEC_PER_SEC / settings->rate :
+					    0;
 	struct traffic_tally tally;
 
 	if (s->open && (!sender->half || now_ns - s->looked_ns < LOOK_NS))
@@ -95,7 +103,7 @@ static bool stream_open(struct stream *s, const struct traffic_sender *sender, u
 /* Sends what is due. Returns how many packets, 0: nothing for now, or a negative errno. */
 static int stream_send(struct stream *s, const struct traffic_settings *settings, uint64_t now_ns)
 {
-	uint64_t sent = s->end->sent_packets - s->base, due = TRAFFIC_BURST_MAX, given_up;
+	uint64_t sent = s->end->sent_packets - s->base, due = BURST, given_up;
 	int r;
 
 	if (settings->rate) {
@@ -103,7 +111,7 @@ static int stream_send(struct stream *s, const struct traffic_settings *settings
 				 (double)NSEC_PER_SEC);
 		due -= MIN(due, sent);
 		given_up = settings->rate * DEBT_MAX_NS / NSEC_PER_SEC;
-		if (due > given_up + TRAFFIC_BURST_MAX) {
+		if (due > given_up + BURST) {
 			s->end->behind += due;
 			s->start_ns = now_ns;
 			s->base = s->end->sent_packets;
@@ -114,7 +122,7 @@ static int stream_send(struct stream *s, const struct traffic_settings *settings
 		due = MIN(due, settings->count - s->end->sent_packets);
 	if (!due)
 		return 0;
-	r = traffic_end_send(s->end, (uint32_t)MIN(due, (uint64_t)TRAFFIC_BURST_MAX));
+	r = traffic_end_send(s->end, (uint32_t)MIN(due, (uint64_t)BURST));
 	s->end->last_sent_ns = clock_ns();
 	return r;
 }
@@ -145,12 +153,46 @@ static void thread_pin(uint32_t cpu)
 	prctl(PR_SET_TIMERSLACK, 1);
 }
 
+/* What has been sent and hasn't arrived; 0 where that can't be known. */
+static uint64_t packets_on_the_way(const struct traffic_sender *sender)
+{
+	uint64_t sent = 0, judged = 0;
+
+	for (size_t i = 0; i < sender->n_ends; i++) {
+		if (!sender->peers[i])
+			return 0;
+		sent += sender->ends[i]->sent_packets;
+		judged += traffic_end_judged(sender->peers[i]);
+	}
+	return sent - MIN(sent, judged);
+}
+
+/*
+ * Waits until there is room in the window above *held, the packets that are taken to be held up or
+ * lost because patience with them has run out before.
+ */
+static void window_wait(const struct traffic_sender *sender, uint64_t *held)
+{
+	uint64_t since_ns = clock_ns(), on_the_way;
+
+	for (;;) {
+		on_the_way = packets_on_the_way(sender);
+		*held = MIN(*held, on_the_way);
+		if (on_the_way <= *held + WINDOW)
+			return;
+		if (clock_ns() - since_ns > PATIENCE_NS)
+			break;
+		clock_sleep_ns(CATCH_UP_NS);
+	}
+	*held = on_the_way;
+}
+
 static void *sender_main(void *arg)
 {
 	struct traffic_sender *sender = arg;
 	const struct traffic_settings *settings = sender->settings;
 	struct stream streams[ARRAY_SIZE(sender->ends)] = {};
-	uint64_t next_ns = clock_ns();
+	uint64_t next_ns = clock_ns(), held = 0;
 
 	thread_pin(sender->cpu);
 	for (size_t i = 0; i < sender->n_ends; i++)
@@ -166,12 +208,13 @@ static void *sender_main(void *arg)
 			ended = false;
 			if (!stream_open(&streams[i], sender, clock_ns()))
 				continue;
+			window_wait(sender, &held);
 			r = stream_send(&streams[i], settings, clock_ns());
 			if (r < 0 && r != -EINTR) {
 				sender->error = r;
 				return NULL;
 			}
-			idle = idle && r < TRAFFIC_BURST_MAX;
+			idle = idle && r < BURST;
 		}
 		if (ended)
 			break;

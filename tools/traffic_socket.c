@@ -26,149 +26,6 @@
 #define EVENTS_MAX     64
 #define WAIT_MS	       20
 
-struct datagrams {
-	struct mmsghdr headers[TRAFFIC_BURST_MAX];
-	struct iovec vectors[TRAFFIC_BURST_MAX];
-	struct sockaddr_in6 names[TRAFFIC_BURST_MAX]; /* or sockaddr_in */
-	uint8_t bytes[TRAFFIC_BURST_MAX][TRAFFIC_SIZE_MAX];
-};
-
-struct traffic_sockets {
-	struct traffic_end *end;
-	int *fds; /* [family][local port] */
-	uint32_t n_ports;
-	int epoll_fd;
-	struct datagrams *out, *in;
-	uint32_t cursor;
-	bool first_pass_done;
-	uint32_t choice[TRAFFIC_BURST_MAX]; /* the socket of each packet of a burst */
-	uint64_t *sent;
-
-	pthread_t thread;
-	bool running;
-	atomic_bool stop;
-	pthread_mutex_t lock; /* of tally and flows */
-	struct traffic_tally tally;
-	struct traffic_flow *flows;
-	_Atomic uint32_t run; /* of the packets judged: configured, or that of the first one */
-};
-
-/* ---- addresses ------------------------------------------------------------------------------ */
-
-static uint16_t flow_port(const struct traffic_config *config, uint32_t flow, unsigned int end)
-{
-	return (uint16_t)(end == TRAFFIC_FORWARD ?
-				  config->client_port + flow % config->client_ports :
-				  config->server_port + flow / config->client_ports);
-}
-
-/* The address of one end, 0 the client's; returns its length. */
-static socklen_t end_address(const struct traffic_config *config, unsigned int end, bool ipv6,
-			     uint16_t port, struct sockaddr_in6 *ret)
-{
-	struct sockaddr_in *ipv4 = (struct sockaddr_in *)ret;
-
-	memset(ret, 0, sizeof(*ret));
-	if (ipv6) {
-		ret->sin6_family = AF_INET6;
-		ret->sin6_port = htons(port);
-		memcpy(&ret->sin6_addr, config->addr6[end], sizeof(ret->sin6_addr));
-		return sizeof(*ret);
-	}
-	ipv4->sin_family = AF_INET;
-	ipv4->sin_port = htons(port);
-	memcpy(&ipv4->sin_addr, config->addr4[end], sizeof(ipv4->sin_addr));
-	return sizeof(*ipv4);
-}
-
-static uint32_t socket_index(const struct traffic_sockets *s, uint32_t flow)
-{
-	const struct traffic_config *config = &s->end->config;
-	uint32_t port = config->direction == TRAFFIC_FORWARD ? flow % config->client_ports :
-							       flow / config->client_ports;
-
-	return traffic_is_ipv6(config->families, flow) * s->n_ports + port;
-}
-
-/* ---- sending -------------------------------------------------------------------------------- */
-
-static uint32_t flow_next(struct traffic_sockets *s)
-{
-	const struct traffic_config *config = &s->end->config;
-	uint32_t flow = s->cursor;
-
-	if (config->order == TRAFFIC_RANDOM && s->first_pass_done)
-		return (uint32_t)(random() % config->flows);
-	s->cursor = (flow + 1) % config->flows;
-	s->first_pass_done |= !s->cursor;
-	return flow;
-}
-
-static void datagram_make(struct traffic_sockets *s, uint32_t i, uint32_t flow)
-{
-	const struct traffic_config *config = &s->end->config;
-	unsigned int to = !config->direction;
-	bool ipv6 = traffic_is_ipv6(config->families, flow);
-	struct msghdr *header = &s->out->headers[i].msg_hdr;
-	struct traffic_stamp stamp = { s->run, flow, config->direction, s->sent[flow]++,
-				       clock_ns() };
-
-	s->out->vectors[i].iov_len = config->size - (ipv6 ? 48 : 28);
-	header->msg_namelen = end_address(config, to, ipv6, flow_port(config, flow, to),
-					  &s->out->names[i]);
-	traffic_payload_make(s->out->bytes[i], s->out->vectors[i].iov_len, &stamp);
-}
-
-static int datagrams_send(int fd, struct mmsghdr *headers, uint32_t count)
-{
-	for (uint32_t done = 0; done < count;) {
-		int n = sendmmsg(fd, headers + done, count - done, 0);
-
-		if (n < 0 && (errno == ENOBUFS || errno == EINTR))
-			continue; /* a queue below is full: as if the call had blocked */
-		if (n < 0)
-			return -errno;
-		done += (uint32_t)n;
-	}
-	return 0;
-}
-
-/*
- * A burst, grouped by socket so that each call sends several. A flow has one socket, and groups keep
- * their order, so flows do.
- */
-int traffic_sockets_send(struct traffic_sockets *s, uint32_t count)
-{
-	uint32_t flows[TRAFFIC_BURST_MAX], taken = 0, done = 0;
-	int r;
-
-	count = MIN(count, (uint32_t)TRAFFIC_BURST_MAX);
-	for (uint32_t i = 0; i < count; i++) {
-		flows[i] = flow_next(s);
-		s->choice[i] = socket_index(s, flows[i]);
-	}
-	while (done < count) {
-		uint32_t index = UINT32_MAX, first = done;
-
-		for (uint32_t i = taken; i < count; i++) {
-			if (s->choice[i] == UINT32_MAX)
-				continue;
-			if (index == UINT32_MAX) {
-				index = s->choice[i];
-				taken = i + 1;
-			}
-			if (s->choice[i] != index)
-				continue;
-			s->choice[i] = UINT32_MAX;
-			datagram_make(s, done++, flows[i]);
-		}
-		r = datagrams_send(s->fds[index], s->out->headers + first, done - first);
-		if (r < 0)
-			return r;
-	}
-	return (int)count;
-}
-
 /* ---- judging -------------------------------------------------------------------------------- */
 
 static bool source_wrong(const struct traffic_sockets *s, uint32_t i, uint32_t flow, int fd)
@@ -177,10 +34,12 @@ static bool source_wrong(const struct traffic_sockets *s, uint32_t i, uint32_t f
 	unsigned int from = !config->direction;
 	bool ipv6 = traffic_is_ipv6(config->families, flow);
 	struct sockaddr_in6 wanted;
-	socklen_t len = end_address(config, from, ipv6, flow_port(config, flow, from), &wanted);
+	socklen_t len = traffic_end_address(config, from, ipv6,
+					    traffic_flow_port(config, flow, from), &wanted);
 
 	/* all fields but IPv6's flow label and scope */
-	if (fd != s->fds[socket_index(s, flow)] || s->in->names[i].sin6_family != wanted.sin6_family ||
+	if (fd != s->fds[traffic_socket_index(s, flow)] ||
+	    s->in->names[i].sin6_family != wanted.sin6_family ||
 	    s->in->headers[i].msg_hdr.msg_namelen != len)
 		return true;
 	if (!ipv6)
@@ -297,7 +156,8 @@ static int socket_open(struct traffic_sockets *s, bool ipv6, uint32_t port)
 	struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
 	int size = RECEIVE_BUFFER, one = 1;
 	struct sockaddr_in6 addr;
-	socklen_t len = end_address(config, config->direction, ipv6, (uint16_t)(first + port), &addr);
+	socklen_t len = traffic_end_address(config, config->direction, ipv6,
+					    (uint16_t)(first + port), &addr);
 
 	if (fd < 0)
 		return -errno;

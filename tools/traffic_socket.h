@@ -2,6 +2,9 @@
 /* traffic_socket.h - an end on ordinary UDP sockets; traffic_end.c chooses between it and BPF. */
 #pragma once
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include "tools/traffic.h"
 
 #define TRAFFIC_SOCKET_CLIENT_PORTS 64	  /* so many flows share a server port */
@@ -19,3 +22,39 @@ void traffic_sockets_tally(struct traffic_sockets *s, struct traffic_tally *ret_
 uint32_t traffic_sockets_run(const struct traffic_sockets *s);
 /* Datagrams that full receive buffers dropped. */
 uint64_t traffic_sockets_overload(const struct traffic_sockets *s);
+
+/* ---- inside, between traffic_socket.c and traffic_socket_send.c ----------------------------- */
+
+struct datagrams {
+	struct mmsghdr headers[TRAFFIC_BURST_MAX];
+	struct iovec vectors[TRAFFIC_BURST_MAX];
+	struct sockaddr_in6 names[TRAFFIC_BURST_MAX]; /* or sockaddr_in */
+	uint8_t bytes[TRAFFIC_BURST_MAX][TRAFFIC_SIZE_MAX];
+};
+
+struct traffic_sockets {
+	struct traffic_end *end;
+	int *fds; /* [family][local port] */
+	uint32_t n_ports;
+	int epoll_fd;
+	struct datagrams *out, *in;
+	uint32_t cursor;
+	bool first_pass_done;
+	uint32_t choice[TRAFFIC_BURST_MAX]; /* the socket of each packet of a burst */
+	uint64_t *sent;
+
+	pthread_t thread;
+	bool running;
+	atomic_bool stop;
+	pthread_mutex_t lock; /* of tally and flows */
+	struct traffic_tally tally;
+	struct traffic_flow *flows;
+	_Atomic uint32_t run; /* of the packets judged: configured, or that of the first one */
+};
+
+/* The address of one end, 0 the client's; returns its length. */
+socklen_t traffic_end_address(const struct traffic_config *config, unsigned int end, bool ipv6,
+			      uint16_t port, struct sockaddr_in6 *ret);
+/* The port of a flow at one end, and which of an end's sockets is the flow's. */
+uint16_t traffic_flow_port(const struct traffic_config *config, uint32_t flow, unsigned int end);
+uint32_t traffic_socket_index(const struct traffic_sockets *s, uint32_t flow);

@@ -135,7 +135,8 @@ static void notes_print(const struct traffic_run *run, unsigned int direction)
 
 	if (result->by_arrival)
 		printf("%s: sent is what the arrived packets tell; what was lost at the end of a "
-		       "flow goes unseen: see flowferry help traffic judge\n", name);
+		       "flow goes unseen: see flowferry help traffic judge\n",
+		       name);
 	for (size_t i = 0; i < ARRAY_SIZE(notes); i++)
 		if (notes[i].count)
 			printf("%s: %s %s\n", name, count_format(notes[i].count, text),
@@ -143,12 +144,14 @@ static void notes_print(const struct traffic_run *run, unsigned int direction)
 }
 
 static const struct column tcp_columns[] = {
-	{ "tcp", false },	  { "started", true },	 { "completed", true },
-	{ "refused", true },	  { "reset", true },	 { "timed out", true },
-	{ "other", true },	  { "corrupted", true }, { "records", true },
-	{ "retransmitted", true }, { "p50", true },	 { "p90", true },
-	{ "p99", true },	  { "p99.9", true },	 { "max", true },
-	{},
+	{ "tcp", false },      { "started", true },
+	{ "completed", true }, { "refused", true },
+	{ "reset", true },     { "timed out", true },
+	{ "other", true },     { "corrupted", true },
+	{ "records", true },   { "retransmitted", true },
+	{ "p50", true },       { "p90", true },
+	{ "p99", true },       { "p99.9", true },
+	{ "max", true },       {},
 };
 
 static void tcp_row(struct table *table, const char *name, const struct traffic_tcp_counts *c,

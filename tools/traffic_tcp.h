@@ -15,9 +15,9 @@
 #define TICK_MS		1
 #define CONNECT_NS	(10 * 1000000000ull) /* for connect(), and for a whole short connection */
 
-#define RECORD_SHORT 1u /* one record each way, then the server closes */
-#define RECORD_ECHO  2u /* each record comes back */
-#define RECORD_BOTH  4u /* the server sends records of its own */
+#define RECORD_SHORT	1u /* one record each way, then the server closes */
+#define RECORD_ECHO	2u /* each record comes back */
+#define RECORD_BOTH	4u /* the server sends records of its own */
 
 struct traffic_record {
 	__be32 len; /* all of it */
@@ -37,9 +37,9 @@ struct tcp_conn {
 	int fd;
 	enum conn_state state;
 	uint32_t run, flow, flags;
-	bool known;	/* server: the first record has told these */
+	bool known; /* server: the first record has told these */
 	bool peer_shut;
-	uint32_t place; /* in side->conns */
+	uint32_t place;	   /* in side->conns */
 	uint32_t interest; /* epoll events asked for */
 	uint64_t started_ns, last_ns;
 

@@ -129,8 +129,8 @@ static void conns_tick(struct tcp_side *side, uint64_t now_ns, bool stopping)
 
 static int shorts_start(struct tcp_side *side, uint64_t elapsed_ns)
 {
-	uint64_t due = (uint64_t)((double)elapsed_ns * side->settings->tcp_short /
-				  (double)NSEC_PER_SEC);
+	uint64_t due =
+		(uint64_t)((double)elapsed_ns * side->settings->tcp_short / (double)NSEC_PER_SEC);
 	int r = 0;
 
 	due -= MIN(due, side->short_started);

@@ -21,7 +21,8 @@ static int conns_append(struct tcp_side *side, struct tcp_conn *conn)
 {
 	if (side->n_conns == side->conns_space) {
 		uint32_t space = side->conns_space ? 2 * side->conns_space : 64;
-		struct tcp_conn **conns = reallocarray(side->conns, space, sizeof(struct tcp_conn *));
+		struct tcp_conn **conns =
+			reallocarray(side->conns, space, sizeof(struct tcp_conn *));
 
 		if (!conns)
 			return -ENOMEM;

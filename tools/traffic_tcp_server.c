@@ -11,8 +11,8 @@
 #include "lib/clock.h"
 #include "tools/traffic_tcp.h"
 
-#define EVENTS_MAX 64
-#define BACKLOG	   4096
+#define EVENTS_MAX  64
+#define BACKLOG	    4096
 #define ACCEPTS_MAX 64 /* before the connections that are open get their turn */
 
 int server_listen(struct tcp_side *side)
@@ -111,7 +111,8 @@ int server_run(struct tcp_side *side)
 			conns_tick(side, now_ns);
 		if (!stopped_ns && atomic_load(&side->stop))
 			stopped_ns = now_ns;
-		if (stopped_ns && (!side->n_conns || now_ns - stopped_ns > side->settings->drain_ns))
+		if (stopped_ns &&
+		    (!side->n_conns || now_ns - stopped_ns > side->settings->drain_ns))
 			break;
 	}
 	return r;

@@ -613,11 +613,14 @@ static __always_inline __u64 state_timeout(const struct fw_config *config, __u32
 static __always_inline int flow_packet(struct fw_flows_entry *e, const struct ff_pkt *pkt,
 				       const struct fw_input *in, const struct fw_config *config)
 {
+	struct ff_lock *lock = ff_lock_of(pkt);
 	struct fw_flow *flow = &e->state;
 	__u32 before, state, dir = in->dir & 1;
 	int reason;
 
-	bpf_spin_lock(&e->lock);
+	if (!lock)
+		return FF_REASON_DROP_INTERNAL;
+	bpf_spin_lock(&lock->lock);
 	before = flow->state;
 	reason = flow_step(flow, in, config, pkt->proto);
 	state = flow->state;
@@ -629,7 +632,7 @@ static __always_inline int flow_packet(struct fw_flows_entry *e, const struct ff
 	} else {
 		flow->dropped++;
 	}
-	bpf_spin_unlock(&e->lock);
+	bpf_spin_unlock(&lock->lock);
 	/* a reset connection's leftovers pass, but don't keep it */
 	if (reason == FF_PASS && (state != FW_CLOSE || before != FW_CLOSE))
 		ff_keep(&e->head, pkt, state_timeout(config, state));
@@ -639,9 +642,7 @@ static __always_inline int flow_packet(struct fw_flows_entry *e, const struct ff
 /* An ICMP error passes if it speaks of a flow that is known; it doesn't keep the flow alive. */
 static __always_inline int related_packet(struct fw_flows_entry *e)
 {
-	bpf_spin_lock(&e->lock);
-	e->state.related++;
-	bpf_spin_unlock(&e->lock);
+	__sync_fetch_and_add(&e->state.related, 1);
 	return FF_PASS;
 }
 

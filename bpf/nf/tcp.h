@@ -74,13 +74,13 @@ static long tcp_option_next(__u32 i, struct tcp_options *o)
 static __always_inline void tcp_options_read(struct xdp_md *ctx, const struct ff_pkt *pkt,
 					     __u32 header_len, struct tcp_options *ret_options)
 {
-	__u32 len = header_len - sizeof(struct tcphdr);
+	__u32 below = ff_detach(header_len - sizeof(struct tcphdr) - 1);
 
 	__builtin_memset(ret_options, 0, sizeof(*ret_options));
-	if (!len || len > TCP_OPTIONS_MAX)
+	if (below >= TCP_OPTIONS_MAX ||
+	    bpf_xdp_load_bytes(ctx, pkt->l4_off + sizeof(struct tcphdr), ret_options->data,
+			       below + 1))
 		return;
-	if (bpf_xdp_load_bytes(ctx, pkt->l4_off + sizeof(struct tcphdr), ret_options->data, len))
-		return;
-	ret_options->len = len;
+	ret_options->len = below + 1;
 	bpf_loop(TCP_OPTIONS_MAX, tcp_option_next, ret_options, 0);
 }

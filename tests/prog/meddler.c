@@ -30,7 +30,7 @@
 #define HURT_AT	    90 /* a byte of the filling, behind all headers of either family */
 
 static const char *const names[] = { "c", "s" }, *const inner[] = { "c0", "s0" },
-				  *const outer[] = { "m0", "m1" };
+			 *const outer[] = { "m0", "m1" };
 static const uint8_t macs[2][6] = { { 2, 0, 0, 0, 0, 1 }, { 2, 0, 0, 0, 0, 2 } };
 static int netns[2];
 
@@ -43,7 +43,7 @@ static struct meddler_counts counts;
 /* A frame that is held back. */
 static struct {
 	uint8_t data[ETH_FRAME_LEN];
-	size_t	len; /* 0: none */
+	size_t len; /* 0: none */
 	uint32_t passed;
 } held;
 
@@ -130,7 +130,8 @@ void meddler_init(void)
 	for (int i = 0; i < 2; i++) {
 		cr_assert_eq(bpf_xdp_attach((int)if_nametoindex(outer[i]),
 					    bpf_program__fd(bpf->progs.traffic_pass),
-					    XDP_FLAGS_DRV_MODE, NULL), 0);
+					    XDP_FLAGS_DRV_MODE, NULL),
+			     0);
 		sockets[i] = socket_make(outer[i]);
 	}
 	traffic_bpf__destroy(bpf);
@@ -198,6 +199,7 @@ static void frame_meddle(uint8_t *frame, size_t len)
 	if (every(plan.duplicate)) {
 		frame_send(1, frame, len);
 		counts.duplicated++;
+		counts.corrupted += every(plan.corrupt); /* twice */
 	}
 	if (held.len && ++held.passed == plan.delay_by) {
 		frame_send(1, held.data, held.len);
@@ -253,8 +255,10 @@ struct meddler_counts meddler_stop(void)
 		struct tpacket_stats stats;
 		socklen_t len = sizeof(stats);
 
-		cr_assert_eq(getsockopt(sockets[i], SOL_PACKET, PACKET_STATISTICS, &stats, &len), 0);
-		cr_assert_eq(stats.tp_drops, 0, "the meddler itself lost %u frames", stats.tp_drops);
+		cr_assert_eq(getsockopt(sockets[i], SOL_PACKET, PACKET_STATISTICS, &stats, &len),
+			     0);
+		cr_assert_eq(stats.tp_drops, 0, "the meddler itself lost %u frames",
+			     stats.tp_drops);
 	}
 	return counts;
 }

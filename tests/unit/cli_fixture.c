@@ -101,14 +101,14 @@ static int get_table(struct http_request *req, struct http_response *resp)
 
 static int get_instances(struct http_request *req, struct http_response *resp)
 {
-	return answer(
-		req, resp, 200,
-		"{\"instances\":[{\"name\":\"fw-1\",\"id\":1,\"service\":\"fw\","
-		"\"host\":\"nf1\",\"nf\":\"firewall\",\"state\":\"up\",\"slots\":1024,"
-		"\"pins\":0,\"flows\":250000,\"capacity\":1000000,\"packets\":123456789,"
-		"\"bytes\":9600000000,\"dropped\":5,\"flows_new\":300000,"
-		"\"flows_refused\":2,\"xdp_prog_id\":9},{\"name\":\"mon-1\","
-		"\"service\":\"mon\"},{\"name\":\"$(touch /tmp/x)\",\"service\":\"mon2\",\"state\":\"\\u001b[31mup\"}]}");
+	return answer(req, resp, 200,
+		      "{\"instances\":[{\"name\":\"fw-1\",\"id\":1,\"service\":\"fw\","
+		      "\"host\":\"nf1\",\"nf\":\"firewall\",\"state\":\"up\",\"slots\":1024,"
+		      "\"pins\":0,\"flows\":250000,\"capacity\":1000000,\"packets\":123456789,"
+		      "\"bytes\":9600000000,\"dropped\":5,\"flows_new\":300000,"
+		      "\"flows_refused\":2,\"xdp_prog_id\":9},{\"name\":\"mon-1\","
+		      "\"service\":\"mon\"},{\"name\":\"$(touch /tmp/x)\",\"service\":\"mon2\","
+		      "\"state\":\"\\u001b[31mup\"}]}");
 }
 
 static int get_instance_state(struct http_request *req, struct http_response *resp)
@@ -189,6 +189,9 @@ static int get_operations(struct http_request *req, struct http_response *resp)
 static int delete_operation(struct http_request *req, struct http_response *resp)
 {
 	request_note(req);
+	if (cli.polls >= cli.polls_end)
+		return error_set(resp_err(resp), EBUSY, FF_CODE_REFUSED, "wait for its end",
+				 "m1 is past its final step");
 	cli.cancelled = true;
 	return resp_json(resp, 202, operation_json());
 }
@@ -279,6 +282,7 @@ void cli_setup(void)
 	struct ff_error err = {};
 
 	binary_find();
+	unsetenv("NO_COLOR"); /* whatever the tester likes */
 	snprintf(cli.dir, sizeof(cli.dir), "/tmp/ff-cli-XXXXXX");
 	cr_assert(mkdtemp(cli.dir) != NULL);
 	snprintf(cli.socket, sizeof(cli.socket), "%s/socket", cli.dir);

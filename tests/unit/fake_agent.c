@@ -104,6 +104,8 @@ static int do_prepare(struct fake_agent *agent, const char *id, const json_t *bo
 {
 	struct fake_move *move = move_find(agent, id) ?: move_find(agent, "");
 
+	if (!move)
+		abort(); /* a test with more moves than FAKE_MOVES_MAX */
 	snprintf(move->id, sizeof(move->id), "%s", id);
 	phase_set(move, "prepared");
 	move->source = role_named(body, "source");

@@ -59,7 +59,8 @@ struct world {
 	uint8_t unfenced;  /* the source need not wait */
 	uint8_t committed; /* the target has, ever */
 	uint8_t journal;   /* enum move_phase */
-	uint8_t faults;	   /* left */
+	uint8_t journal_doubt;
+	uint8_t faults; /* left */
 	uint8_t restarts;
 	uint8_t cancels;
 	uint8_t deaths;
@@ -362,6 +363,7 @@ static void machine_feed(struct world *w, const struct move_event *event, uint64
 			check(action->phase != MOVE_FINISH || w->committed,
 			      "finish is decided before the target has committed");
 			w->journal = action->phase;
+			w->journal_doubt = move.doubt;
 		} else if (action->kind == MOVE_DO_CALL) {
 			struct wire *wire = &w->wire[action->host][action->call];
 
@@ -572,7 +574,11 @@ static void step_host_death(const struct world *from, uint32_t h)
 
 static void step_restart(const struct world *from)
 {
-	const struct move_event event = { .kind = MOVE_EV_RECOVER, .phase = from->journal };
+	const struct move_event event = {
+		.kind = MOVE_EV_RECOVER,
+		.phase = from->journal,
+		.doubt = from->journal_doubt,
+	};
 	struct world w = *from;
 
 	w.restarts--;

@@ -22,7 +22,7 @@ struct order {
 };
 
 /* Far beyond what 32 bits hold. */
-#define BIG (1ull << 32)
+#define BIG	(1ull << 32)
 #define PACKETS 100
 
 static const struct order orders[] = {
@@ -68,7 +68,12 @@ static void judge(const struct order *o, uint64_t base)
 	struct traffic_tally tally = {};
 	struct traffic_flow flow;
 	struct traffic_evidence evidence = {
-		.flows = 1, .size = 100, .sent = &o->sent, .judged = &flow, .tally = &tally, .worst = 1,
+		.flows = 1,
+		.size = 100,
+		.sent = &o->sent,
+		.judged = &flow,
+		.tally = &tally,
+		.worst = 1,
 	};
 
 	order_feed(o, base, &flow);
@@ -142,10 +147,16 @@ Test(traffic, one_flow_cannot_hide_another)
 {
 	/* one flow got a packet that it never sent, the other lost one: sums alone would agree */
 	uint64_t sent[2] = { 3, 3 };
-	struct traffic_flow flows[2] = { { .received = 4, .next = 4 }, { .received = 2, .next = 3 } };
+	struct traffic_flow flows[2] = { { .received = 4, .next = 4 },
+					 { .received = 2, .next = 3 } };
 	struct traffic_tally tally = { .packets = 6 };
 	struct traffic_evidence evidence = {
-		.flows = 2, .size = 100, .sent = sent, .judged = flows, .tally = &tally, .worst = 2,
+		.flows = 2,
+		.size = 100,
+		.sent = sent,
+		.judged = flows,
+		.tally = &tally,
+		.worst = 2,
 	};
 	static struct traffic_result result;
 
@@ -164,14 +175,19 @@ Test(traffic, worst_flows_come_first)
 	struct traffic_flow flows[5];
 	struct traffic_tally tally = {};
 	struct traffic_evidence evidence = {
-		.flows = 5, .size = 100, .sent = sent, .judged = flows, .tally = &tally, .worst = 4,
+		.flows = 5,
+		.size = 100,
+		.sent = sent,
+		.judged = flows,
+		.tally = &tally,
+		.worst = 4,
 	};
 	static const uint32_t wanted[] = { 2, 4, 1, 3 };
 	static struct traffic_result result;
 
 	for (int i = 0; i < 5; i++)
 		flows[i] = (struct traffic_flow){ .received = 10, .next = 10 };
-	flows[2].received = 7;	      /* three lost */
+	flows[2].received = 7; /* three lost */
 	flows[4].reordered = 2;
 	flows[1].latency_max_ns = 50; /* slow, but unhurt */
 	flows[3].latency_max_ns = 40;
@@ -190,8 +206,13 @@ Test(traffic, overload_is_no_loss_and_no_pass)
 	struct traffic_flow flow = { .received = 6, .next = 10, .missing = 4 };
 	struct traffic_tally tally = {};
 	struct traffic_evidence evidence = {
-		.flows = 1, .size = 100, .sent = &sent, .judged = &flow, .tally = &tally,
-		.overload = 3, .worst = 1,
+		.flows = 1,
+		.size = 100,
+		.sent = &sent,
+		.judged = &flow,
+		.tally = &tally,
+		.overload = 3,
+		.worst = 1,
 	};
 
 	traffic_result_make(&evidence, &run.results[0]);
@@ -207,8 +228,12 @@ Test(traffic, each_defect_fails_the_run)
 {
 	static struct traffic_run run;
 	uint64_t *const defects[] = {
-		&run.results[0].lost,	   &run.results[1].lost,      &run.results[0].duplicated,
-		&run.results[1].reordered, &run.results[0].corrupted, &run.results[0].unsent,
+		&run.results[0].lost,
+		&run.results[1].lost,
+		&run.results[0].duplicated,
+		&run.results[1].reordered,
+		&run.results[0].corrupted,
+		&run.results[0].unsent,
 		&run.tcp_results[0].counts[TRAFFIC_LONG].reset,
 		&run.tcp_results[1].counts[TRAFFIC_SHORT].refused,
 		&run.tcp_results[1].counts[TRAFFIC_LONG].corrupted,
@@ -278,8 +303,11 @@ Test(traffic, each_flipped_bit_shows)
 
 		payload[bit / 8] ^= 1u << bit % 8;
 		r = traffic_payload_read(payload, sizeof(payload), &got);
-		cr_expect_eq(r, bit < 64 ? -ENOMSG : bit < 320 ? -EBADMSG : -EILSEQ, "bit %zu: %d",
-			     bit, r);
+		cr_expect_eq(r,
+			     bit < 64  ? -ENOMSG :
+			     bit < 320 ? -EBADMSG :
+					 -EILSEQ,
+			     "bit %zu: %d", bit, r);
 		payload[bit / 8] ^= 1u << bit % 8;
 	}
 	for (size_t len = 0; len < sizeof(payload); len++)

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# shellcheck shell=bash source=lib.sh
+#
+# traffic.bash - numbered traffic beside moves, and what the NFs have counted of it. A scenario that
+# moves flows sources it after lib.sh.
+#
+# Rates are low: these scenarios are about what becomes of each packet, not about speed, and a CPU
+# that is too busy to empty a ring loses packets of its own accord.
+
+LIMIT=100000 # flows in one listing: more than any scenario has
+traffic_pid=
+traffic_port=20000
+traffic_status=
+traffic= # the report of the last run
+operation= # the last move's
+
+# ---- traffic ------------------------------------------------------------------------------------
+
+# traffic_start FLOWS ARGUMENTS...: that many UDP flows, both ways, until traffic_end. Returns when
+# all are open, which is also when their server answers.
+traffic_start()
+{
+	local flows=$1
+	shift
+	traffic_port=$((traffic_port + 1)) # new flows in each run: their state starts from nothing
+	"$BUILD/flowferry" traffic run --quiet -o json --forever --bidirectional --flows "$flows" --worst 100 \
+		--port $traffic_port "$@" >/run/traffic.json 2>/run/traffic.err &
+	traffic_pid=$!
+	wait_for "[ \$(flows_count 'udp and port $traffic_port') -ge $flows ]" 20
+}
+
+# traffic_stop: the report goes to $traffic, its exit status to $traffic_status
+traffic_stop()
+{
+	traffic_status=0
+	kill -TERM $traffic_pid
+	wait $traffic_pid || traffic_status=$?
+	traffic_pid=
+	traffic=$(cat /run/traffic.json)
+	[ -n "$traffic" ] || fail "traffic: exit $traffic_status: $(cat /run/traffic.err)"
+}
+
+# traffic_end: likewise. Nothing may be missing, doubled, out of order or reset.
+traffic_end()
+{
+	traffic_stop
+	[ $traffic_status -eq 0 ] || fail "traffic: exit $traffic_status
+$(jq . /run/traffic.json)"
+	# the judge's own word, and then what it bases it on
+	assert_json "$traffic" '.ok and .verdict == "passed"'
+	assert_json "$traffic" '.lost == 0 and .duplicated == 0 and .reordered == 0'
+	assert_json "$traffic" '.udp.forward.sent > 0 and .udp.forward.received == .udp.forward.sent'
+	assert_json "$traffic" '.udp.reverse.sent > 0 and .udp.reverse.received == .udp.reverse.sent'
+}
+
+# traffic_progress: returns when a good many packets more have gone through the NFs
+traffic_progress()
+{
+	local before
+	before=$(packets_count)
+	wait_for "[ \$(packets_count) -ge $((before + ${1:-500})) ]" 20
+}
+
+# ---- what the hosts hold ------------------------------------------------------------------------
+
+# state_list: a line of JSON for each flow's state on each host, as its own agent tells it. Copies of
+# one flow on two hosts are two lines.
+state_list()
+{
+	local name host
+	ff instances -o json | jq -r '.instances[] | [.name, .host] | @tsv' |
+		while read -r name host; do
+			host_api "$host" GET "/v1/flows?instance=$name&limit=$LIMIT" |
+				jq -c --arg instance "$name" --arg host "$host" \
+					'.flows[] + {$instance, $host}'
+		done
+}
+
+# flows_count [FILTER [INSTANCE]]
+flows_count()
+{
+	ff flows list --limit $LIMIT ${1:+--filter "$1"} ${2:+--instance "$2"} -o json |
+		jq '.flows | length'
+}
+
+packets_count()
+{
+	ff instances -o json | jq '[.instances[].packets] | add'
+}
+
+# I1, I7: each flow's state is on one host alone, and a move leaves none behind at the source.
+assert_one_owner()
+{
+	local state
+	state=$(state_list | jq -s .)
+	assert_json "$state" 'length > 0'
+	assert_json "$state" '[group_by(.flow)[] | select(length > 1)] == []'
+}
+
+# I4: state counts what was sent, flow by flow and direction by direction. Up to 100 UDP flows, that
+# --worst lists all.
+assert_conserved()
+{
+	state_list | jq -s --argjson traffic "$traffic" '
+		def canonical: split(" ") | if .[1] | test("198.18.1.2|2001:db8:1::2") then .
+			else [.[0], .[2], .[1]] end | join(" ");
+		def sent: map({key: .flow | canonical, value: .sent}) | from_entries;
+		($traffic.udp.forward.worst | sent) as $forward |
+		($traffic.udp.reverse.worst | sent) as $reverse |
+		[.[] | select(.flow | startswith("udp")) | select($forward[.flow])] as $counted |
+		($traffic.udp.size) as $size |
+		{
+			flows: ($counted | length),
+			sent: ($forward | length),
+			wrong: [$counted[] | {flow, instance, moves, packets: .state.packets,
+				bytes: .state.bytes, sent: [$forward[.flow], $reverse[.flow]]} |
+				select(.packets != .sent or .bytes != (.sent | map(. * $size)))]
+		}' >/run/conserved.json
+	assert_json "$(cat /run/conserved.json)" '.flows > 0 and .flows == .sent and .wrong == []'
+}
+
+# ---- moves --------------------------------------------------------------------------------------
+
+# move ARGUMENTS...: that completes, order-preserving, with nothing given up. Its report goes to
+# $operation.
+move()
+{
+	operation=$(ff move --service fw "$@" -o json) || fail "move $*: $operation"
+	assert_json "$operation" '.state == "completed" and .packets_dropped == 0 and
+		.overflow == null and .error == null'
+}
+
+# owner_of FLOW
+owner_of()
+{
+	ff flows get "$1" -o json | jq -r .instance
+}
