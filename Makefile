@@ -5,6 +5,7 @@
 #   make            programs and NF objects, without root
 #   make check      what CI runs: deps, build, unit, prog and e2e tests (root)
 #   make demo       moves of live traffic, with a verdict (root)
+#   make kernels    BPF objects and prog tests on Debian 12's Linux 6.1, in QEMU (root)
 #   make lint       clang-format and clang-tidy; make format mends what the former finds
 #   V=1 shows commands; SAN=1 builds with ASan and UBSan in build-san/
 
@@ -13,7 +14,7 @@ SHELL := /bin/bash
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests deps demo check unit prog e2e bench install clean FORCE
+.PHONY: all tests deps demo check unit prog e2e kernels bench install clean FORCE
 .PHONY: lint lint-format lint-tidy format
 
 # bpftool and ip live in sbin, which an ordinary user's PATH lacks
@@ -105,10 +106,12 @@ $(eval $(call directory,tools,tools))
 
 unit_OBJS := $(unit_SRCS:%.c=$(B)/obj/%.o)
 prog_OBJS := $(prog_SRCS:%.c=$(B)/obj/%.o)
-$(unit_OBJS) $(prog_OBJS): DIR_CFLAGS := $(agent_CFLAGS) $(orchestrator_CFLAGS) $(tools_CFLAGS) \
-	$(lib_CFLAGS) $(call pkg,--cflags,$(tests_PKGS))
+kernels_OBJS := $(kernels_SRCS:%.c=$(B)/obj/%.o)
+$(unit_OBJS) $(prog_OBJS) $(kernels_OBJS): DIR_CFLAGS := $(agent_CFLAGS) $(orchestrator_CFLAGS) \
+	$(tools_CFLAGS) $(lib_CFLAGS) $(call pkg,--cflags,$(tests_PKGS))
 
-OBJECTS := $(lib_OBJS) $(agent_OBJS) $(orchestrator_OBJS) $(tools_OBJS) $(unit_OBJS) $(prog_OBJS)
+OBJECTS := $(lib_OBJS) $(agent_OBJS) $(orchestrator_OBJS) $(tools_OBJS) $(unit_OBJS) $(prog_OBJS) \
+	$(kernels_OBJS)
 
 $(OBJECTS): $(B)/obj/%.o: %.c | $(B)/deps-build.stamp
 	$(call say,CC,$@)
@@ -118,7 +121,7 @@ $(OBJECTS): $(B)/obj/%.o: %.c | $(B)/deps-build.stamp
 $(unit_OBJS) $(prog_OBJS): | $(B)/deps-test.stamp
 
 # which skeleton an object includes is only known after its first compilation
-$(agent_OBJS) $(tools_OBJS) $(prog_OBJS): | $(SKELETONS)
+$(agent_OBJS) $(tools_OBJS) $(prog_OBJS) $(kernels_OBJS): | $(SKELETONS)
 
 ARCHIVES := $(B)/agent.a $(B)/orchestrator.a $(B)/tools.a $(B)/libff.a
 
@@ -163,11 +166,14 @@ all: $(B)/libff.a $(PROGRAMS) $(BPF_OBJECTS) $(SKELETONS) $(NF_OBJECTS)
 TEST_LIBS = $(agent_LIBS) $(orchestrator_LIBS) $(tools_LIBS) $(lib_LIBS) \
 	$(call pkg,--libs,$(tests_PKGS))
 
-$(B)/tests/unit $(B)/tests/prog: LIBS = $(TEST_LIBS)
+$(B)/tests/unit $(B)/tests/prog $(B)/tests/load: LIBS = $(TEST_LIBS)
 $(B)/tests/unit: $(unit_OBJS) $(ARCHIVES)
 	$(link)
 
 $(B)/tests/prog: $(prog_OBJS) $(ARCHIVES)
+	$(link)
+
+$(B)/tests/load: $(kernels_OBJS) $(B)/libff.a
 	$(link)
 
 # where tests find what they run and load
@@ -184,6 +190,12 @@ prog: all $(if $(prog_SRCS),$(B)/tests/prog) $(TEST_NF_OBJECTS)
 
 e2e: all
 	$(Q)BUILD=$(B) tests/e2e/run $(SCENARIOS)
+
+# not part of check: it downloads a kernel, and boots it in software emulation
+kernels:
+	$(Q)scripts/deps build test kernels
+	$(Q)$(AS_OWNER) $(MAKE) --no-print-directory $(JOBS) tests $(B)/tests/load
+	$(Q)BUILD=$(B) tests/kernels/run
 
 ifneq ($(wildcard tests/bench/run),)
 bench: all
@@ -216,7 +228,8 @@ deps:
 
 # ---- the rest ----------------------------------------------------------------------------------
 
-LINT_C := $(lib_SRCS) $(agent_SRCS) $(orchestrator_SRCS) $(tools_SRCS) $(unit_SRCS) $(prog_SRCS)
+LINT_C := $(lib_SRCS) $(agent_SRCS) $(orchestrator_SRCS) $(tools_SRCS) $(unit_SRCS) $(prog_SRCS) \
+	$(kernels_SRCS)
 LINT_BPF := $(bpf_SRCS) $(nf_SRCS) $(test_nf_SRCS)
 LINT_H := $(wildcard bpf/*.h bpf/nf/*.h lib/*.h agent/*.h orchestrator/*.h tools/*.h tests/*/*.h \
 	tests/prog/nf/*.h)

@@ -41,6 +41,13 @@ struct agent_service {
 	char nf[FF_NAME_MAX];
 };
 
+/* Moves that have ended here: a request to prepare one that was long on its way comes too late. */
+#define AGENT_ENDED_MAX 64
+struct agent_ended {
+	char	     ids[AGENT_ENDED_MAX][25];
+	unsigned int next;
+};
+
 struct agent {
 	struct agent_config *config;
 	struct datapath	    *dp;
@@ -50,10 +57,12 @@ struct agent {
 	uint64_t	     started_ns;
 
 	pthread_mutex_t	     lock;
+	uint64_t	     config_version; /* of the last configuration, in the host's epoch */
 	struct agent_host    hosts[FF_HOSTS_MAX];
 	struct agent_service services[FF_SERVICES_MAX];
 	struct instance	    *instances[FF_INSTANCES_MAX]; /* those of this host, by number */
 	struct move	    *moves[FF_LANES_MAX];
+	struct agent_ended   ended;
 	pthread_rwlock_t     instances_lock;
 
 	atomic_bool stop;

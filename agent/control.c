@@ -176,11 +176,15 @@ static int get_flows(struct http_request *req, struct http_response *resp)
 {
 	json_t *json = NULL;
 	int64_t limit;
+	bool brief;
 	int r = req_query_int(req, "limit", 1, 1 << 20, 100, &limit, resp_err(resp));
 
 	if (!r)
+		r = req_query_bool(req, "brief", false, &brief, resp_err(resp));
+	if (!r)
 		r = flows_list(req_userdata(req), req_query(req, "instance", NULL),
-			       req_query(req, "filter", ""), (size_t)limit, &json, resp_err(resp));
+			       req_query(req, "filter", ""), (size_t)limit, brief, &json,
+			       resp_err(resp));
 	return r ? r : resp_json(resp, 200, json);
 }
 
@@ -231,7 +235,19 @@ static int post_prepare(struct http_request *req, struct http_response *resp)
 typedef int (*step_fn)(struct move *move, const json_t *body, json_t **ret_reply,
 		       struct ff_error *err);
 
-static int step(struct http_request *req, struct http_response *resp, step_fn fn)
+static int step_work(struct move *move, const json_t *body, json_t **ret_reply,
+		     struct ff_error *err, step_fn fn)
+{
+	int r = move_step_begin(move, err);
+
+	if (r)
+		return r;
+	r = fn(move, body, ret_reply, err);
+	move_step_end(move);
+	return r;
+}
+
+static int step(struct http_request *req, struct http_response *resp, step_fn fn, bool ends)
 {
 	struct agent *agent = req_userdata(req);
 	struct ff_error *err = resp_err(resp);
@@ -245,7 +261,8 @@ static int step(struct http_request *req, struct http_response *resp, step_fn fn
 	move = move_get(agent, req_param(req, "id"), err);
 	if (!move)
 		return -ENOENT;
-	r = fn(move, req_json(req) ?: empty, &reply, err);
+	r = ends ? fn(move, req_json(req) ?: empty, &reply, err)
+		 : step_work(move, req_json(req) ?: empty, &reply, err, fn);
 	log_debug("move %s: %s: %s", move->id, req_path(req), r ? err->message : "done");
 	return r ? r : resp_json(resp, 200, reply ?: json_object());
 }
@@ -316,24 +333,25 @@ static int step_return(struct move *m, const json_t *body, json_t **reply, struc
 
 static int step_abort(struct move *m, const json_t *body, json_t **reply, struct ff_error *err)
 {
-	(void)body;
+	bool force = false;
+
 	(void)reply;
-	return move_abort(m, err);
+	return json_opt_bool(body, "force", &force, err) ?: move_abort(m, force, err);
 }
 
-#define STEP(name)                                                                                 \
+#define STEP(name, ends)                                                                                 \
 	static int post_##name(struct http_request *req, struct http_response *resp)               \
 	{                                                                                          \
-		return step(req, resp, step_##name);                                               \
+		return step(req, resp, step_##name, ends);                                         \
 	}
-STEP(precopy)
-STEP(switch)
-STEP(unswitch)
-STEP(final)
-STEP(hold)
-STEP(resume)
-STEP(return)
-STEP(abort)
+STEP(precopy, false)
+STEP(switch, false)
+STEP(unswitch, false)
+STEP(final, false)
+STEP(hold, false)
+STEP(resume, false)
+STEP(return, false)
+STEP(abort, true)
 
 /* Also for hosts that had no part in the move, and for those that have forgotten it already. */
 static int post_finish(struct http_request *req, struct http_response *resp)

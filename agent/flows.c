@@ -34,6 +34,7 @@ struct listing {
 	const struct filter	*filter;
 	json_t			*list;
 	size_t			 limit;
+	bool			 brief;
 	bool			 truncated;
 };
 
@@ -47,21 +48,23 @@ static bool listing_wants(const void *ctx, const struct ff_flow_key *key)
 static int listing_visit(void *ctx, const struct ff_flow_key *key, const void *value)
 {
 	struct listing *l = ctx;
+	char text[FLOW_TEXT_MAX];
+	json_t *json;
 
 	if (json_array_size(l->list) >= l->limit) {
 		l->truncated = true;
 		return 1;
 	}
-	return json_array_append_new(l->list, flow_json(l->agent, l->instance, key, value))
-		       ? -ENOMEM
-		       : 0;
+	json = l->brief ? json_string(flow_format(key, text))
+			: flow_json(l->agent, l->instance, key, value);
+	return json_array_append_new(l->list, json) ? -ENOMEM : 0;
 }
 
-int flows_list(struct agent *agent, const char *name, const char *text, size_t limit,
+int flows_list(struct agent *agent, const char *name, const char *text, size_t limit, bool brief,
 	       json_t **ret, struct ff_error *err)
 {
 	_cleanup_filter_ struct filter *filter = NULL;
-	struct listing l = {.agent = agent, .limit = limit};
+	struct listing l = {.agent = agent, .limit = limit, .brief = brief};
 	struct state_select select = {.wants = listing_wants, .ctx = &l};
 	uint64_t scanned = 0;
 	bool found = false;

@@ -8,8 +8,9 @@
 
 #include "agent/agent.h"
 
-/* {"flows":[..],"scanned","truncated"}; name NULL: of all instances of this host. */
-int flows_list(struct agent *agent, const char *name, const char *filter, size_t limit,
+/* {"flows":[..],"scanned","truncated"}; name NULL: of all instances of this host. brief: the flows'
+ * text alone. */
+int flows_list(struct agent *agent, const char *name, const char *filter, size_t limit, bool brief,
 	       json_t **ret, struct ff_error *err);
 
 /* The flow's entry on this host; -ENOENT: it has no state here. */

@@ -16,6 +16,7 @@
 #include "lib/cleanup.h"
 
 #define MEND_HALF "remove the instance and add it again"
+#define MAPS_MAX  64 /* that a program uses; the verifier's own limit */
 
 static int half(const struct instance *instance, struct ff_error *err, const char *what)
 {
@@ -107,7 +108,31 @@ static int btf_read(struct instance *instance, struct ff_error *err)
 	return schema_set_read(instance->btf, instance->nf, &instance->schemas, err);
 }
 
-static int programs_open(struct instance *instance, struct ff_error *err)
+/*
+ * Its packets come through the map `scratch`: a program that knows another one than the data path's
+ * of today would read nothing but nonsense.
+ */
+static int sharing_check(struct instance *instance, const char *maps_dir, struct ff_error *err)
+{
+	uint32_t ids[MAPS_MAX];
+	struct bpf_prog_info info = { .nr_map_ids = MAPS_MAX, .map_ids = (uintptr_t)ids };
+	uint32_t len = sizeof(info);
+	_cleanup_close_ int fd = -1;
+	struct bpf_map_info scratch;
+	int r = pin_open(maps_dir, "scratch", &fd, err);
+
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (bpf_obj_get_info_by_fd(instance->prog_fd, &info, &len) < 0)
+		return half(instance, err, "its program makes no sense");
+	instance->prog_id = info.id;
+	for (uint32_t i = 0; r == 0 && map_info(fd, &scratch) == 0 && i < info.nr_map_ids; i++)
+		if (i < MAPS_MAX && ids[i] == scratch.id)
+			return 0;
+	return half(instance, err, "it was loaded for a data path that is gone");
+}
+
+static int programs_open(struct instance *instance, const char *maps_dir, struct ff_error *err)
 {
 	struct state *state = &instance->state;
 	const struct {
@@ -118,8 +143,6 @@ static int programs_open(struct instance *instance, struct ff_error *err)
 		{ PIN_PUT, &state->put_fd },	   { PIN_SWEEP, &state->sweep_fd },
 		{ PIN_FORGET, &state->forget_fd },
 	};
-	struct bpf_prog_info info = { 0 };
-	uint32_t len = sizeof(info);
 
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
 		int r = pin_need(instance, programs[i].name, programs[i].fd, err);
@@ -127,10 +150,7 @@ static int programs_open(struct instance *instance, struct ff_error *err)
 		if (r < 0)
 			return r;
 	}
-	if (bpf_obj_get_info_by_fd(instance->prog_fd, &info, &len) < 0)
-		return half(instance, err, "its program makes no sense");
-	instance->prog_id = info.id;
-	return 0;
+	return sharing_check(instance, maps_dir, err);
 }
 
 static int groups_open(struct instance *instance, const char *name, struct ff_error *err)
@@ -214,7 +234,7 @@ int instance_adopt(const struct instance_spec *spec, struct instance **ret, stru
 	memcpy(instance->nf, about.nf, sizeof(instance->nf));
 	r = btf_read(instance, err);
 	if (r == 0)
-		r = programs_open(instance, err);
+		r = programs_open(instance, spec->maps_dir, err);
 	if (r == 0)
 		r = state_open(instance, spec, &about, err);
 	if (r < 0)

@@ -60,9 +60,9 @@ struct instance_spec {
 int instance_load(const struct instance_spec *spec, struct instance **ret, struct ff_error *err);
 
 /*
- * Takes up what an earlier agent left pinned. spec: name, pin_dir, slots and seed (of the service,
- * as the data path has them) are used. -ENOENT: not pinned; -EINVAL: pinned half or by another
- * version.
+ * Takes up what an earlier agent left pinned. spec: name, pin_dir, maps_dir, slots and seed (of the
+ * service, as the data path has them) are used. -ENOENT: not pinned; -EINVAL: pinned in part, by
+ * another version, or for a data path that is gone.
  */
 int instance_adopt(const struct instance_spec *spec, struct instance **ret, struct ff_error *err);
 

@@ -366,32 +366,6 @@ static int skeleton_pin(struct load *load)
 	return r;
 }
 
-static int directory_make(struct load *load)
-{
-	_cleanup_free_ char *parent = pin_path(load->spec->pin_dir, "instances");
-	_cleanup_free_ char *whole = NULL;
-
-	if (!parent)
-		return error_nomem(load->err);
-	load->pin_dir = pin_path(parent, load->spec->name);
-	whole = load->pin_dir ? pin_path(load->pin_dir, PIN_ABOUT) : NULL;
-	if (!whole)
-		return error_nomem(load->err);
-	if (access(whole, F_OK) == 0)
-		return error_set(load->err, EEXIST, FF_CODE_EXISTS, "adopt it, or remove it first",
-				 "instance %s is pinned in %s already", load->spec->name,
-				 load->pin_dir);
-	/* what an agent left behind that died while it was pinning */
-	if (pins_remove(load->pin_dir, load->err) < 0)
-		return load->err ? load->err->err : -EIO;
-	if ((mkdir(parent, 0700) < 0 && errno != EEXIST) ||
-	    (mkdir(load->pin_dir, 0700) < 0 && errno != EEXIST))
-		return error_set(load->err, errno, FF_CODE_INTERNAL,
-				 "mount bpffs: mount -t bpf bpf /sys/fs/bpf", "can't make %s: %s",
-				 load->pin_dir, strerror(errno));
-	return 0;
-}
-
 static int spec_check(const struct instance_spec *spec, struct ff_error *err)
 {
 	if (!instance_name_ok(spec->name))
@@ -431,7 +405,7 @@ int instance_load(const struct instance_spec *spec, struct instance **ret, struc
 	if (r < 0)
 		return r;
 	load.geometry = state_geometry_of(spec->slots, spec->capacity);
-	r = directory_make(&load);
+	r = pins_create(spec->pin_dir, spec->name, &load.pin_dir, err);
 	if (r < 0)
 		return r;
 	r = load_run(&load);

@@ -2,6 +2,7 @@
 #include <bpf/bpf.h>
 #include <dirent.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "agent/instance.h"
 #include "agent/instance_pins.h"
@@ -77,6 +78,30 @@ int pins_remove(const char *path, struct ff_error *err)
 	if (rmdir(path) < 0 && errno != ENOENT)
 		return error_set(err, errno, FF_CODE_INTERNAL, NULL, "can't remove %s: %s", path,
 				 strerror(errno));
+	return 0;
+}
+
+int pins_create(const char *pin_dir, const char *name, char **ret_path, struct ff_error *err)
+{
+	_cleanup_free_ char *parent = pin_path(pin_dir, "instances");
+	_cleanup_free_ char *path = parent ? pin_path(parent, name) : NULL;
+	_cleanup_free_ char *whole = path ? pin_path(path, PIN_ABOUT) : NULL;
+	int r;
+
+	if (!whole)
+		return error_nomem(err);
+	if (access(whole, F_OK) == 0)
+		return error_set(err, EEXIST, FF_CODE_EXISTS, "adopt it, or remove it first",
+				 "instance %s is pinned in %s already", name, path);
+	/* what an agent left behind that died while it was pinning */
+	r = pins_remove(path, err);
+	if (r < 0)
+		return r;
+	if ((mkdir(parent, 0700) < 0 && errno != EEXIST) || mkdir(path, 0700) < 0)
+		return error_set(err, errno, FF_CODE_INTERNAL,
+				 "mount bpffs: mount -t bpf bpf /sys/fs/bpf", "can't make %s: %s",
+				 path, strerror(errno));
+	*ret_path = TAKE_PTR(path);
 	return 0;
 }
 

@@ -40,3 +40,9 @@ int map_info(int fd, struct bpf_map_info *ret_info);
 
 /* Removes the directory @path with all pins in it. Missing ones are fine. */
 int pins_remove(const char *path, struct ff_error *err);
+
+/*
+ * Makes the directory of a new instance, PIN_DIR/instances/NAME, empty. *ret_path is the caller's to
+ * free. -EEXIST: a whole instance is pinned there.
+ */
+int pins_create(const char *pin_dir, const char *name, char **ret_path, struct ff_error *err);

@@ -22,6 +22,8 @@ int inventory_epoch(struct agent *agent, uint64_t epoch, struct ff_error *err)
 				 "another orchestrator has taken over: stop this one",
 				 "epoch %llu is older than %u, which host %s has accepted",
 				 (unsigned long long)epoch, known, agent->config->host);
+	if (epoch > known)
+		agent->config_version = 0;
 	__atomic_store_n(&agent->dp->host->epoch, (uint32_t)epoch, __ATOMIC_SEQ_CST);
 	return 0;
 }
@@ -394,20 +396,42 @@ static void config_save(struct agent *agent, const json_t *config)
 		log_warn("can't write %s: %s", path, strerror(errno));
 }
 
+/* A request that was long under way must not undo a newer one. A new epoch counts anew. */
+static int version_check(const struct agent *agent, const json_t *config, uint64_t *ret_version,
+			 struct ff_error *err)
+{
+	uint64_t version = 0;
+	int r = json_opt_uint(config, "version", &version, err);
+
+	if (r)
+		return r;
+	if (version < agent->config_version)
+		return error_set(err, ESTALE, FF_CODE_STALE_EPOCH, NULL,
+				 "configuration %llu is older than %llu, which host %s has",
+				 (unsigned long long)version,
+				 (unsigned long long)agent->config_version, agent->config->host);
+	*ret_version = version;
+	return 0;
+}
+
 int inventory_apply(struct agent *agent, const json_t *config, struct ff_error *err)
 {
 	struct wanted *wanted = calloc(FF_INSTANCES_MAX, sizeof(*wanted));
+	uint64_t version = 0;
 	int r, failed = 0;
 
 	if (!wanted)
 		return error_nomem(err);
 	pthread_mutex_lock(&agent->lock);
-	r = wanted_read(config, wanted, err);
+	r = version_check(agent, config, &version, err);
+	if (!r)
+		r = wanted_read(config, wanted, err);
 	if (!r)
 		r = hosts_apply(agent, config, err);
 	if (!r)
 		r = services_describe(agent, config, err);
 	if (!r) {
+		agent->config_version = version; /* a malformed one counts for nothing */
 		places_apply(agent, wanted);
 		failed = instances_start(agent, config, wanted, err);
 		r = services_apply(agent, config, failed ? NULL : err);

@@ -45,10 +45,32 @@ void move_put(struct move *move)
 	http_client_free(move->target);
 	json_decref(move->request);
 	json_decref(move->result);
+	pthread_mutex_destroy(&move->ends);
 	pthread_mutex_destroy(&move->edit);
 	pthread_mutex_destroy(&move->lock);
 	pthread_cond_destroy(&move->changed);
 	free(move);
+}
+
+int move_step_begin(struct move *move, struct ff_error *err)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&move->lock);
+	if (atomic_load(&move->ending))
+		r = error_set(err, ECANCELED, FF_CODE_REFUSED, NULL, "move %s is ending", move->id);
+	else
+		move->working++;
+	pthread_mutex_unlock(&move->lock);
+	return r;
+}
+
+void move_step_end(struct move *move)
+{
+	pthread_mutex_lock(&move->lock);
+	move->working--;
+	pthread_cond_broadcast(&move->changed);
+	pthread_mutex_unlock(&move->lock);
 }
 
 void move_source_phase(struct move *move, enum phase phase)

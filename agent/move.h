@@ -8,7 +8,8 @@
  *
  * Threads: control handlers, and one thread of the source (source.c). move.lock guards phases and
  * results and is never held while waiting for packets or peers; `edit` keeps table edits of one
- * move in the order of its phases. A handler holds a reference for as long as it works.
+ * move in the order of its phases. A handler holds a reference for as long as it works, and the
+ * lanes stay for as long as a step does.
  */
 #pragma once
 
@@ -47,8 +48,12 @@ struct move {
 	json_t		 *request;
 
 	atomic_int	refs;
+	atomic_bool	ending; /* by abort or finish: no step begins, and those under way give up */
+	pthread_mutex_t ends;	/* held by abort and finish: one at a time; before `edit` */
+	bool		ended;	/* guarded by `ends` */
 	pthread_mutex_t edit;
 	pthread_mutex_t lock; /* guards all below */
+	unsigned int	working; /* steps under way */
 	pthread_cond_t	changed;
 	enum phase	source, target_phase;
 	bool		switched;
@@ -74,6 +79,7 @@ struct move {
 
 	/* steering */
 	uint64_t  switched_ns;
+	bool	  unswitched; /* once back, never forth again */
 	uint32_t  fence_host; /* where the fences go */
 	uint64_t  fence_token;
 	bool	  fencing;    /* the repeating thread is to be joined */
@@ -99,7 +105,12 @@ int move_adopt_all(struct agent *agent, struct ff_error *err);
 /* Writes the entries as the phases want them, in one step; then waits until packets see them. */
 int move_apply(struct move *move, uint64_t *ret_ns, struct ff_error *err);
 
-int move_abort(struct move *move, struct ff_error *err);
+/* Between these a step may use the move's lanes: abort and finish wait for it. -ECANCELED. */
+int move_step_begin(struct move *move, struct ff_error *err);
+void move_step_end(struct move *move);
+
+/* `force`: the move has ended with the flows at the source, whatever this host has come to. */
+int move_abort(struct move *move, bool force, struct ff_error *err);
 
 /* `json`: {"service","to","subject"}; move NULL: this host had no part in it. */
 int move_finish(struct agent *agent, struct move *move, const json_t *json, struct ff_error *err);

@@ -7,6 +7,7 @@
 #include "agent/steering.h"
 #include "agent/target.h"
 #include "lib/json.h"
+#include "lib/log.h"
 
 void move_leave(struct move *move)
 {
@@ -65,8 +66,24 @@ int move_forget(struct move *move, struct instance *instance, bool staged_only,
 	return r;
 }
 
-/* Nobody works on it any more: entries settled, lanes freed, forgotten. */
-static int move_end(struct move *move, uint16_t owner, bool revert, struct ff_error *err)
+/* Threads and steps give up; afterwards nobody else works on it. Under move.ends. */
+static void work_stop(struct move *move)
+{
+	pthread_mutex_lock(&move->lock);
+	atomic_store(&move->ending, true);
+	pthread_mutex_unlock(&move->lock);
+	source_stop(move);
+	steering_stop(move);
+	pthread_mutex_lock(&move->lock);
+	while (move->working)
+		pthread_cond_wait(&move->changed, &move->lock);
+	pthread_mutex_unlock(&move->lock);
+	/* a thread that was started by one of those */
+	source_stop(move);
+	steering_stop(move);
+}
+
+static int entries_settle(struct move *move, uint16_t owner, bool revert, struct ff_error *err)
 {
 	struct agent *agent = move->agent;
 	struct table_entry entry = {.owner = owner};
@@ -80,15 +97,56 @@ static int move_end(struct move *move, uint16_t owner, bool revert, struct ff_er
 	r = revert ? table_revert(agent->table, &move->subject, &move->existed, &entry, NULL, err)
 		   : table_edit(agent->table, &move->subject, &entry, NULL, err);
 	pthread_mutex_unlock(&move->edit);
+	return r;
+}
+
+/*
+ * What is parked here still, because a step on the way back had to be given up, goes to the owner;
+ * late, but not lost. Nothing is parked any more: no entry says so.
+ */
+static void parked_settle(struct move *move, bool revert)
+{
+	uint32_t host = revert ? move->source_host : move->target_host;
+	bool here = host == move->agent->dp->host->host;
+	struct lane *lanes[] = {&move->target_lane, &move->source_lane};
+
+	for (size_t i = 0; i < ARRAY_SIZE(lanes); i++) {
+		uint16_t instance = revert ? move->from : move->to;
+		struct ff_error err = {};
+
+		if (lanes[i]->map && lane_release(lanes[i], here ? instance : 0, here ? 0 : host,
+						  NULL, &err))
+			log_warn("move %s: %s", move->id, err.message);
+	}
+}
+
+/*
+ * Entries settled, the copy that isn't owned any more (of `loser`; NULL: none here) deleted, lanes
+ * freed, forgotten. The file goes last: an agent that dies on the way is told to end it once more.
+ * Under move.ends.
+ */
+static int move_end(struct move *move, bool revert, struct instance *loser, bool staged_only,
+		    struct ff_error *err)
+{
+	struct agent *agent = move->agent;
+	int r = entries_settle(move, revert ? move->from : move->to, revert, err);
+
 	if (r)
 		return r;
 	cpus_quiesce(agent->cpus);
+	parked_settle(move, revert);
+	if (loser)
+		r = move_forget(move, loser, staged_only, err);
+	if (r)
+		return r;
 	pthread_mutex_lock(&agent->lock);
 	lane_close(&move->source_lane);
 	lane_close(&move->target_lane);
+	strcpy(agent->ended.ids[agent->ended.next++ % AGENT_ENDED_MAX], move->id);
 	pthread_mutex_unlock(&agent->lock);
 	move_unsave(move);
 	move_delist(move);
+	move->ended = true;
 	return 0;
 }
 
@@ -110,14 +168,18 @@ static enum answer move_ask(struct move *move, enum request request)
 	return answer;
 }
 
-int move_abort(struct move *move, struct ff_error *err)
+static int abort_locked(struct move *move, bool force, struct ff_error *err)
 {
-	int r = 0;
+	bool staged_only = true;
 
-	source_stop(move);
-	steering_stop(move);
-	if (move_ask(move, REQUEST_ABORT) != ANSWER_GO)
-		return refuse_in(move, "abort", err);
+	if (move->ended)
+		return 0;
+	work_stop(move);
+	if (move_ask(move, REQUEST_ABORT) != ANSWER_GO) {
+		if (!force)
+			return refuse_in(move, "abort", err);
+		staged_only = false;
+	}
 	if (move->instance_to) {
 		/* nothing more arrives from the source: what it still sends is refused from here on */
 		pthread_mutex_lock(&move->lock);
@@ -126,9 +188,17 @@ int move_abort(struct move *move, struct ff_error *err)
 		pthread_mutex_unlock(&move->lock);
 		target_wait(move);
 	}
-	r = move_end(move, move->from, true, err);
-	if (!r && move->instance_to)
-		r = move_forget(move, move->instance_to, true, err);
+	return move_end(move, true, move->instance_to, staged_only, err);
+}
+
+int move_abort(struct move *move, bool force, struct ff_error *err)
+{
+	int r;
+
+	pthread_mutex_lock(&move->ends);
+	r = abort_locked(move, force, err);
+	atomic_store(&move->ending, move->ended);
+	pthread_mutex_unlock(&move->ends);
 	return r;
 }
 
@@ -161,6 +231,18 @@ static int finish_stranger(struct agent *agent, const json_t *json, struct ff_er
 	return r;
 }
 
+static int finish_locked(struct move *move, struct ff_error *err)
+{
+	if (move->ended)
+		return 0;
+	work_stop(move);
+	if (move_ask(move, REQUEST_FINISH) != ANSWER_GO)
+		return refuse_in(move, "finish", err);
+	if (move->instance_to)
+		target_wait(move);
+	return move_end(move, false, move->instance_from, false, err);
+}
+
 int move_finish(struct agent *agent, struct move *move, const json_t *json, struct ff_error *err)
 {
 	uint16_t owner;
@@ -172,13 +254,10 @@ int move_finish(struct agent *agent, struct move *move, const json_t *json, stru
 	if (r)
 		return r;
 	if (owner == move->from)
-		return move_abort(move, err);
-	source_stop(move);
-	steering_stop(move);
-	if (move_ask(move, REQUEST_FINISH) != ANSWER_GO)
-		return refuse_in(move, "finish", err);
-	r = move_end(move, move->to, false, err);
-	if (!r && move->instance_from)
-		r = move_forget(move, move->instance_from, false, err);
+		return move_abort(move, false, err);
+	pthread_mutex_lock(&move->ends);
+	r = finish_locked(move, err);
+	atomic_store(&move->ending, move->ended);
+	pthread_mutex_unlock(&move->ends);
 	return r;
 }

@@ -141,6 +141,16 @@ void move_delist(struct move *move)
 		move_put(move);
 }
 
+/* Under agent.lock. */
+static int move_has_ended(struct agent *agent, const char *id, struct ff_error *err)
+{
+	for (size_t i = 0; i < AGENT_ENDED_MAX; i++)
+		if (!strcmp(agent->ended.ids[i], id))
+			return error_set(err, EBUSY, FF_CODE_REFUSED, NULL,
+					 "move %s has ended on host %s", id, agent->config->host);
+	return 0;
+}
+
 static json_t *prepare_reply(struct move *move)
 {
 	uint64_t flows = move->instance_from ? state_flows(&move->instance_from->state) : 0;
@@ -166,7 +176,9 @@ int move_prepare(struct agent *agent, const char *id, json_t *body, json_t **ret
 	if (r)
 		return r;
 	pthread_mutex_lock(&agent->lock);
-	r = move_instances_find(move, err);
+	r = move_has_ended(agent, id, err);
+	if (!r)
+		r = move_instances_find(move, err);
 	if (!r)
 		r = move_enlist(move, err);
 	if (!r) {
@@ -276,17 +288,25 @@ static int move_adopt(struct agent *agent, const char *id, json_t *body, struct 
 	return 0;
 }
 
-int move_adopt_all(struct agent *agent, struct ff_error *err)
+/* Of a move that was being prepared or ended when the agent died: no entry speaks of it. */
+static void lanes_sweep(struct agent *agent)
 {
-	_cleanup_free_ char *path = NULL;
-	struct dirent *entry;
-	DIR *dir;
+	for (uint32_t i = 0; i < FF_LANES_MAX; i++) {
+		uint64_t token = agent->dp->lanes[i].token;
+		bool known = !token;
+		struct lane lane;
 
-	if (asprintf(&path, "%s/moves", agent->config->state_dir) < 0)
-		return error_nomem(err);
-	dir = opendir(path);
-	if (!dir)
-		return 0;
+		for (size_t k = 0; k < FF_LANES_MAX && !known; k++)
+			known = agent->moves[k] && agent->moves[k]->token == (token & ~1ull);
+		if (!known && !lane_adopt(agent->dp, agent->cpus, token, &lane, NULL))
+			lane_close(&lane);
+	}
+}
+
+static void moves_read(struct agent *agent, DIR *dir, const char *path, struct ff_error *err)
+{
+	struct dirent *entry;
+
 	while ((entry = readdir(dir))) {
 		_cleanup_free_ char *file = NULL, *id = strdup(entry->d_name);
 		_cleanup_json_ json_t *body = NULL;
@@ -300,6 +320,20 @@ int move_adopt_all(struct agent *agent, struct ff_error *err)
 			log_warn("move %s: can't be taken up: %s", id,
 				 body ? err->message : "its file is damaged");
 	}
-	closedir(dir);
+}
+
+int move_adopt_all(struct agent *agent, struct ff_error *err)
+{
+	_cleanup_free_ char *path = NULL;
+	DIR *dir;
+
+	if (asprintf(&path, "%s/moves", agent->config->state_dir) < 0)
+		return error_nomem(err);
+	dir = opendir(path);
+	if (dir) {
+		moves_read(agent, dir, path, err);
+		closedir(dir);
+	}
+	lanes_sweep(agent);
 	return 0;
 }

@@ -37,7 +37,10 @@ static enum answer source_request(enum phase phase, enum request request)
 	case REQUEST_ABORT:
 		return phase == PHASE_DONE ? ANSWER_REFUSE : ANSWER_GO;
 	case REQUEST_FINISH:
-		return phase == PHASE_DONE || phase == PHASE_HANDOVER ? ANSWER_GO : ANSWER_REFUSE;
+		/* holding: it was told to take back what the target, unheard, had committed */
+		return phase == PHASE_DONE || phase == PHASE_HANDOVER || phase == PHASE_HOLDING
+			       ? ANSWER_GO
+			       : ANSWER_REFUSE;
 	default:
 		return ANSWER_REFUSE;
 	}

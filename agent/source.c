@@ -413,7 +413,7 @@ int source_resume(struct move *move, bool fence, json_t **ret_reply, struct ff_e
 		subject_paths(&move->subject, paths);
 		while (fence && move->source_host != move->target_host &&
 		       !lane_fences_complete(&move->source_lane, cpus, paths)) {
-			if (clock_ns() > until || cancelled(move))
+			if (clock_ns() > until || atomic_load(&move->ending))
 				return error_set(err, ETIMEDOUT, FF_CODE_REFUSED,
 						 "resume without: {\"fence\":false}",
 						 "the target's fence hasn't arrived");

@@ -166,7 +166,7 @@ struct state_inner {
 	uint32_t key_size, value_size, flags, key_type, value_type;
 };
 
-/* Creates the inner maps and puts them all into the outer one by one batch (one grace period). */
+/* Creates the inner maps and puts them all into the outer one. */
 int state_groups_create(int outer_fd, const struct state_inner *inner, int btf_fd,
 			const struct state_geometry *geometry, const char *name,
 			struct ff_error *err);

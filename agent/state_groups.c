@@ -9,6 +9,7 @@
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "agent/state.h"
@@ -17,6 +18,7 @@
 #define GROUP_SLACK	  4
 #define GROUP_ENTRIES_MIN 1024	     /* 16 KiB of buckets */
 #define GROUP_ENTRIES_MAX (1u << 26) /* the kernel's bound on buckets is near */
+#define PLACING_THREADS	  32	     /* 16 grace periods for 512 groups, at worst */
 
 struct state_geometry state_geometry_of(uint32_t slots, uint64_t capacity)
 {
@@ -32,19 +34,15 @@ struct state_geometry state_geometry_of(uint32_t slots, uint64_t capacity)
 	return geometry;
 }
 
-static int groups_fill(int outer_fd, const struct state_inner *inner, int btf_fd,
+static int groups_make(const struct state_inner *inner, int btf_fd,
 		       const struct state_geometry *geometry, const char *name, int *fds,
 		       struct ff_error *err)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, create, .map_flags = inner->flags,
 		    .btf_fd = (uint32_t)btf_fd, .btf_key_type_id = inner->key_type,
 		    .btf_value_type_id = inner->value_type);
-	LIBBPF_OPTS(bpf_map_batch_opts, batch);
-	uint32_t keys[FF_GROUPS_MAX], count = geometry->groups;
-	int r;
 
 	for (uint32_t i = 0; i < geometry->groups; i++) {
-		keys[i] = i;
 		fds[i] = bpf_map_create(BPF_MAP_TYPE_HASH, name, inner->key_size, inner->value_size,
 					geometry->group_entries, &create);
 		if (fds[i] < 0)
@@ -54,12 +52,57 @@ static int groups_fill(int outer_fd, const struct state_inner *inner, int btf_fd
 					 "can't create map %u of %u for state %s: %s", i,
 					 geometry->groups, name, strerror(-fds[i]));
 	}
-	r = bpf_map_update_batch(outer_fd, keys, fds, &count, &batch);
-	if (r < 0)
-		return error_set(err, -r, FF_CODE_INTERNAL, NULL,
-				 "can't put the maps of state %s into place: %s", name,
-				 strerror(-r));
 	return 0;
+}
+
+/* A part of the groups, put into the outer map by one thread. */
+struct placing {
+	pthread_t thread;
+	int outer_fd;
+	uint32_t first, count;
+	const int *fds;
+	int result;
+};
+
+static void *placing_run(void *ctx)
+{
+	struct placing *placing = ctx;
+	LIBBPF_OPTS(bpf_map_batch_opts, batch);
+	uint32_t keys[FF_GROUPS_MAX], count = placing->count;
+
+	for (uint32_t i = 0; i < count; i++)
+		keys[i] = placing->first + i;
+	placing->result = bpf_map_update_batch(placing->outer_fd, keys,
+					       placing->fds + placing->first, &count, &batch);
+	return NULL;
+}
+
+/*
+ * Kernels before 6.7 wait for an RCU grace period after each element of the batch, 8 to 30 ms, and
+ * not once: 512 of them are ten seconds. Threads wait for the same grace periods side by side.
+ */
+static int groups_place(int outer_fd, const int *fds, uint32_t groups)
+{
+	struct placing parts[PLACING_THREADS];
+	uint32_t share = (groups + PLACING_THREADS - 1) / PLACING_THREADS, started = 0, first = 0;
+	int r = 0;
+
+	for (; first < groups && r == 0; first += share, started++) {
+		parts[started] = (struct placing){
+			.outer_fd = outer_fd,
+			.first = first,
+			.count = MIN(share, groups - first),
+			.fds = fds,
+		};
+		r = -pthread_create(&parts[started].thread, NULL, placing_run, &parts[started]);
+		if (r < 0)
+			break;
+	}
+	for (uint32_t i = 0; i < started; i++) {
+		pthread_join(parts[i].thread, NULL);
+		r = r ? r : parts[i].result;
+	}
+	return r;
 }
 
 int state_groups_create(int outer_fd, const struct state_inner *inner, int btf_fd,
@@ -75,7 +118,14 @@ int state_groups_create(int outer_fd, const struct state_inner *inner, int btf_f
 	for (uint32_t i = 0; i < FF_GROUPS_MAX; i++)
 		fds[i] = -1;
 	snprintf(short_name, sizeof(short_name), "%s", name);
-	r = groups_fill(outer_fd, inner, btf_fd, geometry, short_name, fds, err);
+	r = groups_make(inner, btf_fd, geometry, short_name, fds, err);
+	if (r == 0) {
+		r = groups_place(outer_fd, fds, geometry->groups);
+		if (r < 0)
+			error_set(err, -r, FF_CODE_INTERNAL, NULL,
+				  "can't put the maps of state %s into place: %s", name,
+				  strerror(-r));
+	}
 	/* the outer map holds them from now on */
 	for (uint32_t i = 0; i < geometry->groups && fds[i] >= 0; i++)
 		close(fds[i]);

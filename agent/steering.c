@@ -68,6 +68,7 @@ int steering_switch(struct move *move, bool back, json_t **ret_reply, struct ff_
 {
 	struct lane_fence fence;
 	uint64_t now;
+	bool late;
 	int r;
 
 	if (!move->is_steering)
@@ -76,8 +77,15 @@ int steering_switch(struct move *move, bool back, json_t **ret_reply, struct ff_
 				 move->agent->config->host, move->id);
 	steering_stop(move);
 	pthread_mutex_lock(&move->lock);
-	move->switched = !back;
+	move->unswitched |= back;
+	late = !back && move->unswitched;
+	if (!late)
+		move->switched = !back;
 	pthread_mutex_unlock(&move->lock);
+	if (late) /* a request that was long under way: the move is being rolled back */
+		return error_set(err, EBUSY, FF_CODE_REFUSED, NULL,
+				 "move %s has been switched back on host %s", move->id,
+				 move->agent->config->host);
 	r = move_apply(move, &now, err);
 	if (r)
 		return r;
@@ -92,7 +100,8 @@ int steering_switch(struct move *move, bool back, json_t **ret_reply, struct ff_
 		return error_set(err, -r, FF_CODE_INTERNAL, NULL, "can't send fences: %s",
 				 strerror(-r));
 	pthread_mutex_lock(&move->lock);
-	move->fencing = !pthread_create(&move->fencer, NULL, fence_main, move);
+	if (!move->fencing)
+		move->fencing = !pthread_create(&move->fencer, NULL, fence_main, move);
 	pthread_mutex_unlock(&move->lock);
 	*ret_reply = json_pack("{si}", "fences", move->agent->dp->cpus * FF_PATHS);
 	return 0;

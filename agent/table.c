@@ -25,19 +25,6 @@ struct table {
 	struct touched	 touched[FF_SERVICES_MAX];
 };
 
-int table_new(struct datapath *dp, struct cpus *cpus, struct table **ret, struct ff_error *err)
-{
-	struct table *t = calloc(1, sizeof(*t));
-
-	if (!t)
-		return error_nomem(err);
-	pthread_mutex_init(&t->lock, NULL);
-	t->dp = dp;
-	t->cpus = cpus;
-	*ret = t;
-	return 0;
-}
-
 void table_free(struct table *t)
 {
 	if (!t)
@@ -69,6 +56,38 @@ static int touch(struct table *t, const struct ff_flow_key *key)
 		list->room = room;
 	}
 	list->keys[list->count++] = *key;
+	return 0;
+}
+
+/* Which pins an earlier agent touched last isn't known: any may differ between the banks. */
+static int pins_adopt(struct table *t)
+{
+	struct ff_flow_key key, next, *prev = NULL;
+	int r = 0;
+
+	while (!r && !bpf_map_get_next_key(t->dp->pins_fd, prev, &next)) {
+		key = next;
+		prev = &key;
+		if (key.service < FF_SERVICES_MAX)
+			r = touch(t, &key);
+	}
+	return r;
+}
+
+int table_new(struct datapath *dp, struct cpus *cpus, struct table **ret, struct ff_error *err)
+{
+	struct table *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return error_nomem(err);
+	pthread_mutex_init(&t->lock, NULL);
+	t->dp = dp;
+	t->cpus = cpus;
+	if (pins_adopt(t)) {
+		table_free(t);
+		return error_nomem(err);
+	}
+	*ret = t;
 	return 0;
 }
 

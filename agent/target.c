@@ -256,6 +256,29 @@ static int fence_source(struct move *move, struct ff_error *err)
 		 : 0;
 }
 
+/*
+ * From here on nothing is taken, and the entries say so before the ring is emptied, which opens it:
+ * no packet may find the NF here behind an open ring.
+ */
+static int return_begin(struct move *move, struct ff_error *err)
+{
+	enum answer answer;
+	int r;
+
+	pthread_mutex_lock(&move->lock);
+	answer = phase_request(move->source, move->target_phase, REQUEST_RETURN);
+	if (answer == ANSWER_GO)
+		move_target_phase(move, PHASE_RETURNED);
+	pthread_mutex_unlock(&move->lock);
+	if (answer == ANSWER_REFUSE)
+		return error_set(err, EBUSY, FF_CODE_REFUSED, NULL, "the target of move %s is %s",
+				 move->id, phase_name(move->target_phase));
+	r = move_apply(move, NULL, err);
+	if (!r)
+		cpus_quiesce(move->agent->cpus);
+	return r;
+}
+
 int target_return(struct move *move, const json_t *json, json_t **ret_reply, struct ff_error *err)
 {
 	uint64_t paths[FF_PATHS / 64], until = clock_ns() + FENCES_WAIT_NS, returned = 0;
@@ -275,24 +298,20 @@ int target_return(struct move *move, const json_t *json, json_t **ret_reply, str
 	subject_paths(&move->subject, paths);
 	while (answer == ANSWER_GO && move->guarantee == GUARANTEE_ORDER &&
 	       !lane_fences_complete(&move->target_lane, cpus, paths)) {
-		if (clock_ns() > until)
+		if (clock_ns() > until || atomic_load(&move->ending))
 			return error_set(err, ETIMEDOUT, FF_CODE_REFUSED, NULL,
 					 "fences of move %s have not all come back", move->id);
 		clock_sleep_ns(POLL_NS);
 	}
-	if (answer == ANSWER_GO) {
+	r = return_begin(move, err);
+	if (!r)
 		r = lane_release(&move->target_lane, local ? move->from : 0,
 				 local ? 0 : move->source_host, &returned, err);
-		if (r)
-			return r;
-		pthread_mutex_lock(&move->lock);
-		move_target_phase(move, PHASE_RETURNED);
-		move->parked = returned;
-		pthread_mutex_unlock(&move->lock);
-		r = move_apply(move, NULL, err);
-		if (r)
-			return r;
-	}
+	if (r)
+		return r;
+	pthread_mutex_lock(&move->lock);
+	move->parked = returned;
+	pthread_mutex_unlock(&move->lock);
 	r = fence_source(move, err);
 	if (!r)
 		*ret_reply = json_pack("{sI sI}", "returned", (json_int_t)move->parked, "dropped",

@@ -116,13 +116,16 @@ static __always_inline int too_big_answer(struct xdp_md *ctx, struct ff_pkt *pkt
 	__u32 have = ff_frame_len(ctx), ifindex = ctx->ingress_ifindex;
 	__u32 quote = pkt->family == 4 ? QUOTE_V4 : QUOTE_V6;
 	int grow = pkt->family == 4 ? 28 : 48;
-	struct ff_iface *iface = bpf_map_lookup_elem(&ifaces, &ifindex);
+	struct ff_iface *iface;
 	__u8 head[L2_MAX];
 	void *data, *end;
 
-	if (!iface || !may_answer(pkt, iface) || tags > L2_MAX - sizeof(struct ethhdr))
+	if (tags > L2_MAX - sizeof(struct ethhdr))
 		return -1;
-	l2 = tags + sizeof(struct ethhdr);
+	l2 = ff_detach(tags + sizeof(struct ethhdr)); /* 14 .. L2_MAX, and remembered as that */
+	iface = bpf_map_lookup_elem(&ifaces, &ifindex);
+	if (!iface || !may_answer(pkt, iface))
+		return -1;
 	if (quote > pkt->l3_len)
 		quote = pkt->l3_len & ~1u;
 	if (have < l2 + quote || bpf_xdp_adjust_tail(ctx, (int)(l2 + quote) - (int)have))

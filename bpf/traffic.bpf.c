@@ -6,8 +6,8 @@
  * batches; as judge it is attached to the end host's interfaces.
  *
  * Two programs would be nicer, but slower by a factor of a thousand: a test run of a program that
- * is attached nowhere enters it into the kernel's XDP dispatcher and takes it out again, which waits
- * for grace periods each time.
+ * is attached nowhere enters it into the kernel's XDP dispatcher and takes it out again, which
+ * waits for grace periods each time.
  */
 #include "bpf/traffic_generate.h"
 #include "bpf/traffic_judge.h"

@@ -227,7 +227,7 @@ struct traffic_config {
 	__u8 addr6[2][16];
 	__u32 run; /* 0, receivers only: that of the first genuine packet */
 	__u32 flows;
-	__u32 client_ports; /* flow i: client_port + i % client_ports, server_port + i / client_ports */
+	__u32 client_ports; /* flow i: client_port + i % these, server_port + i / these */
 	__u16 client_port;
 	__u16 server_port;
 	__u16 size;	/* L3 bytes of each packet */

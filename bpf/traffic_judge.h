@@ -9,7 +9,7 @@
 
 #define IP_OFFSET   0x3fff /* more-fragments flag and fragment offset */
 #define IPV4_WORDS  15	   /* of 4 bytes in the longest header */
-#define OFFSET_MASK 0xff   /* the filling begins at most 14 + 60 + 48 bytes into the frame */
+#define OFFSET_MASK 2047   /* a frame's bytes are all below */
 
 /* What a packet of the judge claims, and what was found wrong with it. */
 struct claim {
@@ -23,7 +23,7 @@ struct claim {
 };
 
 /*
- * The two loops below are global functions: those are verified once and by themselves, not once for
+ * The loops below are global functions: those are verified once and by themselves, not once for
  * each way in and out of them, which would pass the verifier's limit.
  */
 
@@ -47,6 +47,27 @@ __noinline int ipv4_csum_ok(struct xdp_md *ctx, __u32 ihl)
 
 #define FILLING_WRONG (1u << 16)
 
+/* The last @len bytes, fewer than 8, of the filling: as filling_read(). @word is what they begin. */
+__noinline __u32 filling_tail_read(struct xdp_md *ctx, __u32 offset, __u32 len, __u64 word)
+{
+	void *end = (void *)(long)ctx->data_end;
+	__u8 *at = (void *)(long)ctx->data + (offset & OFFSET_MASK);
+	__u32 i, wrong = 0;
+	union {
+		__u8 byte[8];
+		__u64 word;
+	} tail = { .word = 0 };
+
+	for (i = 0; i < 7 && i < len; i++, at++) {
+		barrier_var(at); /* else clang compares end - at, which the verifier refuses */
+		if ((void *)at + 1 > end)
+			return FILLING_WRONG;
+		wrong |= *at != (__u8)(word >> (8 * i));
+		tail.byte[i] = *at;
+	}
+	return traffic_fold(traffic_sum64(tail.word)) | (wrong ? FILLING_WRONG : 0);
+}
+
 /*
  * Compares @len bytes at @offset with the filling that follows from @word. Returns their folded
  * sum, with FILLING_WRONG if they differ from it.
@@ -55,30 +76,29 @@ __noinline __u32 filling_read(struct xdp_md *ctx, __u32 offset, __u32 len, __u64
 {
 	void *end = (void *)(long)ctx->data_end;
 	__u8 *at = (void *)(long)ctx->data + (offset & OFFSET_MASK);
-	__u32 i, wrong = 0;
+	__u32 words = len / 8, wrong = 0, tail, i;
 	__u64 sum = 0;
-	union {
-		__u8 byte[8];
-		__u64 word;
-	} tail = { .word = 0 };
 
-	for (i = 0; i < WORDS_MAX && len >= 8; i++, at += 8, len -= 8) {
-		barrier_var(at); /* else clang compares end - at, which the verifier refuses */
+	for (i = 0; i < WORDS_MAX && i < words; i++, at += 8) {
+		barrier_var(at);
 		if ((void *)at + 8 > end)
 			return FILLING_WRONG;
 		word += TRAFFIC_FILL_STEP;
 		wrong |= *(__u64 *)at != word;
 		sum += traffic_sum64(*(__u64 *)at);
 	}
-	word += TRAFFIC_FILL_STEP;
-	for (i = 0; i < 7 && i < len; i++, at++) {
-		barrier_var(at);
-		if ((void *)at + 1 > end)
-			return FILLING_WRONG;
-		wrong |= *at != (__u8)(word >> (8 * i));
-		tail.byte[i] = *at;
-	}
-	return traffic_fold(sum + traffic_sum64(tail.word)) | (wrong ? FILLING_WRONG : 0);
+	tail = filling_tail_read(ctx, offset + words * 8, len % 8, word + TRAFFIC_FILL_STEP);
+	wrong |= tail & FILLING_WRONG;
+	return traffic_fold(sum + (tail & 0xffff)) | (wrong ? FILLING_WRONG : 0);
+}
+
+/* Linux 6.1's verifier knows no bounds of a byte swap's result, and clang drops a plain mask. */
+static __always_inline __u32 length_read(__be16 len)
+{
+	__u32 length = bpf_ntohs(len);
+
+	barrier_var(length);
+	return length & 0xffff;
 }
 
 static __always_inline int ipv4_read(struct xdp_md *ctx, void *at, void *end, struct claim *claim)
@@ -90,7 +110,7 @@ static __always_inline int ipv4_read(struct xdp_md *ctx, void *at, void *end, st
 	    ip->frag & bpf_htons(IP_OFFSET))
 		return -1;
 	ihl = (ip->version_ihl & 0xf) * 4;
-	claim->l3_len = bpf_ntohs(ip->len);
+	claim->l3_len = length_read(ip->len);
 	if (ihl < sizeof(*ip) || claim->l3_len < ihl || at + claim->l3_len > end)
 		return -1;
 	claim->wrong = !ipv4_csum_ok(ctx, ihl);
@@ -108,7 +128,7 @@ static __always_inline int ipv6_read(void *at, void *end, struct claim *claim)
 
 	if ((void *)(ip + 1) > end || ip->proto != IPPROTO_UDP)
 		return -1;
-	claim->l3_len = bpf_ntohs(ip->len) + sizeof(*ip);
+	claim->l3_len = length_read(ip->len) + sizeof(*ip);
 	if (at + claim->l3_len > end)
 		return -1;
 	for (i = 0; i < 4; i++)
@@ -187,6 +207,12 @@ static __always_inline int run_matches(__u32 run)
 	return run == expected;
 }
 
+/* Global for the same reason as the loops above: its branches would multiply all that follow. */
+__noinline __u32 latency_bucket(__u64 latency)
+{
+	return traffic_bucket(latency);
+}
+
 static __always_inline void packet_note(struct traffic_tally *all, struct traffic_flow *flow,
 					struct claim *claim, __u32 wrong)
 {
@@ -194,7 +220,7 @@ static __always_inline void packet_note(struct traffic_tally *all, struct traffi
 	__u64 sent_ns = bpf_be64_to_cpu(claim->udp->payload.sent_ns);
 	__u64 now_ns = bpf_ktime_get_ns();
 	__u64 latency = now_ns > sent_ns ? now_ns - sent_ns : 0;
-	__u32 bucket = traffic_bucket(latency);
+	__u32 bucket = latency_bucket(latency);
 
 	bpf_spin_lock(&flow->lock);
 	traffic_flow_note(flow, seq, sent_ns, now_ns, wrong);
@@ -207,6 +233,7 @@ static __always_inline void packet_note(struct traffic_tally *all, struct traffi
 	all->last_ns = now_ns;
 	if (latency > all->latency_max_ns)
 		all->latency_max_ns = latency;
+	barrier_var(bucket); /* clang knows its range and the verifier doesn't */
 	if (bucket < TRAFFIC_BUCKETS)
 		all->latency[bucket]++;
 }

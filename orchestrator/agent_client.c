@@ -62,12 +62,13 @@ char *query_encode(const char *text)
 }
 
 int agent_flows(struct orchestrator *orch, struct host *host, const char *instance,
-		const char *filter, unsigned int limit, json_t **ret_reply, struct ff_error *err)
+		const char *filter, unsigned int limit, bool brief, json_t **ret_reply,
+		struct ff_error *err)
 {
 	_cleanup_free_ char *encoded = query_encode(filter ?: ""), *path = NULL;
 
-	if (!encoded || asprintf(&path, "/v1/flows?instance=%s&filter=%s&limit=%u", instance,
-				 encoded, limit) < 0)
+	if (!encoded || asprintf(&path, "/v1/flows?instance=%s&filter=%s&limit=%u&brief=%d",
+				 instance, encoded, limit, brief) < 0)
 		return error_nomem(err);
 	return agent_call(orch, host, "GET", path, NULL, AGENT_SCAN_MS, ret_reply, err);
 }

@@ -22,10 +22,11 @@ int agent_call(struct orchestrator *orch, struct host *host, const char *method,
 
 /*
  * The flows of an instance, as the agent gives them: {"flows","scanned","truncated"}. @filter may be
- * NULL.
+ * NULL. @brief: their texts are enough, without their state.
  */
 int agent_flows(struct orchestrator *orch, struct host *host, const char *instance,
-		const char *filter, unsigned int limit, json_t **ret_reply, struct ff_error *err);
+		const char *filter, unsigned int limit, bool brief, json_t **ret_reply,
+		struct ff_error *err);
 
 /* The flow of an item of "flows", which is its text or an object with it; NULL: neither. */
 const char *agent_flow_text(const json_t *item);

@@ -17,6 +17,8 @@
 #include "orchestrator/migration_internal.h"
 
 #define WAIT_MAX_MS	 1000 /* looks for a stopping daemon at least so often */
+#define IDLE_MS		 50   /* between looks around when no answer is awaited */
+#define PROGRESS_MS	 500  /* between questions how far a long copy is */
 #define JOURNAL_RETRY_MS 250
 
 struct migrations {
@@ -48,7 +50,8 @@ static void owners_settle(struct migration *migration, struct service *service)
 	/* it may have been done before a crash: then nothing changes, which is all the same */
 	if (owners_apply(&service->table, operation->subject, operation->to) < 0)
 		log_error("operation %s: out of memory for the new owners", operation->id);
-	model_touch(&migration->orch->model);
+	/* no hurry to tell the hosts: `finish` does, and the end of the operation tells the others */
+	migration->settled = ++migration->orch->model.version;
 }
 
 static int journal_once(struct migration *migration, const struct service *service,
@@ -198,6 +201,12 @@ static void answered(struct migration *migration, struct http_completion *comple
 	struct move_event event = migration_event(completion);
 	struct model *model = &migration->orch->model;
 
+	if (migration_is_progress(completion)) {
+		MODEL_LOCKED(model);
+
+		result_reply(migration, MOVE_CALL_QUERY, completion->reply);
+		return;
+	}
 	if (event.kind == MOVE_EV_OK) {
 		MODEL_LOCKED(model);
 
@@ -209,13 +218,28 @@ static void answered(struct migration *migration, struct http_completion *comple
 		log_debug("operation %s: %s", migration->operation->id, migration->last.message);
 	}
 	feed(migration, &event);
-	migration_completion_done(completion);
+}
+
+static void progress(struct migration *migration)
+{
+	uint64_t now_ns = clock_ns();
+
+	if (migration->move.phase != MOVE_PRECOPY) {
+		migration->progress_ns = now_ns + PROGRESS_MS * NSEC_PER_MSEC;
+		return;
+	}
+	if (now_ns < migration->progress_ns)
+		return;
+	migration->progress_ns = now_ns + PROGRESS_MS * NSEC_PER_MSEC;
+	migration_progress(migration);
 }
 
 static int wait_ms(const struct migration *migration)
 {
 	uint64_t due_ns = move_due(&migration->move), now_ns = clock_ns();
 
+	if (migration->move.phase == MOVE_PRECOPY)
+		due_ns = MIN(due_ns, migration->progress_ns);
 	if (due_ns <= now_ns)
 		return 0;
 	return (int)MIN((due_ns - now_ns) / NSEC_PER_MSEC + 1, (uint64_t)WAIT_MAX_MS);
@@ -258,10 +282,13 @@ static void drive(struct migration *migration)
 	while (!migration->ended && !look_around(migration)) {
 		int r = http_multi_wait(migration->multi, wait_ms(migration), &completion);
 
-		if (r > 0)
+		if (r > 0) {
 			answered(migration, &completion);
-		else if (r == -ENOENT)
-			clock_sleep_ns(MIN(wait_ms(migration), 50) * NSEC_PER_MSEC);
+			migration_completion_done(&completion);
+		} else if (r == -ENOENT) {
+			clock_sleep_ns(MIN(wait_ms(migration), IDLE_MS) * NSEC_PER_MSEC);
+		}
+		progress(migration);
 		if (!migration->ended && clock_ns() >= move_due(&migration->move))
 			feed_simple(migration, MOVE_EV_TICK);
 	}

@@ -247,7 +247,7 @@ int migration_call(struct migration *migration, const struct move_action *action
 	char path[128];
 
 	if (action->call == MOVE_CALL_FINISH)
-		monitor_barrier(host);
+		monitor_barrier(migration->orch, host, migration->settled);
 	if (query)
 		snprintf(path, sizeof(path), "/v1/moves/%s", id);
 	else
@@ -255,6 +255,26 @@ int migration_call(struct migration *migration, const struct move_action *action
 	return http_multi_start(migration->multi, host->client, query ? "GET" : "POST", path, body,
 				migration->orch->headers, timeouts_ms[action->call],
 				call_pack(action), err);
+}
+
+/* No call of the machine: its answer only shows. */
+#define PROGRESS_USER ((void *)UINTPTR_MAX)
+
+void migration_progress(struct migration *migration)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/v1/moves/%s", migration->operation->id);
+	for (unsigned int place = 0; place < migration->move.hosts; place++)
+		if (migration->move.roles[place] & MOVE_SOURCE)
+			http_multi_start(migration->multi, migration->hosts[place]->client, "GET",
+					 path, NULL, migration->orch->headers,
+					 timeouts_ms[MOVE_CALL_QUERY], PROGRESS_USER, NULL);
+}
+
+bool migration_is_progress(const struct http_completion *completion)
+{
+	return completion->user == PROGRESS_USER;
 }
 
 /* "done" is the source's word for it: the target has acknowledged the final state. */

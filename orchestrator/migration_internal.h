@@ -23,12 +23,18 @@ struct migration {
 	uint64_t started_ns;
 	uint64_t phase_ns;    /* when the current phase began */
 	struct ff_error last; /* of the last answer that was an error */
+	uint64_t settled;     /* the first version of the model that has the new owners */
+	uint64_t switch_ns;   /* when the steering hosts were told to switch; 0: not yet */
+	uint64_t progress_ns; /* when the source is to be asked how far its copying is */
 };
 
 /* migration_call.c */
 int migration_hosts(struct migration *migration, struct ff_error *err);
 int migration_call(struct migration *migration, const struct move_action *action,
 		   struct ff_error *err);
+/* Asks the source how far it is, for those who watch: nothing depends on the answer. */
+void migration_progress(struct migration *migration);
+bool migration_is_progress(const struct http_completion *completion);
 /* Which event an answer is. */
 struct move_event migration_event(const struct http_completion *completion);
 void migration_completion_done(struct http_completion *completion);

@@ -57,6 +57,12 @@ void result_phase(struct migration *migration, enum move_phase phase)
 	json_t *doc = migration->operation->doc;
 
 	phase_timed(migration);
+	if (phase == MOVE_SWITCH)
+		migration->switch_ns = clock_ns();
+	/* nobody measures a freeze that ends at the source: from our switch to its resuming */
+	if (phase == MOVE_REVERT && migration->switch_ns)
+		json_put_uint(doc, "freeze_us",
+			      (clock_ns() - migration->switch_ns) / NSEC_PER_USEC);
 	/* what a later run must know; shown as it is */
 	if (migration->move.doubt)
 		json_put_bool(doc, "doubt", true);
@@ -197,8 +203,8 @@ void result_end(struct migration *migration, enum move_outcome outcome)
 	/* what went wrong on the way didn't matter in the end */
 	if (outcome == MOVE_COMPLETED && json_is_object(json_object_get(doc, "error"))) {
 		note_add(doc, "completed in spite of: %s",
-			 json_string_value(json_object_get(json_object_get(doc, "error"),
-							   "message")));
+			 json_string_value(
+				 json_object_get(json_object_get(doc, "error"), "message")));
 		json_object_set_new(doc, "error", json_null());
 	}
 	json_put_str(doc, "state", move_outcome_name(outcome));

@@ -36,7 +36,6 @@ static void host_done(struct host *host)
 	free(host->ipv6);
 	json_decref(host->report);
 	http_client_free(host->client);
-	pthread_mutex_destroy(&host->push_lock);
 }
 
 void service_free(struct service *service)

@@ -8,7 +8,7 @@
  * here want it held unless they say otherwise.
  *
  * Nothing is removed from `hosts` while the daemon runs, so a struct host may be used without the
- * lock for what never changes: name, id, url, client, push_lock.
+ * lock for what never changes: name, id, url, client.
  */
 #pragma once
 
@@ -33,7 +33,6 @@ struct host {
 	char *ipv4;
 	char *ipv6;
 	struct http_client *client;
-	pthread_mutex_t push_lock; /* held while a configuration is on its way (monitor.h) */
 
 	bool up;
 	bool steering; /* as last seen, also by an earlier run */
@@ -41,6 +40,7 @@ struct host {
 	uint64_t last_seen_ms;
 	json_t *report; /* the last GET /v1/host; NULL: none yet */
 	char why_down[400];
+	uint64_t pushing;	    /* the version of a configuration on its way to it; 0: none */
 	uint64_t pushed;	    /* the model's version that it has */
 	uint64_t push_tried;	    /* the version of push_error */
 	struct ff_error push_error; /* err 0: accepted */

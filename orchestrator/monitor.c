@@ -141,6 +141,7 @@ static void push_done(struct watch *watch, uint64_t version, const struct ff_err
 		MODEL_LOCKED(&orch->model);
 
 		news = err->err && strcmp(err->message, host->push_error.message) != 0;
+		host->pushing = 0;
 		host->push_error = *err;
 		host->push_tried = version;
 		if (!err->err)
@@ -160,16 +161,14 @@ static void host_push(struct watch *watch)
 	struct ff_error err = { 0 };
 	uint64_t version;
 
-	pthread_mutex_lock(&host->push_lock);
 	model_lock(&orch->model);
-	version = orch->model.version;
+	version = host->pushing = orch->model.version;
 	config = desired_config(&orch->model, host);
 	model_unlock(&orch->model);
 	if (!config)
 		error_nomem(&err);
 	else
 		agent_call(orch, host, "PUT", "/v1/config", config, AGENT_PUSH_MS, NULL, &err);
-	pthread_mutex_unlock(&host->push_lock);
 	push_done(watch, version, &err);
 }
 
@@ -297,8 +296,28 @@ int monitor_settle(struct orchestrator *orch, const struct host *host, struct ff
 			 "host %s doesn't take its configuration", host->name);
 }
 
-void monitor_barrier(struct host *host)
+static bool all_up(const struct model *model)
 {
-	pthread_mutex_lock(&host->push_lock);
-	pthread_mutex_unlock(&host->push_lock);
+	for (size_t i = 0; i < model->hosts_n; i++)
+		if (!model->hosts[i].up)
+			return false;
+	return true;
+}
+
+void monitor_appear(struct orchestrator *orch)
+{
+	struct model *model = &orch->model;
+
+	while (!all_up(model) && !model->stopping &&
+	       clock_ns() < orch->started_ns + MONITOR_FIRST_MS * NSEC_PER_MSEC)
+		model_wait(model, MONITOR_POLL_MS);
+}
+
+void monitor_barrier(struct orchestrator *orch, const struct host *host, uint64_t version)
+{
+	struct model *model = &orch->model;
+	MODEL_LOCKED(model);
+
+	while (host->pushing && host->pushing < version)
+		model_wait(model, MONITOR_POLL_MS);
 }

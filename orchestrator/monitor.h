@@ -16,6 +16,7 @@
 #define MONITOR_OWED_MS	  5000	/* before a host is asked again to settle what it refused to */
 #define MONITOR_DEAD_MS	  5000	/* between collections of dead pins */
 #define MONITOR_APPEAR_MS 5000	/* after our own start, before a host that isn't there is down */
+#define MONITOR_FIRST_MS  3000	/* likewise, for a move that somebody asks for meanwhile */
 #define MONITOR_SETTLE_MS 20000 /* a client waits so long for hosts to take a configuration */
 
 struct monitor;
@@ -31,7 +32,13 @@ void monitor_stop(struct monitor *monitor);
 int monitor_settle(struct orchestrator *orch, const struct host *host, struct ff_error *err);
 
 /*
- * Returns when no configuration older than the model as it is now is on its way to the host. Called
- * before a host is told to settle a move: an old one that comes late would undo it. No lock held.
+ * Just after our own start: waits until every host has been seen, at most until MONITOR_FIRST_MS have
+ * passed since then. The lock is held, and dropped while waiting.
  */
-void monitor_barrier(struct host *host);
+void monitor_appear(struct orchestrator *orch);
+
+/*
+ * Returns when no configuration older than @version is on its way to the host. Called before a
+ * host is told to settle a move: an old one that comes late would undo it. The lock isn't held.
+ */
+void monitor_barrier(struct orchestrator *orch, const struct host *host, uint64_t version);

@@ -156,7 +156,8 @@ static int place_flows(struct orchestrator *orch, const struct place *place, con
 
 	if (!place->host)
 		return 0;
-	r = agent_flows(orch, place->host, place->name, filter, (unsigned int)limit, &reply, err);
+	r = agent_flows(orch, place->host, place->name, filter, (unsigned int)limit, false, &reply,
+			err);
 	if (r < 0)
 		return r;
 	flows_add(orch, place, json_object_get(reply, "flows"), flows);

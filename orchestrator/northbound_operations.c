@@ -8,6 +8,7 @@
 #include "orchestrator/agent_client.h"
 #include "orchestrator/events.h"
 #include "orchestrator/migration.h"
+#include "orchestrator/monitor.h"
 #include "orchestrator/northbound.h"
 #include "orchestrator/subject.h"
 
@@ -65,7 +66,7 @@ static int flows_fetch(struct orchestrator *orch, const struct move_request *req
 	if (!host)
 		return error_set(err, ENOENT, FF_CODE_REFUSED, "put it back into the configuration",
 				 "the host of %s isn't in the configuration", request->from);
-	return agent_flows(orch, host, request->from, filter, limit, ret_reply, err);
+	return agent_flows(orch, host, request->from, filter, limit, true, ret_reply, err);
 }
 
 static void doc_fill(struct operation *operation, const struct move_request *request,
@@ -158,6 +159,7 @@ int move_post(struct http_request *req, struct http_response *resp)
 	{
 		MODEL_LOCKED(model);
 
+		monitor_appear(orch);
 		if (model->stopping)
 			return error_set(err, ESHUTDOWN, FF_CODE_BUSY, "ask again when it is back",
 					 "the orchestrator is stopping");

@@ -28,7 +28,6 @@ static int host_init(struct orchestrator *orch, const struct orch_config_host *c
 {
 	int r;
 
-	pthread_mutex_init(&host->push_lock, NULL);
 	snprintf(host->name, sizeof(host->name), "%s", config->name);
 	if (copy_text(config->url, &host->url) < 0 || copy_text(config->ipv4, &host->ipv4) < 0 ||
 	    copy_text(config->ipv6, &host->ipv6) < 0)

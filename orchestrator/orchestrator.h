@@ -10,7 +10,7 @@
  *	monitor subject migration	doing
  *	recovery northbound main	beginning
  *
- * Locks, in this order: a host's push_lock, the model's lock, the events' lock, the store's.
+ * Locks, in this order: the model's, the events', the store's.
  */
 #pragma once
 

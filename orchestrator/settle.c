@@ -34,8 +34,8 @@ static int post(struct orchestrator *orch, struct host *host, const char *id, co
 static int settle_move(struct orchestrator *orch, struct host *host, const char *id,
 		       const json_t *move, struct ff_error *err)
 {
-	const char *phase = json_string_value(json_object_get(move, "source_phase") ?:
-						      json_object_get(move, "phase"));
+	const char *source = json_string_value(json_object_get(move, "source_phase")) ?: "none";
+	const char *phase = json_string_value(json_object_get(move, "phase")) ?: "none";
 	_cleanup_json_ json_t *doc = NULL, *request = NULL, *body = NULL;
 	bool completed;
 	int r;
@@ -49,20 +49,22 @@ static int settle_move(struct orchestrator *orch, struct host *host, const char 
 		body = migration_finish_body(request);
 		r = post(orch, host, id, "finish", body, err);
 		/* a prepare that came late, after the end: there is nothing to finish */
-		if (r >= 0 || strcmp(err->code, FF_CODE_REFUSED) != 0 || !phase ||
-		    strcmp(phase, "prepared") != 0)
+		if (r >= 0 || strcmp(err->code, FF_CODE_REFUSED) != 0 ||
+		    strcmp(phase, "prepared") != 0 ||
+		    (strcmp(source, "none") != 0 && strcmp(source, "prepared") != 0))
 			return r;
 	}
 	/* it has taken its flows back, and parks them still */
-	if (phase && !strcmp(phase, "holding")) {
+	if (!strcmp(source, "holding")) {
 		json_decref(body);
 		body = json_pack("{sb}", "fence", 0);
 		r = post(orch, host, id, "resume", body, err);
 		if (r < 0 && r != -ENOENT)
 			return r;
 	}
+	/* the source has the flows: a target that committed unheard doesn't, any more */
 	json_decref(body);
-	body = json_object();
+	body = json_pack("{sb}", "force", !completed);
 	return post(orch, host, id, "abort", body, err);
 }
 

@@ -67,14 +67,14 @@ def counted:
 
 # Of one run: what scripts/demo has noted of it, as named lists of one document each
 def figures:
-	(.numbered[0]) as $n | [.upload[0], .download[0]] as $long |
+	.operations //= [] | .numbered[0] as $n | [.upload[0], .download[0]] as $long |
 	[$n.udp.forward, $n.udp.reverse] as $ways |
 	{
-		moves: (.operations // [] | length),
-		completed: (.operations // [] | map(select(.state == "completed")) | length),
-		flows: (.operations // [] | map(.flows) | add),
-		parked: (.operations // [] | map(.packets_parked) | add),
-		freeze: (.operations // [] | map(.freeze_us) | max),
+		moves: (.operations | length),
+		completed: (.operations | map(select(.state == "completed")) | length),
+		flows: (.operations | map(.flows) | add),
+		parked: (.operations | map(.packets_parked) | add),
+		freeze: (.operations | map(.freeze_us) | max),
 		sent: ($ways | map(.sent)),
 		bytes: ($ways | map(.sent_bytes)),
 		received: ($ways | map(.received) | add),
@@ -116,9 +116,9 @@ def both_ways: "\(.[0] | grouped) + \(.[1] | grouped)";
 # The rows of a run: what, value, whether it is as it must be
 def rows: [
 	["moves", .moves, .completed == .moves],
-	["  flows moved", (.flows // "-"), true],
-	["  packets parked", (.parked // "-"), true],
-	["  longest freeze", (.freeze // "-" | if type == "number" then duration else . end), true],
+	["  flows moved", .flows, true],
+	["  packets parked", .parked, true],
+	["  longest freeze", (.freeze | if . then duration else . end), true],
 	["UDP packets sent, there + back", (.sent | both_ways), true],
 	["  counted by the firewalls", (.counted.packets | both_ways), .counted.packets == .sent],
 	["UDP bytes sent", (.bytes | both_ways), true],
@@ -133,7 +133,8 @@ def rows: [
 	["    but had arrived (DSACK)", .in_vain, true],
 	["  throughput of the long ones", (.speed | bits), true]];
 
-def cell($row; $width): $row[1] | (if type == "number" then grouped else . end) | right($width) |
+def cell($row; $width): $row[1] // "-" | (if type == "number" then grouped else . end) |
+	right($width) |
 	if $row[2] then . else $ARGS.named.red + . + $ARGS.named.plain end;
 
 # Input: the run without moves and the one with. Named arguments: bold, red, green, plain

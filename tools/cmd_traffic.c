@@ -126,10 +126,10 @@ static const struct command traffic_run_command = {
 		"Sends numbered, timed packets from one namespace to another and reports what was "
 		"lost, duplicated, reordered or corrupted on the way, and how long it took. It "
 		"succeeds only if nothing was; see --tolerate.\n\n"
-		"UDP packets are made and judged in BPF on the end hosts' own interfaces, so nothing "
-		"but the network between them can lose one. While it runs, the judge takes the place "
-		"of the interfaces' XDP programs, which come back afterwards. TCP connections are "
-		"those of the hosts' own stacks.",
+		"UDP packets are made and judged in BPF on the end hosts' own interfaces, so "
+		"nothing but the network between them can lose one. While it runs, the judge takes "
+		"the place of the interfaces' XDP programs, which come back afterwards. TCP "
+		"connections are those of the hosts' own stacks.",
 	.run = run_run,
 	.options = traffic_run_options,
 	.options_size = sizeof(struct traffic_options),

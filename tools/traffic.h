@@ -3,16 +3,16 @@
  * traffic.h - the parts of `flowferry traffic`: the judge of demo and tests.
  *
  *	end		one side of the UDP traffic: generator and judge, in BPF or on sockets
- *	generator	the thread that paces what BPF ends send
- *	socket		the threads that do the same on sockets
+ *	sender		the thread that paces what ends send
+ *	socket		an end on sockets
  *	tcp		real connections, with what happened to them
  *	result		the verdict: pure, from what was sent and what arrived
  *	report		the verdict as JSON and as a table
  *	file		one end's share, for a verdict that is made elsewhere
  *
  * Threads: the caller's, which sets up, waits for signals and judges; one or two that send UDP; in
- * socket mode one that receives for each end; two for TCP. They share counters, which have one writer
- * each, and the flag `stop`.
+ * socket mode one that receives for each end; two for TCP. They share counters, which have one
+ * writer each, and the flag `stop`.
  */
 #pragma once
 
@@ -30,7 +30,7 @@
 struct traffic_bpf;
 struct traffic_sockets;
 
-/* ---- what is asked for ---------------------------------------------------------------------- */
+/* ---- what is asked for ----------------------------------------------------------------------- */
 
 #define TRAFFIC_WORST_MAX 100 /* flows listed one by one */
 
@@ -66,7 +66,7 @@ struct traffic_settings {
 	bool tcp_echo; /* the server sends each record back; else one way (or both, each its own) */
 };
 
-/* ---- payloads ------------------------------------------------------------------------------- */
+/* ---- payloads -------------------------------------------------------------------------------- */
 
 /* What a payload says. */
 struct traffic_stamp {
@@ -85,7 +85,7 @@ void traffic_payload_make(void *at, size_t len, const struct traffic_stamp *stam
  */
 int traffic_payload_read(const void *at, size_t len, struct traffic_stamp *ret_stamp);
 
-/* ---- an end --------------------------------------------------------------------------------- */
+/* ---- an end ---------------------------------------------------------------------------------- */
 
 struct traffic_link {
 	uint32_t ifindex;
@@ -136,11 +136,13 @@ int traffic_end_open(struct traffic_end *end, bool sockets, struct ff_error *err
 void traffic_end_detach(struct traffic_end *end);
 void traffic_end_done(struct traffic_end *end);
 
-/* Sends @count packets at once, at most TRAFFIC_BURST_MAX. Returns how many, or a negative errno. */
+/* Sends up to TRAFFIC_BURST_MAX packets at once. Returns how many, or a negative errno. */
 #define TRAFFIC_BURST_MAX 256
 int traffic_end_send(struct traffic_end *end, uint32_t count);
 /* What has arrived, over all CPUs. */
 int traffic_end_tally(const struct traffic_end *end, struct traffic_tally *ret_tally);
+/* Has this CPU do network work that it has put off; only for ends in BPF. */
+void traffic_end_help(struct traffic_end *end);
 /* How many packets a BPF judge has seen so far: cheap. */
 uint64_t traffic_end_judged(const struct traffic_end *end);
 /* Reads all that it knows into `flows`, `tally`, `refused` and `overload`, once all is over. */
@@ -148,7 +150,7 @@ int traffic_end_collect(struct traffic_end *end);
 /* Frames that the end's own interfaces refused, ever: lost before any network. */
 uint64_t traffic_end_refused(const struct traffic_end *end);
 
-/* ---- sending ---------------------------------------------------------------------------------- */
+/* ---- sending --------------------------------------------------------------------------------- */
 
 /* A thread that sends for one or two ends. */
 struct traffic_sender {
@@ -167,7 +169,7 @@ struct traffic_sender {
 int traffic_sender_start(struct traffic_sender *sender);
 void traffic_sender_join(struct traffic_sender *sender);
 
-/* ---- verdict ---------------------------------------------------------------------------------- */
+/* ---- verdict --------------------------------------------------------------------------------- */
 
 struct traffic_worst {
 	uint32_t flow;
@@ -215,7 +217,7 @@ void traffic_result_make(const struct traffic_evidence *evidence, struct traffic
 uint64_t traffic_percentile(const struct traffic_tally *tally, unsigned int per_mille);
 void traffic_tally_add(struct traffic_tally *sum, const struct traffic_tally *part);
 
-/* ---- TCP -------------------------------------------------------------------------------------- */
+/* ---- TCP ------------------------------------------------------------------------------------- */
 
 /* What became of one side's connections. */
 struct traffic_tcp_counts {
@@ -231,8 +233,7 @@ struct traffic_tcp_counts {
 	uint64_t records_sent, records_received;
 	uint64_t bytes_sent, bytes_received;
 	uint64_t retransmits; /* TCP_INFO tcpi_total_retrans of all connections */
-	uint64_t
-		gap_max_ns; /* longest wait for the next byte on a connection that has data to come */
+	uint64_t gap_max_ns;  /* longest time without a byte on an open connection */
 	int error;
 };
 
@@ -260,7 +261,7 @@ uint64_t traffic_tcp_progress(const struct tcp_side *side);
 /* Connections that didn't come to a good end. */
 uint64_t traffic_tcp_broken(const struct traffic_tcp_counts *counts);
 
-/* ---- a run ------------------------------------------------------------------------------------ */
+/* ---- a run ----------------------------------------------------------------------------------- */
 
 struct traffic_run {
 	struct traffic_settings settings;
@@ -294,7 +295,7 @@ int traffic_run(struct traffic_run *run, struct ff_error *err);
 void traffic_run_done(struct traffic_run *run);
 /* Whether everything found is within the tolerance. */
 bool traffic_run_passed(const struct traffic_run *run);
-/* "passed", "failed", or "inconclusive": the judge itself was overrun. */
+/* "passed", "failed", "inconclusive" (nothing sent, or the judge overrun), "unjudged" (a sender). */
 const char *traffic_verdict(const struct traffic_run *run);
 
 /* The text of a flow of the run, sender first. */

@@ -34,8 +34,8 @@
 /* ---- attaching ------------------------------------------------------------------------------ */
 
 /*
- * One judge to an interface. An abstract socket is of its network namespace, as the interface is, and
- * goes with its process.
+ * One judge to an interface. An abstract socket is of its network namespace, as the interface is,
+ * and goes with its process.
  */
 static int link_lock(struct traffic_link *link)
 {
@@ -173,7 +173,7 @@ static int end_load(struct traffic_end *end)
 	if (!bpf)
 		return -errno;
 	end->bpf = bpf;
-	/* rodata is writable until it is loaded; the skeleton has it const volatile as BPF sees it */
+	/* writable until it is loaded; the skeleton declares it as BPF sees it */
 	memcpy((void *)(uintptr_t)&bpf->rodata->config, &end->config, sizeof(end->config));
 	bpf->bss->run_id = end->config.run;
 	bpf_map__set_max_entries(bpf->maps.sent, end->sends ? end->config.flows : 1);
@@ -299,6 +299,15 @@ int traffic_end_tally(const struct traffic_end *end, struct traffic_tally *ret_t
 	for (int i = 0; i < cpus; i++)
 		traffic_tally_add(ret_tally, &each[i]);
 	return 0;
+}
+
+/* A test run ends in local_bh_enable(), which does what softirqs are pending. */
+void traffic_end_help(struct traffic_end *end)
+{
+	uint8_t frame[ETH_ZLEN] = {};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame));
+
+	bpf_prog_test_run_opts(bpf_program__fd(end->bpf->progs.traffic_pass), &opts);
 }
 
 uint64_t traffic_end_judged(const struct traffic_end *end)

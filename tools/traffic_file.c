@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * traffic_file.c - one end's share of the evidence, so that a verdict can be made from two ends that
- * never met: header, then [flow] sent if it sends, [flow] records if it judges.
+ * traffic_file.c - one end's share of the evidence, so that a verdict can be made from two ends
+ * that never met: header, then [flow] sent if it sends, [flow] records if it judges.
  *
  * Of the writing machine's byte order and this program's version: it is read minutes later by the
  * same program, not kept.

@@ -21,7 +21,7 @@
 #define TCP_FLOWS_DEFAULT 10
 #define TCP_RATE_DEFAULT  100
 #define TCP_SIZE_DEFAULT  1024
-#define CLIENT_PORT	  10000 /* flow 0's; below Linux's ephemeral ports as far as most flows go */
+#define CLIENT_PORT	  10000 /* flow 0's */
 #define SERVER_PORT	  20000
 
 #define OFFSET(field)	  offsetof(struct traffic_options, field)

@@ -154,21 +154,40 @@ static uint64_t tcp_total(const struct traffic_run *run, bool corrupted)
 	return sum;
 }
 
-bool traffic_run_passed(const struct traffic_run *run)
+static bool defects_tolerated(const struct traffic_run *run)
 {
 	const struct traffic_tolerance *t = &run->settings.tolerance;
 
 	return TOTAL(run, lost) <= t->lost && TOTAL(run, duplicated) <= t->duplicated &&
 	       TOTAL(run, reordered) <= t->reordered &&
 	       TOTAL(run, corrupted) + tcp_total(run, true) <= t->corrupted &&
-	       tcp_total(run, false) <= t->broken && !TOTAL(run, unsent) && !TOTAL(run, overload);
+	       tcp_total(run, false) <= t->broken && !TOTAL(run, unsent);
+}
+
+/* Whether each part of the run has had traffic, and the judge could follow: else it proves nothing. */
+static bool run_conclusive(const struct traffic_run *run)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(run->results); i++) {
+		const struct traffic_tcp_counts *tcp = run->tcp_results[i].counts;
+
+		if (run->judged[i] && (!run->results[i].sent || run->results[i].overload))
+			return false;
+		if (run->tcp_judged[i] && !tcp[TRAFFIC_LONG].started && !tcp[TRAFFIC_SHORT].started)
+			return false;
+	}
+	return true;
+}
+
+bool traffic_run_passed(const struct traffic_run *run)
+{
+	return defects_tolerated(run) && run_conclusive(run);
 }
 
 const char *traffic_verdict(const struct traffic_run *run)
 {
 	if (!run->judged[0] && !run->judged[1] && !run->tcp_judged[0] && !run->tcp_judged[1])
 		return "unjudged";
-	if (traffic_run_passed(run))
-		return "passed";
-	return TOTAL(run, overload) ? "inconclusive" : "failed";
+	if (!defects_tolerated(run))
+		return "failed";
+	return run_conclusive(run) ? "passed" : "inconclusive";
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * traffic_run.c - one run from beginning to verdict: opens the ends, starts the senders, waits for the
- * end of time or a signal, lets what is under way arrive, and judges.
+ * traffic_run.c - one run from beginning to verdict: opens the ends, starts the senders, waits for
+ * the end of time or a signal, lets what is under way arrive, and judges.
  */
 
 #include <errno.h>

@@ -2,13 +2,13 @@
 /*
  * traffic_sender.c - the thread that paces the packets of one or two ends.
  *
- * Each tick it sends what is due by then, and no more than a burst at once. Both directions from one
- * thread on one CPU is the default: what it sends is processed on that CPU before it goes on,
+ * Each tick it sends what is due by then, and no more than a burst at once. Both directions from
+ * one thread on one CPU is the default: what it sends is processed on that CPU before it goes on,
  * so it can't overrun the rings of the devices on the way, as two CPUs can. Unless the machine has
- * much else to do: then the kernel leaves that work to a thread, which waits for its turn while this
- * one goes on, and 256 frames fill a veth's ring. So, where both ends are here, it lets the machine
- * catch up before it has more than a window on the way, but not for long: packets that are parked or
- * lost must not stop it.
+ * much else to do: then the kernel leaves that work to a thread, which waits for its turn while
+ * this one goes on, and 256 frames fill a veth's ring. So, where both ends are here, it lets the
+ * machine catch up before it has more than a window on the way, but not for long: packets that are
+ * parked or lost must not stop it.
  */
 
 #include <errno.h>
@@ -173,7 +173,7 @@ static uint64_t packets_on_the_way(const struct traffic_sender *sender)
  */
 static void window_wait(const struct traffic_sender *sender, uint64_t *held)
 {
-	uint64_t since_ns = clock_ns(), on_the_way;
+	uint64_t since_ns = clock_ns(), before = UINT64_MAX, on_the_way;
 
 	for (;;) {
 		on_the_way = packets_on_the_way(sender);
@@ -182,7 +182,11 @@ static void window_wait(const struct traffic_sender *sender, uint64_t *held)
 			return;
 		if (clock_ns() - since_ns > PATIENCE_NS)
 			break;
-		clock_sleep_ns(CATCH_UP_NS);
+		if (on_the_way < before)
+			traffic_end_help(sender->ends[0]);
+		else
+			clock_sleep_ns(CATCH_UP_NS); /* it isn't this CPU that has them */
+		before = on_the_way;
 	}
 	*held = on_the_way;
 }

@@ -26,6 +26,8 @@ static void address_store(struct traffic_config *config, unsigned int end,
 static int address_find(const struct text_list *given, int netns_fd, const char *name, int family,
 			struct ff_addr *ret_addr, struct ff_error *err)
 {
+	int r;
+
 	for (size_t i = 0; i < given->count; i++) {
 		if (addr_parse(given->items[i], ret_addr) < 0)
 			return error_set(err, EINVAL, FF_CODE_BAD_REQUEST, NULL,
@@ -33,10 +35,14 @@ static int address_find(const struct text_list *given, int netns_fd, const char 
 		if (addr_is_ipv4(ret_addr) == (family == AF_INET))
 			return 0;
 	}
-	if (netns_fd < 0 || traffic_address(netns_fd, family, ret_addr) < 0)
+	r = netns_fd < 0 ? -ENOENT : traffic_address(netns_fd, family, ret_addr);
+	if (r == -ENOENT)
 		return error_set(err, ENOENT, FF_CODE_NOT_FOUND, "name it with --from or --to",
 				 "%s has no known %s address", name,
 				 family == AF_INET ? "IPv4" : "IPv6");
+	if (r < 0)
+		return error_set(err, r, FF_CODE_INTERNAL, "run it as root",
+				 "%s: can't read its addresses: %s", name, strerror(-r));
 	return 0;
 }
 

@@ -3,8 +3,8 @@
  * traffic_socket.c - one side of the UDP traffic through the host's own stack: for hosts without
  * native XDP, and to see that real stacks come to the same verdict.
  *
- * Flows share sockets: one for each local port. What its full receive buffers drop is no loss of the
- * network's, so the judge asks the kernel for it and reports it as its own overload.
+ * Flows share sockets: one for each local port. What its full receive buffers drop is no loss of
+ * the network's, so the judge asks the kernel for it and reports it as its own overload.
  */
 
 #include <arpa/inet.h>
@@ -122,8 +122,8 @@ void traffic_sockets_tally(struct traffic_sockets *s, struct traffic_tally *ret_
 }
 
 /*
- * SO_RXQ_OVFL would tell the same count, but only with the next packet, and after the last one there
- * is none.
+ * SO_RXQ_OVFL would tell the same count, but only with the next packet, and after the last one
+ * there is none.
  */
 uint64_t traffic_sockets_overload(const struct traffic_sockets *s)
 {

@@ -10,7 +10,7 @@
 #define TRAFFIC_SOCKET_CLIENT_PORTS 64	  /* so many flows share a server port */
 #define TRAFFIC_SOCKET_FLOWS_MAX    65536 /* 1024 server sockets for each family */
 
-/* Opens the sockets, and judges from then on. Sets end->sockets, even on failure, sent and flows. */
+/* Opens the sockets; judges from then on. Sets end->sockets, even on failure, sent and flows. */
 int traffic_sockets_open(struct traffic_end *end);
 /* No more is judged; flows are final. */
 void traffic_sockets_stop(struct traffic_sockets *s);

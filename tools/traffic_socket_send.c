@@ -90,8 +90,8 @@ static int datagrams_send(int fd, struct mmsghdr *headers, uint32_t count)
 }
 
 /*
- * A burst, grouped by socket so that each call sends several. A flow has one socket, and groups keep
- * their order, so flows do.
+ * A burst, grouped by socket so that each call sends several. A flow has one socket, and groups
+ * keep their order, so flows do.
  */
 int traffic_sockets_send(struct traffic_sockets *s, uint32_t count)
 {

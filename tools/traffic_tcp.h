@@ -2,15 +2,15 @@
 /*
  * traffic_tcp.h - inside of the TCP part of `flowferry traffic`.
  *
- * A connection carries records: a length, flags that tell the server what kind of connection this is,
- * and a payload like that of a UDP packet. One thread and one epoll set for each side.
+ * A connection carries records: a length, flags that tell the server what kind of connection this
+ * is, and a payload like that of a UDP packet. One thread and one epoll set for each side.
  */
 #pragma once
 
 #include "tools/traffic.h"
 
 #define RECORD_SIZE_MAX 65536
-#define OUT_MAX		(256 * 1024) /* written, but not taken by the socket: then no more is read */
+#define OUT_MAX		(256 * 1024) /* not taken by the socket yet: then no more is read */
 #define READ_MAX	65536
 #define TICK_MS		1
 #define CONNECT_NS	(10 * 1000000000ull) /* for connect(), and for a whole short connection */

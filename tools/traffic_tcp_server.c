@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* traffic_tcp_server.c - the side that accepts: it learns from a connection's first record what to do. */
+/* traffic_tcp_server.c - the side that accepts; a connection's first record tells what to do. */
 
 #include <errno.h>
 #include <netinet/in.h>

@@ -17,7 +17,7 @@
 #include "bpf/nf.h"
 #include "bpf/nf/tcp.h"
 
-#define IPPROTO_ICMPV6 58 /* <linux/in6.h> clashes with vmlinux.h */
+#define IPPROTO_ICMPV6	 58 /* <linux/in6.h> clashes with vmlinux.h */
 
 #define FW_RULES_MAX	 64    /* evaluated for the packet that opens a flow only */
 #define FW_ACK_SLACK_MIN 66000 /* how far back an ACK may lie at least: an unscaled window */
@@ -29,11 +29,11 @@
 	X(SYN_SENT2, tcp_syn_sent2, 120) /* simultaneous open: both sides have sent a SYN */       \
 	X(SYN_RECV, tcp_syn_recv, 60)                                                              \
 	X(ESTABLISHED, tcp_established, 432000)                                                    \
-	X(FIN_WAIT, tcp_fin_wait, 120)	   /* one side has sent a FIN */                           \
+	X(FIN_WAIT, tcp_fin_wait, 120)	  /* one side has sent a FIN */                            \
 	X(CLOSE_WAIT, tcp_close_wait, 60) /* and it is acknowledged */                             \
-	X(LAST_ACK, tcp_last_ack, 30)	   /* both have */                                         \
+	X(LAST_ACK, tcp_last_ack, 30)	  /* both have */                                          \
 	X(TIME_WAIT, tcp_time_wait, 120)  /* and both are acknowledged */                          \
-	X(CLOSE, tcp_close, 10)		   /* reset */                                             \
+	X(CLOSE, tcp_close, 10)		  /* reset */                                              \
 	X(UDP_NEW, udp_new, 30)                                                                    \
 	X(UDP_REPLIED, udp_replied, 120)                                                           \
 	X(ICMP_NEW, icmp_new, 30)                                                                  \
@@ -66,40 +66,40 @@ enum fw_action { FW_DENY, FW_ALLOW };
  */
 struct fw_rule {
 	struct ff_match match;
-	enum fw_action	action;
-	__u32		either; /* 1: or by match.b towards match.a */
+	enum fw_action action;
+	__u32 either; /* 1: or by match.b towards match.a */
 };
 
 struct fw_config {
-	struct fw_rule	   rules[FW_RULES_MAX];
-	__u32		   rules_count;
-	__u32		   default_deny;  /* what no rule matches: 0 may be opened */
-	__u32		   strict_window; /* 1: a segment outside the window is dropped */
+	struct fw_rule rules[FW_RULES_MAX];
+	__u32 rules_count;
+	__u32 default_deny;  /* what no rule matches: 0 may be opened */
+	__u32 strict_window; /* 1: a segment outside the window is dropped */
 	struct fw_timeouts timeouts;
 };
 FF_CONFIG(struct fw_config);
 
 /* A pair is indexed by the endpoint of the flow's key that sends: pkt->dir. */
 struct fw_flow {
-	__u64	      packets[2] ff_sum; /* that passed */
-	__u64	      bytes[2]	 ff_sum; /* L3 */
-	__u64	      opened_ns	 ff_min	 ff_clock;
-	__u32	      dropped	 ff_sum;
-	__u32	      related	 ff_sum; /* ICMP errors about the flow that passed */
-	__u32	      outside	 ff_sum; /* segments outside the window or with a foreign tag */
-	enum fw_state state	 ff_last;
-	__u32	      end[2]	 ff_last; /* TCP: highest sequence number sent, plus 1 */
-	__u32	      acked[2]	 ff_last; /* up to here the other side has acknowledged it */
-	__u32	      max_end[2] ff_last; /* up to here the other side's window lets it send */
-	__u32	      max_win[2] ff_last; /* the largest window that it has offered */
-	__u32	      tag[2]	 ff_last; /* SCTP: what it expects in packets sent to it */
-	__u8	      scale[2]	 ff_last; /* of its windows */
-	__u8	      has_scale[2] ff_last;
-	__u8	      fin[2]	 ff_last; /* it has sent a FIN, whose end is `end` */
-	__u8	      opener	 ff_last; /* which endpoint sent the opening packet */
-	__u8	      answerer	 ff_last; /* which one sent the SYN+ACK */
-	__u8	      loose	 ff_last; /* fragmented: sequence numbers aren't known any more */
-	__u8	      pad[3];
+	__u64 packets[2] ff_sum; /* that passed */
+	__u64 bytes[2] ff_sum;	 /* L3 */
+	__u64 opened_ns ff_min ff_clock;
+	__u32 dropped ff_sum;
+	__u32 related ff_sum; /* ICMP errors about the flow that passed */
+	__u32 outside ff_sum; /* segments outside the window or with a foreign tag */
+	enum fw_state state ff_last;
+	__u32 end[2] ff_last;	  /* TCP: highest sequence number sent, plus 1 */
+	__u32 acked[2] ff_last;	  /* up to here the other side has acknowledged it */
+	__u32 max_end[2] ff_last; /* up to here the other side's window lets it send */
+	__u32 max_win[2] ff_last; /* the largest window that it has offered */
+	__u32 tag[2] ff_last;	  /* SCTP: what it expects in packets sent to it */
+	__u8 scale[2] ff_last;	  /* of its windows */
+	__u8 has_scale[2] ff_last;
+	__u8 fin[2] ff_last;   /* it has sent a FIN, whose end is `end` */
+	__u8 opener ff_last;   /* which endpoint sent the opening packet */
+	__u8 answerer ff_last; /* which one sent the SYN+ACK */
+	__u8 loose ff_last;    /* fragmented: sequence numbers aren't known any more */
+	__u8 pad[3];
 };
 FF_FLOW_STATE(fw_flows, struct fw_flow);
 
@@ -116,16 +116,16 @@ enum fw_event {
 /* What a packet says, read before the lock is taken. */
 struct fw_input {
 	enum fw_event event;
-	__u32	      opens; /* it would open a flow */
-	__u32	      may;   /* and the rules let it */
-	__u32	      dir;
-	__u32	      seq, end, ack;
-	__u32	      window;
-	__u32	      tag, new_tag;
-	__u8	      flags;
-	__u8	      scale, has_scale;
-	__u8	      chunk, chunk_flags;
-	__u8	      fragment;
+	__u32 opens; /* it would open a flow */
+	__u32 may;   /* and the rules let it */
+	__u32 dir;
+	__u32 seq, end, ack;
+	__u32 window;
+	__u32 tag, new_tag;
+	__u8 flags;
+	__u8 scale, has_scale;
+	__u8 chunk, chunk_flags;
+	__u8 fragment;
 };
 
 /* Over, though its entry is still there: it may be opened anew. */
@@ -138,10 +138,10 @@ static __always_inline int flow_is_over(enum fw_state state)
 /* ---- rules --------------------------------------------------------------------------------- */
 
 struct fw_question {
-	const struct ff_pkt    *pkt;
+	const struct ff_pkt *pkt;
 	const struct fw_config *config;
-	__u32			dir;
-	enum fw_action		action;
+	__u32 dir;
+	enum fw_action action;
 };
 
 static __always_inline int end_matches(const struct ff_end *end, const struct ff_pkt *pkt,
@@ -232,8 +232,7 @@ static __always_inline int tcp_read(struct xdp_md *ctx, const struct ff_pkt *pkt
 	in->seq = bpf_ntohl(tcp->seq);
 	in->ack = bpf_ntohl(tcp->ack_seq);
 	in->window = bpf_ntohs(tcp->window);
-	in->end = in->seq + l4_len - header_len + !!(in->flags & TCP_SYN) +
-		  !!(in->flags & TCP_FIN);
+	in->end = in->seq + l4_len - header_len + !!(in->flags & TCP_SYN) + !!(in->flags & TCP_FIN);
 	if (in->flags & TCP_SYN) {
 		tcp_options_read(ctx, pkt, header_len, &options);
 		in->scale = options.wscale;
@@ -430,19 +429,19 @@ static __always_inline int tcp_step(struct fw_flow *flow, const struct fw_input 
 /* ---- SCTP ---------------------------------------------------------------------------------- */
 
 enum sctp_chunk { /* RFC 9260, section 3.2 */
-	SCTP_INIT = 1,
-	SCTP_INIT_ACK = 2,
-	SCTP_ABORT = 6,
-	SCTP_SHUTDOWN = 7,
-	SCTP_SHUTDOWN_ACK = 8,
-	SCTP_COOKIE_ECHO = 10,
-	SCTP_COOKIE_ACK = 11,
-	SCTP_SHUTDOWN_COMPLETE = 14,
+		  SCTP_INIT = 1,
+		  SCTP_INIT_ACK = 2,
+		  SCTP_ABORT = 6,
+		  SCTP_SHUTDOWN = 7,
+		  SCTP_SHUTDOWN_ACK = 8,
+		  SCTP_COOKIE_ECHO = 10,
+		  SCTP_COOKIE_ACK = 11,
+		  SCTP_SHUTDOWN_COMPLETE = 14,
 };
 #define SCTP_REFLECTED 1 /* T flag: the tag is the sender's own peer's, for want of a better */
 
 struct sctp_chunk_header {
-	__u8   type, flags;
+	__u8 type, flags;
 	__be16 length;
 	__be32 tag; /* INIT and INIT ACK: the initiate tag */
 };

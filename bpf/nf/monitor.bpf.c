@@ -20,8 +20,8 @@
 #define MON_CLOSED_S   10    /* default: the same after its end, RST or FIN of both sides */
 
 struct mon_config {
-	__u32 idle_s;	 /* 0: the default */
-	__u32 closed_s;	 /* 0: the default */
+	__u32 idle_s;	/* 0: the default */
+	__u32 closed_s; /* 0: the default */
 	__u32 full_drop; /* 1: a flow that the full table can't hold is dropped, not just passed by */
 };
 FF_CONFIG(struct mon_config);
@@ -29,15 +29,15 @@ FF_CONFIG(struct mon_config);
 /* ---- per-flow: a pair is indexed by the endpoint of the key that sends ---------------------- */
 
 struct mon_flow {
-	__u64 packets[2]   ff_sum;
-	__u64 bytes[2]	   ff_sum; /* L3 */
-	__u64 first_ns	   ff_min ff_clock;
-	__u64 last_ns	   ff_max ff_clock;
+	__u64 packets[2] ff_sum;
+	__u64 bytes[2] ff_sum; /* L3 */
+	__u64 first_ns ff_min ff_clock;
+	__u64 last_ns ff_max ff_clock;
 	__u32 tcp_flags[2] ff_or;
-	__u32 fragments	   ff_sum;
-	__u32 related	   ff_sum; /* ICMP errors about it */
-	__u32 opener	   ff_last; /* which endpoint was seen first, plus 1 */
-	__u32 answered	   ff_max; /* 1: the other one was seen too */
+	__u32 fragments ff_sum;
+	__u32 related ff_sum;  /* ICMP errors about it */
+	__u32 opener ff_last;  /* which endpoint was seen first, plus 1 */
+	__u32 answered ff_max; /* 1: the other one was seen too */
 };
 FF_FLOW_STATE(mon_flows, struct mon_flow);
 
@@ -49,50 +49,50 @@ struct mon_host_key {
 
 struct mon_offer {
 	__be16 port;
-	__u8   proto;
-	__u8   pad;
+	__u8 proto;
+	__u8 pad;
 };
 
 struct mon_host {
 	struct bpf_spin_lock lock; /* of what is below `bytes` */
-	__u32		     pad;
-	__u64		     first_ns ff_min ff_clock;
-	__u64		     last_ns  ff_max ff_clock;
-	__u64		     flows    ff_sum; /* that it opened */
-	__u64		     packets  ff_sum;
-	__u64		     bytes    ff_sum;
-	__u64		     layout   ff_last; /* of its last SYN's options: 4 bits a kind */
-	__u16		     window   ff_last; /* of that SYN, like the following */
-	__u16		     mss      ff_last;
-	__u8		     scale    ff_last;
-	__u8		     ttl      ff_last; /* as it arrived here */
-	__u8		     dont_fragment ff_last;
-	__u8		     pad2;
-	__u32		     syns	   ff_sum;
-	__u32		     offers_more   ff_sum; /* further offers, for which there was no room */
-	__u32		     offers_count  ff_max;
-	struct mon_offer     offers[MON_OFFERS_MAX];
-	__u32		     pad3;
+	__u32 pad;
+	__u64 first_ns ff_min ff_clock;
+	__u64 last_ns ff_max ff_clock;
+	__u64 flows ff_sum; /* that it opened */
+	__u64 packets ff_sum;
+	__u64 bytes ff_sum;
+	__u64 layout ff_last; /* of its last SYN's options: 4 bits a kind */
+	__u16 window ff_last; /* of that SYN, like the following */
+	__u16 mss ff_last;
+	__u8 scale ff_last;
+	__u8 ttl ff_last; /* as it arrived here */
+	__u8 dont_fragment ff_last;
+	__u8 pad2;
+	__u32 syns ff_sum;
+	__u32 offers_more ff_sum; /* further offers, for which there was no room */
+	__u32 offers_count ff_max;
+	struct mon_offer offers[MON_OFFERS_MAX];
+	__u32 pad3;
 };
 FF_SHARED_STATE(mon_hosts, struct mon_host_key, struct mon_host, MON_HOSTS_MAX);
 
 /* ---- all flows ------------------------------------------------------------------------------ */
 
 struct mon_totals {
-	__u64 packets	     ff_sum;
-	__u64 bytes	     ff_sum;
+	__u64 packets ff_sum;
+	__u64 bytes ff_sum;
 	__u64 sizes[MON_SIZES] ff_sum;
-	__u64 tcp	     ff_sum;
-	__u64 udp	     ff_sum;
-	__u64 sctp	     ff_sum;
-	__u64 icmp	     ff_sum;
-	__u64 icmp6	     ff_sum;
-	__u64 ipv4	     ff_sum;
-	__u64 ipv6	     ff_sum;
-	__u64 fragments	     ff_sum;
-	__u64 related	     ff_sum;
-	__u64 flows_unkept   ff_sum; /* packets whose flow found no room */
-	__u64 hosts_unkept   ff_sum; /* packets whose host found none */
+	__u64 tcp ff_sum;
+	__u64 udp ff_sum;
+	__u64 sctp ff_sum;
+	__u64 icmp ff_sum;
+	__u64 icmp6 ff_sum;
+	__u64 ipv4 ff_sum;
+	__u64 ipv6 ff_sum;
+	__u64 fragments ff_sum;
+	__u64 related ff_sum;
+	__u64 flows_unkept ff_sum; /* packets whose flow found no room */
+	__u64 hosts_unkept ff_sum; /* packets whose host found none */
 };
 FF_GLOBAL_STATE(mon_totals, struct mon_totals);
 
@@ -166,9 +166,9 @@ static __always_inline struct mon_host *host_get(const struct ff_pkt *pkt)
 
 struct mon_search {
 	const struct mon_host *host;
-	__be16		       port;
-	__u8		       proto;
-	__u8		       found;
+	__be16 port;
+	__u8 proto;
+	__u8 found;
 };
 
 static long offer_compare(__u32 i, struct mon_search *search)
@@ -315,7 +315,8 @@ static __always_inline int monitor(struct xdp_md *ctx, struct ff_pkt *pkt)
 	int opened = 0, answered = 0;
 
 	totals_count(pkt);
-	if (pkt->flags & FF_PKT_RELATED) { /* sent by anyone on the way: tells nothing about a host */
+	if (pkt->flags &
+	    FF_PKT_RELATED) { /* sent by anyone on the way: tells nothing about a host */
 		if (e)
 			__sync_fetch_and_add(&e->state.related, 1);
 		return FF_PASS;

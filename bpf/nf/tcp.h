@@ -4,12 +4,12 @@
 
 #include "bpf/nf.h"
 
-#define TCP_FIN 0x01
-#define TCP_SYN 0x02
-#define TCP_RST 0x04
-#define TCP_PSH 0x08
-#define TCP_ACK 0x10
-#define TCP_URG 0x20
+#define TCP_FIN		   0x01
+#define TCP_SYN		   0x02
+#define TCP_RST		   0x04
+#define TCP_PSH		   0x08
+#define TCP_ACK		   0x10
+#define TCP_URG		   0x20
 
 #define TCP_OPT_END	   0
 #define TCP_OPT_NOP	   1
@@ -21,13 +21,13 @@
 #define TCP_LAYOUT_OPTIONS 16 /* options that a layout of 4 bits each can name */
 
 struct tcp_options {
-	__u8  data[TCP_OPTION_BUF];
+	__u8 data[TCP_OPTION_BUF];
 	__u32 len;
 	__u32 off;
 	__u64 layout; /* kinds in order, 4 bits each, the first in the highest used; 15: any other */
 	__u16 mss;
-	__u8  wscale;
-	__u8  has_wscale;
+	__u8 wscale;
+	__u8 has_wscale;
 };
 
 /* Sequence numbers are compared modulo 2^32 (RFC 9293, section 3.4). */
@@ -77,9 +77,8 @@ static __always_inline void tcp_options_read(struct xdp_md *ctx, const struct ff
 	__u32 below = ff_detach(header_len - sizeof(struct tcphdr) - 1);
 
 	__builtin_memset(ret_options, 0, sizeof(*ret_options));
-	if (below >= TCP_OPTIONS_MAX ||
-	    bpf_xdp_load_bytes(ctx, pkt->l4_off + sizeof(struct tcphdr), ret_options->data,
-			       below + 1))
+	if (below >= TCP_OPTIONS_MAX || bpf_xdp_load_bytes(ctx, pkt->l4_off + sizeof(struct tcphdr),
+							   ret_options->data, below + 1))
 		return;
 	ret_options->len = below + 1;
 	bpf_loop(TCP_OPTIONS_MAX, tcp_option_next, ret_options, 0);

@@ -38,7 +38,7 @@ kill -STOP "$pid" # a target that doesn't answer keeps the operation running
 id=$(ff move --service fw --from fw-1 --to fw-3 --slots 500-600 --no-wait -o json | jq -er .id)
 for what in "--slots 600-700" "--slots 550" "" "--filter udp"; do
 	# shellcheck disable=SC2086 # an option and its value
-	assert_exit 2 ff move --service fw --from fw-1 --to fw-2 $what
+	assert_exit 1 ff move --service fw --from fw-1 --to fw-2 $what
 	assert_contains "$output" "$id"
 done
 status=$(curl --silent --output /run/refusal.json --write-out '%{http_code}' \

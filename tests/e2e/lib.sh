@@ -12,6 +12,7 @@
 set -eu -o pipefail
 
 POLL_S=0.1
+API_TIMEOUT_S=60 # a daemon that a scenario has stopped never answers
 output= # of assert_exit's command
 export FLOWFERRY_SOCKET=/run/flowferry/orchestrator.sock
 export NO_COLOR=1
@@ -34,8 +35,9 @@ in_host()
 # api METHOD PATH [JSON]: a call to the orchestrator; prints the answer
 api()
 {
-	curl --silent --show-error --fail-with-body --unix-socket "$FLOWFERRY_SOCKET" \
-		--request "$1" ${3:+--header 'Content-Type: application/json' --data "$3"} \
+	curl --max-time "$API_TIMEOUT_S" --silent --show-error --fail-with-body \
+		--unix-socket "$FLOWFERRY_SOCKET" --request "$1" \
+		${3:+--header 'Content-Type: application/json' --data "$3"} \
 		"http://localhost$2"
 }
 
@@ -138,7 +140,7 @@ wait_for()
 
 dump_state()
 {
-	local log map
+	local log map API_TIMEOUT_S=5
 	echo "=== lab"
 	ff lab status || true
 	for log in /run/flowferry/lab/*.log; do
@@ -157,10 +159,11 @@ dump_state()
 		echo "=== $log"
 		host_api "$(basename "$(dirname "$log")")" GET /v1/host | jq -c . || true
 	done
-	for map in /sys/fs/bpf/flowferry/*/services /sys/fs/bpf/flowferry/*/lanes; do
+	for map in /sys/fs/bpf/flowferry/*/maps/services; do
 		[ -e "$map" ] || continue
 		echo "=== $map"
-		bpftool map dump pinned "$map" 2>&1 | head -n 60 || true
+		bpftool -j map dump pinned "$map" 2>&1 |
+			jq -c '.[].formatted | select(.value.used != 0)' || true
 	done
 }
 

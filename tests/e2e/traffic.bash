@@ -83,6 +83,15 @@ flows_count()
 		jq '.flows | length'
 }
 
+# instance NAME: as its own agent tells it now; the orchestrator's figures are up to a second old
+instance()
+{
+	local host
+	host=$(ff instances -o json | jq -er --arg name "$1" '.instances[] | select(.name == $name).host')
+	host_api "$host" GET /v1/instances |
+		jq -e --arg name "$1" '.instances[] | select(.name == $name)'
+}
+
 packets_count()
 {
 	ff instances -o json | jq '[.instances[].packets] | add'
@@ -128,6 +137,20 @@ move()
 	operation=$(ff move --service fw "$@" -o json) || fail "move $*: $operation"
 	assert_json "$operation" '.state == "completed" and .packets_dropped == 0 and
 		.overflow == null and .error == null'
+}
+
+# moves_while PID...: everything around between fw-1, fw-2 and fw-3, from fw-1, for as long as one of
+# these programs is at work; several times, or it was over too soon
+moves_while()
+{
+	local from=1 moves=0
+	while kill -0 "$@" 2>/dev/null; do
+		move --from fw-$from --to fw-$((from % 3 + 1))
+		from=$((from % 3 + 1))
+		moves=$((moves + 1))
+	done
+	[ $moves -ge 2 ] || fail "only $moves moves before it was over"
+	[ $from -eq 1 ] || move --from fw-$from --to fw-1
 }
 
 # owner_of FLOW

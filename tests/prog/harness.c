@@ -70,16 +70,17 @@ static void port_init(enum rig_port port, int net)
 	shell(batch);
 	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
 	file_write(path, "0");
-	snprintf(batch, sizeof(batch),
-		 "ip -batch - <<'END'\n"
-		 "link set %1$s address 02:00:00:00:%2$02d:01 up\n"
-		 "link set %1$s-far address 02:00:00:00:%2$02d:02 up\n"
-		 "address add 198.18.%2$d.1/24 dev %1$s\n"
-		 "address add 2001:db8:%2$d::1/64 dev %1$s nodad\n"
-		 "neighbour add 198.18.%2$d.2 lladdr 02:00:00:00:%2$02d:02 dev %1$s nud permanent\n"
-		 "neighbour add 2001:db8:%2$d::2 lladdr 02:00:00:00:%2$02d:02 dev %1$s nud permanent\n"
-		 "END",
-		 name, net);
+	snprintf(
+		batch, sizeof(batch),
+		"ip -batch - <<'END'\n"
+		"link set %1$s address 02:00:00:00:%2$02d:01 up\n"
+		"link set %1$s-far address 02:00:00:00:%2$02d:02 up\n"
+		"address add 198.18.%2$d.1/24 dev %1$s\n"
+		"address add 2001:db8:%2$d::1/64 dev %1$s nodad\n"
+		"neighbour add 198.18.%2$d.2 lladdr 02:00:00:00:%2$02d:02 dev %1$s nud permanent\n"
+		"neighbour add 2001:db8:%2$d::2 lladdr 02:00:00:00:%2$02d:02 dev %1$s nud permanent\n"
+		"END",
+		name, net);
 	shell(batch);
 	rig->ifindex[port] = if_nametoindex(name);
 	cr_assert(rig->ifindex[port]);

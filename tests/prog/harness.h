@@ -45,9 +45,9 @@ void rig_init(const char *nf, enum rig_parts parts);
 
 /* What became of a packet. */
 struct outcome {
-	int	     verdict; /* XDP_* */
-	uint64_t     reasons; /* bit of each enum ff_reason that was counted */
-	struct frame out;     /* as it left, or as the kernel gets it */
+	int verdict;	  /* XDP_* */
+	uint64_t reasons; /* bit of each enum ff_reason that was counted */
+	struct frame out; /* as it left, or as the kernel gets it */
 };
 #define REASON(name) (1ull << FF_REASON_##name)
 
@@ -63,24 +63,27 @@ const char *rig_reasons_text(uint64_t reasons);
  * is a reason, else sent on.
  */
 struct row {
-	const char    *what;
-	enum rig_port  port;
-	struct packet  packet;
-	int	       verdict;
-	uint64_t       reasons;
+	const char *what;
+	enum rig_port port;
+	struct packet packet;
+	int verdict;
+	uint64_t reasons;
 };
+#define SENT		0, 0
+#define DROPPED(reason) XDP_DROP, REASON(reason)
+#define PASSED(reason)	XDP_PASS, REASON(reason) /* to the kernel */
 void rig_rows(const struct row *rows, size_t count);
 
 /* The data path's maps by name, for what a test sets up itself. */
-int  rig_map(const char *name);
+int rig_map(const char *name);
 void rig_map_set(const char *name, const void *key, const void *value);
 void rig_map_get(const char *name, const void *key, void *ret_value);
 bool rig_map_has(const char *name, const void *key);
 void rig_owner_set(uint16_t slot, const struct ff_steer *steer); /* in the active bank */
 void rig_owner_set_all(const struct ff_steer *steer);
 void rig_capacity_set(uint64_t capacity);
-uint64_t rig_flows(void); /* as the NF counts them */
-struct ff_instance_stats rig_stats(void); /* of RIG_HERE, over all CPUs */
+uint64_t rig_flows(void);			  /* as the NF counts them */
+struct ff_instance_stats rig_stats(void);	  /* of RIG_HERE, over all CPUs */
 uint16_t rig_slot(const struct ff_flow_key *key); /* by user space's hash */
 extern const __u64 RIG_SEED[2];
 
@@ -89,16 +92,24 @@ extern const __u64 RIG_SEED[2];
  * rig_flow() reads element `index` of a field of the flow's state as a number; the flow must have
  * an entry. rig_config_set() writes one, or a whole struct by rig_config_put().
  */
-bool	 rig_flow_known(const char *flow);
+bool rig_flow_known(const char *flow);
 uint64_t rig_flow(const char *flow, const char *field, unsigned int index);
-void	 rig_flow_expire(const char *flow); /* as if its time had just run out */
-int64_t	 rig_flow_lifetime_s(const char *flow); /* left, rounded */
-void	 rig_config_set(const char *field, unsigned int index, uint64_t value);
-void	 rig_config_put(const char *field, unsigned int index, const void *data, size_t len);
+void rig_flow_expire(const char *flow);	       /* as if its time had just run out */
+int64_t rig_flow_lifetime_s(const char *flow); /* left, rounded */
+void rig_config_set(const char *field, unsigned int index, uint64_t value);
+void rig_config_put(const char *field, unsigned int index, const void *data, size_t len);
 uint64_t rig_value_field(const char *map, const void *key, const char *field, unsigned int index);
-int	 rig_enum(const char *name); /* an enumerator of the NF, by name */
+int rig_enum(const char *name);		      /* an enumerator of the NF, by name */
 struct ff_flow_key rig_key(const char *flow); /* text as in lib/flow.h */
 
 /* Runs one packet `count` times on each of two CPUs at once. */
 void rig_run_twice(const struct packet *a, const struct packet *b, enum rig_port port_a,
 		   enum rig_port port_b, unsigned int count);
+
+/* The addresses of client and server, in both directions, for descriptions of packets. */
+#define C4	     .src = "198.18.1.2", .dst = "198.18.2.2"
+#define S4	     .src = "198.18.2.2", .dst = "198.18.1.2"
+#define C6	     .src = "2001:db8:1::2", .dst = "2001:db8:2::2"
+#define S6	     .src = "2001:db8:2::2", .dst = "2001:db8:1::2"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))

@@ -14,8 +14,8 @@ struct nf;
 
 struct rig {
 	struct datapath_bpf *datapath;
-	unsigned int	     ifindex[RIG_PORTS];
-	struct nf	    *nf;
+	unsigned int ifindex[RIG_PORTS];
+	struct nf *nf;
 };
 
 /* An NF object, loaded and joined to the data path. */

@@ -22,9 +22,9 @@
 
 struct nf {
 	struct bpf_object *object;
-	struct bpf_map	  *flows; /* the outer map */
-	int		   groups[RIG_GROUPS];
-	uint32_t	   entry_type, entry_size;
+	struct bpf_map *flows; /* the outer map */
+	int groups[RIG_GROUPS];
+	uint32_t entry_type, entry_size;
 };
 
 /* ---- loading ------------------------------------------------------------------------------- */
@@ -40,9 +40,12 @@ static void inner_note(struct bpf_map *map, struct inner *ret)
 	struct bpf_map *inner = bpf_map__inner_map(map);
 
 	cr_assert(inner, "%s: no inner map", bpf_map__name(map));
-	*ret = (struct inner){ bpf_map__type(inner),	  bpf_map__map_flags(inner),
-			       bpf_map__key_size(inner),  bpf_map__value_size(inner),
-			       bpf_map__max_entries(inner), bpf_map__btf_key_type_id(inner),
+	*ret = (struct inner){ bpf_map__type(inner),
+			       bpf_map__map_flags(inner),
+			       bpf_map__key_size(inner),
+			       bpf_map__value_size(inner),
+			       bpf_map__max_entries(inner),
+			       bpf_map__btf_key_type_id(inner),
 			       bpf_map__btf_value_type_id(inner) };
 }
 
@@ -75,8 +78,7 @@ struct nf *nf_load(const char *name, struct bpf_object *datapath)
 	nf->object = bpf_object__open_file(path, NULL);
 	cr_assert(nf->object, "%s: %s", path, strerror(errno));
 	bpf_object__for_each_map(map, nf->object) {
-		struct bpf_map *shared =
-			bpf_object__find_map_by_name(datapath, bpf_map__name(map));
+		struct bpf_map *shared = bpf_object__find_map_by_name(datapath, bpf_map__name(map));
 
 		if (shared && !bpf_map__is_internal(map))
 			cr_assert_eq(bpf_map__reuse_fd(map, bpf_map__fd(shared)), 0);

@@ -36,8 +36,8 @@ static void reasons_read(uint64_t ret_counts[FF_REASON_MAX])
 static int program_run(enum rig_port port, const void *data, size_t len, unsigned int repeat,
 		       struct outcome *ret)
 {
-	struct bpf_program *prog = port == RIG_FABRIC ? rig->datapath->progs.fabric
-						      : rig->datapath->progs.steer;
+	struct bpf_program *prog = port == RIG_FABRIC ? rig->datapath->progs.fabric :
+							rig->datapath->progs.steer;
 	struct xdp_md ctx = { .data_end = (uint32_t)len, .ingress_ifindex = rig->ifindex[port] };
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = data, .data_size_in = (uint32_t)len,
 		    .data_out = ret->out.data, .data_size_out = sizeof(ret->out.data),
@@ -114,12 +114,12 @@ void rig_rows(const struct row *rows, size_t count)
 /* ---- two CPUs at once ---------------------------------------------------------------------- */
 
 struct runner {
-	int		 cpu;
-	enum rig_port	 port;
-	struct frame	 frame;
-	unsigned int	 count;
+	int cpu;
+	enum rig_port port;
+	struct frame frame;
+	unsigned int count;
 	pthread_barrier_t *start;
-	int		 result;
+	int result;
 };
 
 static void *runner_main(void *arg)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * meddler.h - a wire between two namespaces that does what networks do at their worst, and counts it.
+ * meddler.h - a wire between two namespaces that does what networks do at worst, and counts it.
  *
  *	c (c0 198.18.1.1, 2001:db8:1::1) --- m0 [meddler] m1 --- (s0 198.18.1.2, 2001:db8:1::2) s
  *

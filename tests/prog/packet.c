@@ -21,7 +21,7 @@ const uint8_t PACKET_MAC_DST[6] = { 0x02, 0, 0, 0, 0, 0x02 };
 struct sctp_header {
 	uint16_t sport, dport;
 	uint32_t tag, checksum;
-	uint8_t	 chunk, flags;
+	uint8_t chunk, flags;
 	uint16_t chunk_len;
 };
 
@@ -97,7 +97,9 @@ static size_t ipv4_put(const struct packet *packet, struct frame *frame)
 		.id = htons((uint16_t)packet->frag_id),
 		.frag_off = htons(packet->frag_off / 8 | (packet->more_fragments ? IP_MF : 0) |
 				  (packet->dont_fragment ? IP_DF : 0)),
-		.ttl = packet->ttl_zero ? 0 : packet->ttl ?: 64,
+		.ttl = packet->ttl_zero ? 0 :
+		       packet->ttl	?:
+					  64,
 		.protocol = packet->proto,
 	};
 	size_t at = frame->len;
@@ -115,10 +117,12 @@ static size_t ipv6_put(const struct packet *packet, struct frame *frame)
 	bool fragment = packet->frag_id || packet->frag_off || packet->more_fragments;
 	uint8_t last = fragment ? IPPROTO_FRAGMENT : packet->proto;
 	struct ip6_hdr ip = {
-		.ip6_flow = htonl((uint32_t)(packet->version ?: 6) << 28 |
-				  (uint32_t)packet->tos << 20),
+		.ip6_flow =
+			htonl((uint32_t)(packet->version ?: 6) << 28 | (uint32_t)packet->tos << 20),
 		.ip6_nxt = packet->ext_count ? packet->ext[0] : last,
-		.ip6_hlim = packet->ttl_zero ? 0 : packet->ttl ?: 64,
+		.ip6_hlim = packet->ttl_zero ? 0 :
+			    packet->ttl	     ?:
+					       64,
 	};
 	size_t at = frame->len;
 
@@ -153,7 +157,9 @@ static void tcp_put(const struct packet *packet, struct frame *frame)
 		.th_ack = htonl(packet->ack),
 		.th_off = packet->data_offset ?: (sizeof(tcp) + options) / 4,
 		.th_flags = packet->tcp_flags,
-		.th_win = htons(packet->window_zero ? 0 : packet->window ?: 65535),
+		.th_win = htons(packet->window_zero ? 0 :
+				packet->window	    ?:
+						      65535),
 	};
 
 	frame_put(frame, &tcp, sizeof(tcp));
@@ -170,7 +176,8 @@ static bool icmp_is_echo(const struct packet *packet)
 
 static void icmp_put(const struct packet *packet, struct frame *frame)
 {
-	struct icmp6_hdr icmp = { /* the first eight bytes of ICMP and ICMPv6 are alike */
+	struct icmp6_hdr icmp = {
+		/* the first eight bytes of ICMP and ICMPv6 are alike */
 		.icmp6_type = packet->icmp_type,
 		.icmp6_code = packet->icmp_code,
 	};
@@ -219,7 +226,8 @@ static void geneve_put(const struct geneve *geneve, struct frame *frame)
 	struct ff_geneve header = {
 		.ver_optlen = (uint8_t)(geneve->version << 6 |
 					(geneve->option_len ?:
-						 geneve->no_option ? 0 :
+						 geneve->no_option ?
+						 0 :
 						 sizeof(struct ff_geneve_option) / 4)),
 		.protocol = htons(geneve->protocol ?: FF_ETH_P_TEB),
 		.vni = { (uint8_t)(geneve->vni >> 16), (uint8_t)(geneve->vni >> 8),
@@ -233,8 +241,12 @@ static void geneve_put(const struct geneve *geneve, struct frame *frame)
 		.slot = htons(geneve->slot),
 		.hops = geneve->hops ?: 1,
 		.kind = geneve->kind,
-		.port = { htons(geneve->port[0] ?: inner ? inner->sport : 0),
-			  htons(geneve->port[1] ?: inner ? inner->dport : 0) },
+		.port = { htons(geneve->port[0] ?:
+					inner	? inner->sport :
+						  0),
+			  htons(geneve->port[1] ?:
+					inner	? inner->dport :
+						  0) },
 	};
 	struct frame payload;
 

@@ -2,15 +2,7 @@
 /* test_firewall.c - the firewall but for TCP's lives: rules, other protocols, time, room. */
 #include <criterion/criterion.h>
 
-#include "lib/match.h"
 #include "tests/prog/harness.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-#define C4 .src = "198.18.1.2", .dst = "198.18.2.2"
-#define S4 .src = "198.18.2.2", .dst = "198.18.1.2"
-#define C6 .src = "2001:db8:1::2", .dst = "2001:db8:2::2"
-#define S6 .src = "2001:db8:2::2", .dst = "2001:db8:1::2"
 
 #define UDP_C	 .proto = IPPROTO_UDP, .sport = 5000, .dport = 53
 #define UDP_S	 .proto = IPPROTO_UDP, .sport = 53, .dport = 5000
@@ -25,7 +17,7 @@
 #define REPLY6	 .proto = IPPROTO_ICMPV6, .icmp_type = 129, .icmp_id = 77
 #define PING	 "icmp 198.18.1.2 198.18.2.2 id 77"
 
-#define SYNACK (TH_SYN | TH_ACK)
+#define SYNACK	 (TH_SYN | TH_ACK)
 
 static void firewall_init(void)
 {
@@ -46,12 +38,14 @@ static void state_expect(const char *flow, const char *state)
 Test(firewall, udp)
 {
 	static const struct row ask[] = {
-		{ "question", RIG_CLIENT, { C4, UDP_C, .payload_len = 10 }, 0, 0 },
+		{ "question", RIG_CLIENT, { C4, UDP_C, .payload_len = 10 }, SENT },
 	};
 	const struct row answer[] = {
-		{ "answer", RIG_SERVER, { S4, UDP_S, .payload_len = 100 }, 0, 0 },
-		{ "answer to another port", RIG_SERVER,
-		  { S4, .proto = IPPROTO_UDP, .sport = 53, .dport = 5001 }, 0, 0 },
+		{ "answer", RIG_SERVER, { S4, UDP_S, .payload_len = 100 }, SENT },
+		{ "answer to another port",
+		  RIG_SERVER,
+		  { S4, .proto = IPPROTO_UDP, .sport = 53, .dport = 5001 },
+		  SENT },
 	};
 
 	rig_rows(ask, COUNT(ask));
@@ -71,15 +65,16 @@ Test(firewall, udp)
 Test(firewall, ping)
 {
 	const struct row rows[] = {
-		{ "reply to nothing", RIG_SERVER, { S4, REPLY }, 0, REASON(NF_NO_STATE) },
-		{ "question", RIG_CLIENT, { C4, ECHO, .payload_len = 56 }, 0, 0 },
-		{ "reply", RIG_SERVER, { S4, REPLY, .payload_len = 56 }, 0, 0 },
-		{ "reply with another id", RIG_SERVER,
-		  { S4, .proto = IPPROTO_ICMP, .icmp_type = 0, .icmp_id = 78 }, 0,
-		  REASON(NF_NO_STATE) },
-		{ "reply of IPv6 to nothing", RIG_SERVER, { S6, REPLY6 }, 0, REASON(NF_NO_STATE) },
-		{ "question of IPv6", RIG_CLIENT, { C6, ECHO6 }, 0, 0 },
-		{ "reply of IPv6", RIG_SERVER, { S6, REPLY6 }, 0, 0 },
+		{ "reply to nothing", RIG_SERVER, { S4, REPLY }, DROPPED(NF_NO_STATE) },
+		{ "question", RIG_CLIENT, { C4, ECHO, .payload_len = 56 }, SENT },
+		{ "reply", RIG_SERVER, { S4, REPLY, .payload_len = 56 }, SENT },
+		{ "reply with another id",
+		  RIG_SERVER,
+		  { S4, .proto = IPPROTO_ICMP, .icmp_type = 0, .icmp_id = 78 },
+		  DROPPED(NF_NO_STATE) },
+		{ "reply of IPv6 to nothing", RIG_SERVER, { S6, REPLY6 }, DROPPED(NF_NO_STATE) },
+		{ "question of IPv6", RIG_CLIENT, { C6, ECHO6 }, SENT },
+		{ "reply of IPv6", RIG_SERVER, { S6, REPLY6 }, SENT },
 	};
 
 	rig_rows(rows, COUNT(rows));
@@ -88,8 +83,8 @@ Test(firewall, ping)
 	cr_expect_eq(rig_flows(), 2);
 }
 
-#define SCTP_C .proto = IPPROTO_SCTP, .sport = 1000, .dport = 2000
-#define SCTP_S .proto = IPPROTO_SCTP, .sport = 2000, .dport = 1000
+#define SCTP_C	  .proto = IPPROTO_SCTP, .sport = 1000, .dport = 2000
+#define SCTP_S	  .proto = IPPROTO_SCTP, .sport = 2000, .dport = 1000
 #define SCTP_FLOW "sctp 198.18.1.2:1000 198.18.2.2:2000"
 /* what follows the chunk's header of INIT and INIT ACK: the initiate tag, and the rest of it */
 #define TAG_C .payload = OCTETS(0, 0, 0, 0xcc, 0, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1)
@@ -98,53 +93,76 @@ Test(firewall, ping)
 Test(firewall, sctp)
 {
 	const struct {
-		struct row  row;
+		struct row row;
 		const char *state;
 	} life[] = {
-		{ { "INIT", RIG_CLIENT, { C4, SCTP_C, .sctp_chunk = 1, TAG_C }, 0, 0 },
+		{ { "INIT", RIG_CLIENT, { C4, SCTP_C, .sctp_chunk = 1, TAG_C }, SENT },
 		  "FW_SCTP_COOKIE_WAIT" },
-		{ { "INIT again", RIG_CLIENT, { C4, SCTP_C, .sctp_chunk = 1, TAG_C }, 0, 0 },
+		{ { "INIT again", RIG_CLIENT, { C4, SCTP_C, .sctp_chunk = 1, TAG_C }, SENT },
 		  "FW_SCTP_COOKIE_WAIT" },
-		{ { "INIT with a tag", RIG_CLIENT,
-		    { C4, SCTP_C, .sctp_chunk = 1, .sctp_tag = 1, TAG_C }, 0, REASON(NF_INVALID) },
+		{ { "INIT with a tag",
+		    RIG_CLIENT,
+		    { C4, SCTP_C, .sctp_chunk = 1, .sctp_tag = 1, TAG_C },
+		    DROPPED(NF_INVALID) },
 		  "FW_SCTP_COOKIE_WAIT" },
-		{ { "INIT ACK", RIG_SERVER,
-		    { S4, SCTP_S, .sctp_chunk = 2, .sctp_tag = 0xcc, TAG_S }, 0, 0 },
+		{ { "INIT ACK",
+		    RIG_SERVER,
+		    { S4, SCTP_S, .sctp_chunk = 2, .sctp_tag = 0xcc, TAG_S },
+		    SENT },
 		  "FW_SCTP_COOKIE_WAIT" },
-		{ { "COOKIE ECHO", RIG_CLIENT,
-		    { C4, SCTP_C, .sctp_chunk = 10, .sctp_tag = 0x55 }, 0, 0 },
+		{ { "COOKIE ECHO",
+		    RIG_CLIENT,
+		    { C4, SCTP_C, .sctp_chunk = 10, .sctp_tag = 0x55 },
+		    SENT },
 		  "FW_SCTP_COOKIE_ECHOED" },
-		{ { "COOKIE ACK", RIG_SERVER,
-		    { S4, SCTP_S, .sctp_chunk = 11, .sctp_tag = 0xcc }, 0, 0 },
+		{ { "COOKIE ACK",
+		    RIG_SERVER,
+		    { S4, SCTP_S, .sctp_chunk = 11, .sctp_tag = 0xcc },
+		    SENT },
 		  "FW_SCTP_ESTABLISHED" },
-		{ { "DATA", RIG_CLIENT, { C4, SCTP_C, .sctp_chunk = 0, .sctp_tag = 0x55 }, 0, 0 },
+		{ { "DATA", RIG_CLIENT, { C4, SCTP_C, .sctp_chunk = 0, .sctp_tag = 0x55 }, SENT },
 		  "FW_SCTP_ESTABLISHED" },
-		{ { "ABORT with a foreign tag", RIG_SERVER,
-		    { S4, SCTP_S, .sctp_chunk = 6, .sctp_tag = 0x99 }, 0, 0 },
+		{ { "ABORT with a foreign tag",
+		    RIG_SERVER,
+		    { S4, SCTP_S, .sctp_chunk = 6, .sctp_tag = 0x99 },
+		    SENT },
 		  "FW_SCTP_ESTABLISHED" },
-		{ { "SHUTDOWN", RIG_CLIENT,
-		    { C4, SCTP_C, .sctp_chunk = 7, .sctp_tag = 0x55 }, 0, 0 },
+		{ { "SHUTDOWN",
+		    RIG_CLIENT,
+		    { C4, SCTP_C, .sctp_chunk = 7, .sctp_tag = 0x55 },
+		    SENT },
 		  "FW_SCTP_SHUTDOWN" },
-		{ { "SHUTDOWN ACK", RIG_SERVER,
-		    { S4, SCTP_S, .sctp_chunk = 8, .sctp_tag = 0xcc }, 0, 0 },
+		{ { "SHUTDOWN ACK",
+		    RIG_SERVER,
+		    { S4, SCTP_S, .sctp_chunk = 8, .sctp_tag = 0xcc },
+		    SENT },
 		  "FW_SCTP_SHUTDOWN" },
-		{ { "SHUTDOWN COMPLETE", RIG_CLIENT,
-		    { C4, SCTP_C, .sctp_chunk = 14, .sctp_tag = 0x55 }, 0, 0 },
+		{ { "SHUTDOWN COMPLETE",
+		    RIG_CLIENT,
+		    { C4, SCTP_C, .sctp_chunk = 14, .sctp_tag = 0x55 },
+		    SENT },
 		  "FW_SCTP_CLOSED" },
-		{ { "a new INIT", RIG_SERVER, { S4, SCTP_S, .sctp_chunk = 1, TAG_S }, 0, 0 },
+		{ { "a new INIT", RIG_SERVER, { S4, SCTP_S, .sctp_chunk = 1, TAG_S }, SENT },
 		  "FW_SCTP_COOKIE_WAIT" },
-		{ { "ABORT in answer", RIG_CLIENT,
-		    { C4, SCTP_C, .sctp_chunk = 6, .sctp_tag = 0x55 }, 0, 0 },
+		{ { "ABORT in answer",
+		    RIG_CLIENT,
+		    { C4, SCTP_C, .sctp_chunk = 6, .sctp_tag = 0x55 },
+		    SENT },
 		  "FW_SCTP_CLOSED" },
 	};
 	const struct row first[] = {
-		{ "DATA without state", RIG_CLIENT, { C4, SCTP_C, .sctp_tag = 0x55 }, 0,
-		  REASON(NF_NO_STATE) },
-		{ "INIT cut short", RIG_CLIENT, { C4, SCTP_C, .sctp_chunk = 1 }, 0,
-		  REASON(NF_INVALID) },
-		{ "INIT with initiate tag 0", RIG_CLIENT,
-		  { C4, SCTP_C, .sctp_chunk = 1, .payload = OCTETS(0, 0, 0, 0) }, 0,
-		  REASON(NF_INVALID) },
+		{ "DATA without state",
+		  RIG_CLIENT,
+		  { C4, SCTP_C, .sctp_tag = 0x55 },
+		  DROPPED(NF_NO_STATE) },
+		{ "INIT cut short",
+		  RIG_CLIENT,
+		  { C4, SCTP_C, .sctp_chunk = 1 },
+		  DROPPED(NF_INVALID) },
+		{ "INIT with initiate tag 0",
+		  RIG_CLIENT,
+		  { C4, SCTP_C, .sctp_chunk = 1, .payload = OCTETS(0, 0, 0, 0) },
+		  DROPPED(NF_INVALID) },
 	};
 
 	rig_rows(first, COUNT(first));
@@ -163,24 +181,40 @@ Test(firewall, icmp_errors_need_the_flow)
 	static const struct packet question = { C4, UDP_C, .payload_len = 20 };
 	static const struct packet question6 = { C6, UDP_C, .payload_len = 20 };
 	const struct row rows[] = {
-		{ "error about nothing", RIG_SERVER,
-		  { .src = "198.18.2.9", .dst = "198.18.1.2", .proto = IPPROTO_ICMP, .icmp_type = 3,
-		    .icmp_code = 3, .quoted = &question, .quoted_len = 28 },
-		  0, REASON(NF_NO_STATE) },
-		{ "the flow", RIG_CLIENT, question, 0, 0 },
-		{ "port unreachable", RIG_SERVER,
+		{ "error about nothing",
+		  RIG_SERVER,
+		  { .src = "198.18.2.9",
+		    .dst = "198.18.1.2",
+		    .proto = IPPROTO_ICMP,
+		    .icmp_type = 3,
+		    .icmp_code = 3,
+		    .quoted = &question,
+		    .quoted_len = 28 },
+		  DROPPED(NF_NO_STATE) },
+		{ "the flow", RIG_CLIENT, question, SENT },
+		{ "port unreachable",
+		  RIG_SERVER,
 		  { S4, .proto = IPPROTO_ICMP, .icmp_type = 3, .icmp_code = 3, .quoted = &question,
 		    .quoted_len = 28 },
-		  0, 0 },
-		{ "from a router on the way", RIG_SERVER,
-		  { .src = "198.18.2.9", .dst = "198.18.1.2", .proto = IPPROTO_ICMP,
-		    .icmp_type = 11, .quoted = &question },
-		  0, 0 },
-		{ "the flow of IPv6", RIG_CLIENT, question6, 0, 0 },
-		{ "packet too big", RIG_SERVER,
-		  { .src = "2001:db8:2::9", .dst = "2001:db8:1::2", .proto = IPPROTO_ICMPV6,
-		    .icmp_type = 2, .icmp_info = 1280, .quoted = &question6 },
-		  0, 0 },
+		  SENT },
+		{ "from a router on the way",
+		  RIG_SERVER,
+		  { .src = "198.18.2.9",
+		    .dst = "198.18.1.2",
+		    .proto = IPPROTO_ICMP,
+		    .icmp_type = 11,
+		    .quoted = &question },
+		  SENT },
+		{ "the flow of IPv6", RIG_CLIENT, question6, SENT },
+		{ "packet too big",
+		  RIG_SERVER,
+		  { .src = "2001:db8:2::9",
+		    .dst = "2001:db8:1::2",
+		    .proto = IPPROTO_ICMPV6,
+		    .icmp_type = 2,
+		    .icmp_info = 1280,
+		    .quoted = &question6 },
+		  SENT },
 	};
 
 	rig_rows(rows, 2);
@@ -196,20 +230,27 @@ Test(firewall, icmp_errors_need_the_flow)
 Test(firewall, fragments_count_for_their_flow)
 {
 	const struct row rows[] = {
-		{ "first fragment", RIG_CLIENT,
-		  { C4, UDP_C, .frag_id = 7, .more_fragments = true, .payload_len = 1000 }, 0, 0 },
-		{ "middle one", RIG_CLIENT,
+		{ "first fragment",
+		  RIG_CLIENT,
+		  { C4, UDP_C, .frag_id = 7, .more_fragments = true, .payload_len = 1000 },
+		  SENT },
+		{ "middle one",
+		  RIG_CLIENT,
 		  { C4, .proto = IPPROTO_UDP, .frag_id = 7, .frag_off = 1008,
 		    .more_fragments = true, .payload_len = 800 },
-		  0, 0 },
-		{ "last one", RIG_CLIENT,
-		  { C4, .proto = IPPROTO_UDP, .frag_id = 7, .frag_off = 1808, .payload_len = 5 }, 0,
-		  0 },
-		{ "of IPv6: first", RIG_CLIENT,
-		  { C6, UDP_C, .frag_id = 8, .more_fragments = true, .payload_len = 1000 }, 0, 0 },
-		{ "of IPv6: last", RIG_CLIENT,
-		  { C6, .proto = IPPROTO_UDP, .frag_id = 8, .frag_off = 1008, .payload_len = 9 }, 0,
-		  0 },
+		  SENT },
+		{ "last one",
+		  RIG_CLIENT,
+		  { C4, .proto = IPPROTO_UDP, .frag_id = 7, .frag_off = 1808, .payload_len = 5 },
+		  SENT },
+		{ "of IPv6: first",
+		  RIG_CLIENT,
+		  { C6, UDP_C, .frag_id = 8, .more_fragments = true, .payload_len = 1000 },
+		  SENT },
+		{ "of IPv6: last",
+		  RIG_CLIENT,
+		  { C6, .proto = IPPROTO_UDP, .frag_id = 8, .frag_off = 1008, .payload_len = 9 },
+		  SENT },
 	};
 
 	rig_rows(rows, COUNT(rows));
@@ -223,209 +264,37 @@ Test(firewall, fragments_count_for_their_flow)
 Test(firewall, later_fragments_of_an_unknown_flow)
 {
 	const struct row rows[] = {
-		{ "first, in mid-stream", RIG_CLIENT,
+		{ "first, in mid-stream",
+		  RIG_CLIENT,
 		  { C4, TCP_C, .tcp_flags = TH_ACK, .frag_id = 7, .more_fragments = true,
 		    .payload_len = 1000 },
-		  0, REASON(NF_NO_STATE) },
-		{ "later", RIG_CLIENT,
-		  { C4, .proto = IPPROTO_TCP, .frag_id = 7, .frag_off = 1024, .payload_len = 80 }, 0,
-		  REASON(NF_NO_STATE) },
+		  DROPPED(NF_NO_STATE) },
+		{ "later",
+		  RIG_CLIENT,
+		  { C4, .proto = IPPROTO_TCP, .frag_id = 7, .frag_off = 1024, .payload_len = 80 },
+		  DROPPED(NF_NO_STATE) },
 	};
 
 	rig_rows(rows, COUNT(rows));
 	cr_expect_eq(rig_flows(), 0);
 }
 
-/* ---- rules --------------------------------------------------------------------------------- */
-
-/* struct fw_rule, whose match comes first. */
-static void rule_set(unsigned int index, const char *filter, const char *action, uint32_t either)
-{
-	struct {
-		struct ff_match match;
-		uint32_t	action, either;
-	} rule = { .action = (uint32_t)rig_enum(action), .either = either };
-	struct ff_error err;
-	bool exact;
-
-	cr_assert_eq(match_from_text(filter, &rule.match, &exact, &err), 0, "%s", err.message);
-	cr_assert(exact, "%s is no conjunction", filter);
-	rig_config_put("rules", index, &rule, sizeof(rule));
-	rig_config_set("rules_count", 0, index + 1);
-}
-
-static const struct row syn_c = { "from the client", RIG_CLIENT,
-				  { C4, TCP_C, .tcp_flags = TH_SYN }, 0, 0 };
-static const struct row synack_s = { "answer", RIG_SERVER,
-				     { S4, TCP_S, .tcp_flags = SYNACK, .ack = 1 }, 0, 0 };
-static const struct row syn_s = { "from the server", RIG_SERVER,
-				  { S4, TCP_S, .tcp_flags = TH_SYN }, 0, REASON(NF_DENIED) };
-
-Test(firewall, rules_know_the_opener)
-{
-	rig_config_set("default_deny", 0, 1);
-	rule_set(0, "tcp and src net 198.18.1.0/24 and dst port 80", "FW_ALLOW", 0);
-	rig_rows(&syn_s, 1);
-	cr_expect_eq(rig_flows(), 0, "what is denied leaves no state");
-	rig_rows(&syn_c, 1);
-	rig_rows(&synack_s, 1);
-	state_expect(TCP_FLOW, "FW_SYN_RECV");
-}
-
-Test(firewall, first_rule_decides)
-{
-	const struct row rows[] = {
-		{ "denied host", RIG_CLIENT, { C4, TCP_C, .tcp_flags = TH_SYN }, 0,
-		  REASON(NF_DENIED) },
-		{ "allowed network", RIG_CLIENT,
-		  { .src = "198.18.1.3", .dst = "198.18.2.2", TCP_C, .tcp_flags = TH_SYN }, 0, 0 },
-		{ "allowed either way", RIG_SERVER, { S4, UDP_S }, 0, 0 },
-		{ "no port of its own", RIG_CLIENT, { C4, ECHO }, 0, REASON(NF_DENIED) },
-		{ "IPv6 isn't named", RIG_CLIENT, { C6, TCP_C, .tcp_flags = TH_SYN }, 0,
-		  REASON(NF_DENIED) },
-		{ "but this prefix is", RIG_SERVER, { S6, TCP_S, .tcp_flags = TH_SYN }, 0, 0 },
-		{ "outside the range", RIG_CLIENT,
-		  { .src = "198.18.1.3", .dst = "198.18.2.2", .proto = IPPROTO_TCP, .sport = 7,
-		    .dport = 1024, .tcp_flags = TH_SYN },
-		  0, REASON(NF_DENIED) },
-	};
-
-	rig_config_set("default_deny", 0, 1);
-	rule_set(0, "src host 198.18.1.2 and dst host 198.18.2.2 and tcp", "FW_DENY", 0);
-	rule_set(1, "src net 198.18.1.0/24 and tcp and dst portrange 1-1023", "FW_ALLOW", 0);
-	rule_set(2, "udp and src net 198.18.1.0/24", "FW_ALLOW", 1);
-	rule_set(3, "src net 2001:db8:2::/48", "FW_ALLOW", 0);
-	rule_set(4, "ip and dst port 77", "FW_ALLOW", 0); /* an echo identifier is no port */
-	rig_rows(rows, COUNT(rows));
-}
-
-Test(firewall, last_of_all_rules_counts)
-{
-	for (unsigned int i = 0; i < 63; i++)
-		rule_set(i, "tcp and dst port 9", "FW_DENY", 0);
-	rule_set(63, "tcp and dst port 80", "FW_DENY", 0);
-	rig_rows(&(struct row){ "rule 64", RIG_CLIENT, { C4, TCP_C, .tcp_flags = TH_SYN }, 0,
-				REASON(NF_DENIED) }, 1);
-	rig_config_set("rules_count", 0, 63);
-	rig_rows(&syn_c, 1);
-}
-
-/* What is open stays open when the rules change; a connection that is over needs them again. */
-Test(firewall, rules_are_for_openings)
-{
-	const struct row life[] = {
-		syn_c, synack_s,
-		{ "ACK", RIG_CLIENT, { C4, TCP_C, .tcp_flags = TH_ACK, .seq = 1, .ack = 1 }, 0, 0 },
-		{ "RST", RIG_CLIENT, { C4, TCP_C, .tcp_flags = TH_RST, .seq = 1 }, 0, 0 },
-		{ "SYN", RIG_CLIENT, { C4, TCP_C, .tcp_flags = TH_SYN }, 0, REASON(NF_DENIED) },
-	};
-
-	rig_rows(life, 1);
-	rig_config_set("default_deny", 0, 1);
-	rig_rows(life + 1, COUNT(life) - 1);
-	state_expect(TCP_FLOW, "FW_CLOSE");
-	cr_expect_eq(rig_flow_lifetime_s(TCP_FLOW), 10);
-}
-
-/* A ping from the other side with the same identifier isn't covered by the first one. */
-Test(firewall, ping_back_needs_a_rule)
-{
-	const struct row rows[] = {
-		{ "ping", RIG_CLIENT, { C4, ECHO }, 0, 0 },
-		{ "pong", RIG_SERVER, { S4, REPLY }, 0, 0 },
-		{ "ping back", RIG_SERVER, { S4, ECHO }, 0, REASON(NF_DENIED) },
-		{ "ping on", RIG_CLIENT, { C4, ECHO }, 0, 0 },
-	};
-
-	rig_config_set("default_deny", 0, 1);
-	rule_set(0, "icmp and src host 198.18.1.2", "FW_ALLOW", 0);
-	rig_rows(rows, COUNT(rows));
-}
-
-/* ---- time ---------------------------------------------------------------------------------- */
-
-Test(firewall, timeouts_by_state)
-{
-	const struct {
-		struct row row;
-		int64_t	   lifetime_s;
-	} life[] = {
-		{ syn_c, 120 },
-		{ synack_s, 60 },
-		{ { "ACK", RIG_CLIENT, { C4, TCP_C, .tcp_flags = TH_ACK, .seq = 1, .ack = 1 }, 0, 0 },
-		  432000 },
-		{ { "FIN", RIG_CLIENT,
-		    { C4, TCP_C, .tcp_flags = TH_FIN | TH_ACK, .seq = 1, .ack = 1 }, 0, 0 },
-		  120 },
-		{ { "ACK", RIG_SERVER, { S4, TCP_S, .tcp_flags = TH_ACK, .seq = 1, .ack = 2 }, 0, 0 },
-		  60 },
-		{ { "FIN", RIG_SERVER,
-		    { S4, TCP_S, .tcp_flags = TH_FIN | TH_ACK, .seq = 1, .ack = 2 }, 0, 0 },
-		  7 /* configured */ },
-		{ { "ACK", RIG_CLIENT, { C4, TCP_C, .tcp_flags = TH_ACK, .seq = 2, .ack = 2 }, 0, 0 },
-		  120 },
-	};
-
-	rig_config_set("timeouts.tcp_last_ack_s", 0, 7);
-	for (size_t i = 0; i < COUNT(life); i++) {
-		rig_rows(&life[i].row, 1);
-		cr_expect_eq(rig_flow_lifetime_s(TCP_FLOW), life[i].lifetime_s,
-			     "%zu. %s: %ld s, not %ld", i + 1, life[i].row.what,
-			     rig_flow_lifetime_s(TCP_FLOW), life[i].lifetime_s);
-	}
-}
-
-Test(firewall, configured_timeout_of_a_large_number)
-{
-	rig_config_set("timeouts.udp_new_s", 0, 4000000000u);
-	rig_rows(&(struct row){ "question", RIG_CLIENT, { C4, UDP_C }, 0, 0 }, 1);
-	cr_expect_eq(rig_flow_lifetime_s(UDP_FLOW), 4000000000);
-}
-
-Test(firewall, expired_flow_is_unknown_and_revives_afresh)
-{
-	const struct row before[] = {
-		syn_c, synack_s,
-		{ "ACK", RIG_CLIENT, { C4, TCP_C, .tcp_flags = TH_ACK, .seq = 1, .ack = 1 }, 0, 0 },
-	};
-	const struct row after[] = {
-		{ "data", RIG_CLIENT, { C4, TCP_C, .tcp_flags = TH_ACK, .seq = 1, .ack = 1 }, 0,
-		  REASON(NF_NO_STATE) },
-		syn_c,
-	};
-
-	rig_rows(before, COUNT(before));
-	rig_flow_expire(TCP_FLOW);
-	cr_expect_not(rig_flow_known(TCP_FLOW));
-	rig_rows(after, COUNT(after));
-	state_expect(TCP_FLOW, "FW_SYN_SENT");
-	cr_expect_eq(rig_flow(TCP_FLOW, "packets", 0), 1, "counters begin again");
-	cr_expect_eq(rig_flow(TCP_FLOW, "packets", 1), 0);
-	cr_expect_eq(rig_flow_lifetime_s(TCP_FLOW), 120);
-	cr_expect_eq(rig_flows(), 1, "revived, not added");
-}
-
-/* The opener may be another one after expiry: nothing of the old life is left. */
-Test(firewall, revived_by_the_other_side)
-{
-	const struct row open_s = { "SYN from the server", RIG_SERVER,
-				    { S4, TCP_S, .tcp_flags = TH_SYN }, 0, 0 };
-
-	rig_rows(&syn_c, 1);
-	cr_expect_eq(rig_flow(TCP_FLOW, "opener", 0), 0);
-	rig_flow_expire(TCP_FLOW);
-	rig_rows(&open_s, 1);
-	state_expect(TCP_FLOW, "FW_SYN_SENT");
-	cr_expect_eq(rig_flow(TCP_FLOW, "opener", 0), 1);
-}
-
+static const struct row syn_c = { "from the client",
+				  RIG_CLIENT,
+				  { C4, TCP_C, .tcp_flags = TH_SYN },
+				  SENT };
+static const struct row synack_s = { "answer",
+				     RIG_SERVER,
+				     { S4, TCP_S, .tcp_flags = SYNACK, .ack = 1 },
+				     SENT };
 /* ---- room ---------------------------------------------------------------------------------- */
 
 Test(firewall, syn_flood_harms_no_existing_flow)
 {
 	const struct row life[] = {
-		syn_c, synack_s,
-		{ "ACK", RIG_CLIENT, { C4, TCP_C, .tcp_flags = TH_ACK, .seq = 1, .ack = 1 }, 0, 0 },
+		syn_c,
+		synack_s,
+		{ "ACK", RIG_CLIENT, { C4, TCP_C, .tcp_flags = TH_ACK, .seq = 1, .ack = 1 }, SENT },
 	};
 	struct packet flood = { C4, .proto = IPPROTO_TCP, .dport = 80, .tcp_flags = TH_SYN };
 	unsigned int refused = 0, opened = 0;
@@ -437,17 +306,19 @@ Test(firewall, syn_flood_harms_no_existing_flow)
 		flood.sport = port;
 		rig_run(RIG_CLIENT, &flood, &outcome);
 		opened += outcome.verdict == XDP_REDIRECT;
-		refused += outcome.verdict == XDP_DROP &&
-			   outcome.reasons == REASON(NF_TABLE_FULL);
+		refused += outcome.verdict == XDP_DROP && outcome.reasons == REASON(NF_TABLE_FULL);
 	}
 	cr_expect_eq(opened, 99, "%u opened", opened);
 	cr_expect_eq(refused, 201, "%u refused", refused);
 	cr_expect_eq(rig_flows(), 100);
 	cr_expect_eq(rig_stats().flows_refused, 201);
 	cr_expect_eq(rig_stats().flows_new, 100);
-	rig_rows(&(struct row){ "the old flow goes on", RIG_SERVER,
+	rig_rows(&(struct row){ "the old flow goes on",
+				RIG_SERVER,
 				{ S4, TCP_S, .tcp_flags = TH_ACK, .seq = 1, .ack = 1,
-				  .payload_len = 99 }, 0, 0 }, 1);
+				  .payload_len = 99 },
+				SENT },
+		 1);
 	state_expect(TCP_FLOW, "FW_ESTABLISHED");
 	/* an expired flow's place is taken again by the same flow, without growing */
 	rig_flow_expire(TCP_FLOW);

@@ -4,8 +4,8 @@
 
 #include "tests/prog/harness.h"
 
-#define FLOW  "tcp 198.18.1.2:1234 198.18.2.2:80"
-#define FLOW6 "tcp [2001:db8:1::2]:1234 [2001:db8:2::2]:80"
+#define FLOW   "tcp 198.18.1.2:1234 198.18.2.2:80"
+#define FLOW6  "tcp [2001:db8:1::2]:1234 [2001:db8:2::2]:80"
 #define SYNACK (TH_SYN | TH_ACK)
 #define FINACK (TH_FIN | TH_ACK)
 
@@ -21,12 +21,12 @@ static void firewall_init(void)
 /* One segment of a life: what happens to it, and in which state it leaves the flow. */
 struct step {
 	const char *what;
-	char	    from; /* 'c'lient or 's'erver */
-	uint8_t	    flags;
-	uint32_t    seq, ack; /* relative to C and S: 0 is the SYN */
-	uint16_t    len;
-	uint64_t    reasons; /* 0: sent on */
-	const char *state;   /* NULL: has none */
+	char from; /* 'c'lient or 's'erver */
+	uint8_t flags;
+	uint32_t seq, ack; /* relative to C and S: 0 is the SYN */
+	uint16_t len;
+	uint64_t reasons;  /* 0: sent on */
+	const char *state; /* NULL: has none */
 };
 
 static void step_packet(const struct step *step, bool v6, struct packet *ret)
@@ -67,7 +67,8 @@ static void steps_run_family(const struct step *steps, size_t count, bool v6)
 			  "%zu. %s: verdict %d, %s", i + 1, step->what, outcome.verdict,
 			  rig_reasons_text(outcome.reasons));
 		if (!step->state)
-			cr_expect_not(rig_flow_known(flow), "%zu. %s: has state", i + 1, step->what);
+			cr_expect_not(rig_flow_known(flow), "%zu. %s: has state", i + 1,
+				      step->what);
 		else if (!rig_flow_known(flow))
 			cr_expect_fail("%zu. %s: no state", i + 1, step->what);
 		else
@@ -88,12 +89,16 @@ static void steps_run(const struct step *steps, size_t count)
 /* A handshake; 1 and 1 are the next sequence numbers of both sides afterwards. */
 #define HANDSHAKE                                                                                  \
 	{ "SYN", 'c', TH_SYN, 0, 0, 0, 0, "FW_SYN_SENT" },                                         \
-	{ "SYN+ACK", 's', SYNACK, 0, 1, 0, 0, "FW_SYN_RECV" },                                     \
-	{ "ACK", 'c', TH_ACK, 1, 1, 0, 0, "FW_ESTABLISHED" }
+		{ "SYN+ACK", 's', SYNACK, 0, 1, 0, 0, "FW_SYN_RECV" },                             \
+	{                                                                                          \
+		"ACK", 'c', TH_ACK, 1, 1, 0, 0, "FW_ESTABLISHED"                                   \
+	}
 #define DATA                                                                                       \
 	{ "request", 'c', TH_ACK | TH_PUSH, 1, 1, 300, 0, "FW_ESTABLISHED" },                      \
-	{ "answer", 's', TH_ACK | TH_PUSH, 1, 301, 1000, 0, "FW_ESTABLISHED" },                    \
-	{ "ack of it", 'c', TH_ACK, 301, 1001, 0, 0, "FW_ESTABLISHED" }
+		{ "answer", 's', TH_ACK | TH_PUSH, 1, 301, 1000, 0, "FW_ESTABLISHED" },            \
+	{                                                                                          \
+		"ack of it", 'c', TH_ACK, 301, 1001, 0, 0, "FW_ESTABLISHED"                        \
+	}
 
 static const struct step life[] = {
 	HANDSHAKE,
@@ -130,8 +135,7 @@ Test(firewall_tcp, whole_life_ipv6)
 
 Test(firewall_tcp, server_closes_first)
 {
-	STEPS_RUN(HANDSHAKE, DATA,
-		  { "server's FIN", 's', FINACK, 1001, 301, 0, 0, "FW_FIN_WAIT" },
+	STEPS_RUN(HANDSHAKE, DATA, { "server's FIN", 's', FINACK, 1001, 301, 0, 0, "FW_FIN_WAIT" },
 		  { "its ACK", 'c', TH_ACK, 301, 1002, 0, 0, "FW_CLOSE_WAIT" },
 		  { "client's FIN", 'c', FINACK, 301, 1002, 0, 0, "FW_LAST_ACK" },
 		  { "its ACK", 's', TH_ACK, 1002, 302, 0, 0, "FW_TIME_WAIT" });
@@ -219,8 +223,7 @@ Test(firewall_tcp, answers_that_are_none)
 		  { "RST of another SYN", 's', TH_RST | TH_ACK, 0, 9, 0, 0, "FW_SYN_SENT" },
 		  { "RST without ACK", 's', TH_RST, 0, 0, 0, 0, "FW_SYN_SENT" },
 		  { "SYN+ACK", 's', SYNACK, 0, 1, 0, 0, "FW_SYN_RECV" },
-		  { "ACK that acks no SYN+ACK", 'c', TH_ACK, 1, (uint32_t)-5, 0, 0,
-		    "FW_SYN_RECV" },
+		  { "ACK that acks no SYN+ACK", 'c', TH_ACK, 1, (uint32_t)-5, 0, 0, "FW_SYN_RECV" },
 		  { "ACK", 'c', TH_ACK, 1, 1, 0, 0, "FW_ESTABLISHED" });
 	cr_expect_eq(rig_flow(FLOW, "dropped", 0), 3);
 	cr_expect_eq(rig_flow(FLOW, "outside", 0), 3);
@@ -261,8 +264,8 @@ Test(firewall_tcp, strict_window_drops)
 	STEPS_RUN(HANDSHAKE, DATA,
 		  { "blind RST", 's', TH_RST, 0x1000000, 0, 0, REASON(NF_INVALID),
 		    "FW_ESTABLISHED" },
-		  { "data past the window", 's', TH_ACK, 1001 + 8193, 301, 10,
-		    REASON(NF_INVALID), "FW_ESTABLISHED" },
+		  { "data past the window", 's', TH_ACK, 1001 + 8193, 301, 10, REASON(NF_INVALID),
+		    "FW_ESTABLISHED" },
 		  { "data at its end", 's', TH_ACK, 1001 + 8192, 301, 1, 0, "FW_ESTABLISHED" },
 		  { "data from long ago", 'c', TH_ACK, (uint32_t)-9000, 1001, 100,
 		    REASON(NF_INVALID), "FW_ESTABLISHED" },
@@ -306,15 +309,20 @@ Test(firewall_tcp, window_scaling)
 Test(firewall_tcp, window_scaling_refused)
 {
 	scaled_handshake(false);
-	STEPS_RUN({ "past the unscaled window", 's', TH_ACK, 1000001, 1, 1000,
-		    REASON(NF_INVALID), "FW_ESTABLISHED" });
+	STEPS_RUN({ "past the unscaled window", 's', TH_ACK, 1000001, 1, 1000, REASON(NF_INVALID),
+		    "FW_ESTABLISHED" });
 }
 
 Test(firewall_tcp, malformed_options_are_survived)
 {
 	const struct octets options[] = {
-		OCTETS(3),	    OCTETS(3, 0, 0, 0), OCTETS(3, 1, 7, 0), OCTETS(3, 40, 7, 1),
-		OCTETS(2, 4, 5),    OCTETS(1, 1, 1, 3), OCTETS(255, 255, 255, 255),
+		OCTETS(3),
+		OCTETS(3, 0, 0, 0),
+		OCTETS(3, 1, 7, 0),
+		OCTETS(3, 40, 7, 1),
+		OCTETS(2, 4, 5),
+		OCTETS(1, 1, 1, 3),
+		OCTETS(255, 255, 255, 255),
 		OCTETS(3, 3, 99, 0), /* a scale above 14 counts as 14: RFC 7323 */
 	};
 	struct outcome outcome;

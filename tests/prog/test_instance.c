@@ -156,6 +156,26 @@ Test(instance, half_pinned_is_not_adopted_but_replaced)
 	instance_free(fw);
 }
 
+/* The data path's maps were made anew while no agent ran: the old program must not be taken up. */
+Test(instance, of_another_data_path_is_not_adopted)
+{
+	struct instance *fw = state_rig_load("fw-1", "counter", 5), *again = NULL;
+	struct instance_spec spec = state_rig_spec("fw-1", "counter", 5);
+	struct ff_error err = { 0 };
+	char path[512];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/scratch", spec.maps_dir);
+	unlink(path);
+	cr_assert_eq(instance_adopt(&spec, &again, &err), -EINVAL);
+	fd = bpf_map_create(BPF_MAP_TYPE_PERCPU_ARRAY, "scratch", 4, 96, 1, NULL);
+	cr_assert_eq(bpf_obj_pin(fd, path), 0);
+	cr_assert_eq(instance_adopt(&spec, &again, &err), -EINVAL);
+	cr_assert(strstr(err.message, "data path that is gone"), "%s", err.message);
+	close(fd);
+	instance_free(fw);
+}
+
 Test(instance, remove_leaves_nothing)
 {
 	struct instance *fw = state_rig_load("fw-1", "counter", 5);

@@ -6,12 +6,6 @@
 
 #include "tests/prog/harness.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-#define C4     .src = "198.18.1.2", .dst = "198.18.2.2"
-#define S4     .src = "198.18.2.2", .dst = "198.18.1.2"
-#define C6     .src = "2001:db8:1::2", .dst = "2001:db8:2::2"
-#define S6     .src = "2001:db8:2::2", .dst = "2001:db8:1::2"
 #define TCP_C  .proto = IPPROTO_TCP, .sport = 1234, .dport = 80
 #define TCP_S  .proto = IPPROTO_TCP, .sport = 80, .dport = 1234
 #define UDP_C  .proto = IPPROTO_UDP, .sport = 5000, .dport = 53
@@ -60,12 +54,14 @@ static uint64_t offer(uint16_t port, uint8_t proto)
 }
 
 static const struct row tcp_life[] = {
-	{ "SYN", RIG_CLIENT, { C4, TCP_C, .tcp_flags = TH_SYN }, 0, 0 },
-	{ "SYN+ACK", RIG_SERVER, { S4, TCP_S, .tcp_flags = SYNACK }, 0, 0 },
-	{ "ACK", RIG_CLIENT, { C4, TCP_C, .tcp_flags = TH_ACK }, 0, 0 },
-	{ "data", RIG_CLIENT, { C4, TCP_C, .tcp_flags = TH_ACK | TH_PUSH, .payload_len = 100 }, 0,
-	  0 },
-	{ "more", RIG_SERVER, { S4, TCP_S, .tcp_flags = TH_ACK, .payload_len = 1400 }, 0, 0 },
+	{ "SYN", RIG_CLIENT, { C4, TCP_C, .tcp_flags = TH_SYN }, SENT },
+	{ "SYN+ACK", RIG_SERVER, { S4, TCP_S, .tcp_flags = SYNACK }, SENT },
+	{ "ACK", RIG_CLIENT, { C4, TCP_C, .tcp_flags = TH_ACK }, SENT },
+	{ "data",
+	  RIG_CLIENT,
+	  { C4, TCP_C, .tcp_flags = TH_ACK | TH_PUSH, .payload_len = 100 },
+	  SENT },
+	{ "more", RIG_SERVER, { S4, TCP_S, .tcp_flags = TH_ACK, .payload_len = 1400 }, SENT },
 };
 
 Test(monitor, flow_counters_and_flags)
@@ -93,10 +89,10 @@ Test(monitor, mid_stream_is_watched_too)
 
 Test(monitor, lifetime_follows_the_end)
 {
-	const struct row rst = { "RST", RIG_CLIENT, { C4, TCP_C, .tcp_flags = TH_RST }, 0, 0 };
+	const struct row rst = { "RST", RIG_CLIENT, { C4, TCP_C, .tcp_flags = TH_RST }, SENT };
 	const struct row fins[] = {
-		{ "FIN", RIG_CLIENT, { C6, TCP_C, .tcp_flags = TH_FIN | TH_ACK }, 0, 0 },
-		{ "FIN", RIG_SERVER, { S6, TCP_S, .tcp_flags = TH_FIN | TH_ACK }, 0, 0 },
+		{ "FIN", RIG_CLIENT, { C6, TCP_C, .tcp_flags = TH_FIN | TH_ACK }, SENT },
+		{ "FIN", RIG_SERVER, { S6, TCP_S, .tcp_flags = TH_FIN | TH_ACK }, SENT },
 	};
 	const char *flow6 = "tcp [2001:db8:1::2]:1234 [2001:db8:2::2]:80";
 
@@ -127,13 +123,14 @@ Test(monitor, expired_flow_starts_afresh)
 Test(monitor, hosts_and_what_they_offer)
 {
 	const struct row rows[] = {
-		{ "DNS question", RIG_CLIENT, { C4, UDP_C }, 0, 0 },
-		{ "DNS answer", RIG_SERVER, { S4, UDP_S }, 0, 0 },
-		{ "DNS answer again", RIG_SERVER, { S4, UDP_S }, 0, 0 },
-		{ "SYN+ACK again", RIG_SERVER, { S4, TCP_S, .tcp_flags = SYNACK }, 0, 0 },
-		{ "RST from a closed port", RIG_SERVER,
-		  { S4, .proto = IPPROTO_TCP, .sport = 81, .dport = 9, .tcp_flags = TH_RST }, 0,
-		  0 },
+		{ "DNS question", RIG_CLIENT, { C4, UDP_C }, SENT },
+		{ "DNS answer", RIG_SERVER, { S4, UDP_S }, SENT },
+		{ "DNS answer again", RIG_SERVER, { S4, UDP_S }, SENT },
+		{ "SYN+ACK again", RIG_SERVER, { S4, TCP_S, .tcp_flags = SYNACK }, SENT },
+		{ "RST from a closed port",
+		  RIG_SERVER,
+		  { S4, .proto = IPPROTO_TCP, .sport = 81, .dport = 9, .tcp_flags = TH_RST },
+		  SENT },
 	};
 
 	rig_rows(tcp_life, COUNT(tcp_life));
@@ -170,18 +167,22 @@ Test(monitor, fingerprint_of_a_syn)
 {
 	const struct row rows[] = {
 		/* Linux: MSS 1460, SACK, timestamps, NOP, window scale 7 */
-		{ "IPv4", RIG_CLIENT,
+		{ "IPv4",
+		  RIG_CLIENT,
 		  { C4, TCP_C, .tcp_flags = TH_SYN, .window = 64240, .ttl = 57,
 		    .dont_fragment = true,
 		    .tcp_options = OCTETS(2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3,
 					  3, 7) },
-		  0, 0 },
-		{ "IPv6", RIG_CLIENT,
+		  SENT },
+		{ "IPv6",
+		  RIG_CLIENT,
 		  { C6, TCP_C, .tcp_flags = TH_SYN, .window = 65535, .ttl = 128,
 		    .tcp_options = OCTETS(2, 4, 5, 0xa0, 1, 3, 3, 8, 1, 1, 4, 2) },
-		  0, 0 },
-		{ "not a SYN", RIG_CLIENT,
-		  { C6, TCP_C, .tcp_flags = TH_ACK, .window = 1, .ttl = 9 }, 0, 0 },
+		  SENT },
+		{ "not a SYN",
+		  RIG_CLIENT,
+		  { C6, TCP_C, .tcp_flags = TH_ACK, .window = 1, .ttl = 9 },
+		  SENT },
 	};
 
 	rig_rows(rows, COUNT(rows));
@@ -203,14 +204,20 @@ Test(monitor, histograms)
 	static const size_t sizes[] = { 0, 35, 36, 99, 227, 228, 1400 }; /* L3: + 28 */
 	static const struct packet question = { C4, UDP_C };
 	const struct row rows[] = {
-		{ "SCTP", RIG_CLIENT, { C4, .proto = IPPROTO_SCTP, .sport = 1, .dport = 2 }, 0, 0 },
-		{ "ping", RIG_CLIENT, { C4, .proto = IPPROTO_ICMP, .icmp_type = 8 }, 0, 0 },
-		{ "ping of IPv6", RIG_CLIENT, { C6, .proto = IPPROTO_ICMPV6, .icmp_type = 128 }, 0,
-		  0 },
-		{ "error", RIG_SERVER,
-		  { S4, .proto = IPPROTO_ICMP, .icmp_type = 3, .quoted = &question }, 0, 0 },
-		{ "fragment", RIG_CLIENT, { C4, UDP_C, .frag_id = 1, .more_fragments = true }, 0,
-		  0 },
+		{ "SCTP", RIG_CLIENT, { C4, .proto = IPPROTO_SCTP, .sport = 1, .dport = 2 }, SENT },
+		{ "ping", RIG_CLIENT, { C4, .proto = IPPROTO_ICMP, .icmp_type = 8 }, SENT },
+		{ "ping of IPv6",
+		  RIG_CLIENT,
+		  { C6, .proto = IPPROTO_ICMPV6, .icmp_type = 128 },
+		  SENT },
+		{ "error",
+		  RIG_SERVER,
+		  { S4, .proto = IPPROTO_ICMP, .icmp_type = 3, .quoted = &question },
+		  SENT },
+		{ "fragment",
+		  RIG_CLIENT,
+		  { C4, UDP_C, .frag_id = 1, .more_fragments = true },
+		  SENT },
 	};
 	struct packet packet = question;
 	struct outcome outcome;
@@ -244,11 +251,16 @@ Test(monitor, histograms)
 
 Test(monitor, full_table_stops_nothing)
 {
-	const struct row known = { "known flow", RIG_CLIENT, { C4, UDP_C }, 0, 0 };
-	const struct row unknown = { "no room", RIG_CLIENT, { C4, TCP_C, .tcp_flags = TH_SYN },
-				     XDP_REDIRECT, REASON(NF_TABLE_FULL) };
-	const struct row refused = { "no room, strict", RIG_CLIENT,
-				     { C4, TCP_C, .tcp_flags = TH_SYN }, 0, REASON(NF_TABLE_FULL) };
+	const struct row known = { "known flow", RIG_CLIENT, { C4, UDP_C }, SENT };
+	const struct row unknown = { "no room",
+				     RIG_CLIENT,
+				     { C4, TCP_C, .tcp_flags = TH_SYN },
+				     XDP_REDIRECT,
+				     REASON(NF_TABLE_FULL) };
+	const struct row refused = { "no room, strict",
+				     RIG_CLIENT,
+				     { C4, TCP_C, .tcp_flags = TH_SYN },
+				     DROPPED(NF_TABLE_FULL) };
 
 	rig_capacity_set(1);
 	rig_rows(&known, 1);
@@ -266,8 +278,8 @@ Test(monitor, counters_are_exact_on_two_cpus)
 {
 	const unsigned int count = 50000;
 
-	rig_run_twice(PACKET(C4, TCP_C, .tcp_flags = TH_SYN), PACKET(S4, TCP_S, .tcp_flags = SYNACK),
-		      RIG_CLIENT, RIG_SERVER, count);
+	rig_run_twice(PACKET(C4, TCP_C, .tcp_flags = TH_SYN),
+		      PACKET(S4, TCP_S, .tcp_flags = SYNACK), RIG_CLIENT, RIG_SERVER, count);
 	cr_expect_eq(rig_flow(FLOW, "packets", 0), count);
 	cr_expect_eq(rig_flow(FLOW, "packets", 1), count);
 	cr_expect_eq(rig_flow(FLOW, "bytes", 0), count * 40);

@@ -6,11 +6,7 @@
 
 #include "tests/prog/harness.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-#define C4    .src = "198.18.1.2", .dst = "198.18.2.2"
-#define C6    .src = "2001:db8:1::2", .dst = "2001:db8:2::2"
-#define UDP_C .proto = IPPROTO_UDP, .sport = 5000, .dport = 53
+#define UDP_C	  .proto = IPPROTO_UDP, .sport = 5000, .dport = 53
 
 #define INNER_MTU (RIG_MTU - (FF_ENCAP_V4 - 14) - 14) /* what is left for the inner IP packet */
 
@@ -60,8 +56,7 @@ static void ipv4_expect(const struct packet *packet, size_t mtu)
 	cr_expect_arr_eq(ip + 16, ((uint8_t[]){ 198, 18, 1, 2 }), 4, "to the sender");
 	cr_expect_eq(ip[20], 3, "destination unreachable");
 	cr_expect_eq(ip[21], 4, "fragmentation needed");
-	cr_expect_eq(ntohs(*(uint16_t *)(ip + 26)), mtu, "MTU %u",
-		     ntohs(*(uint16_t *)(ip + 26)));
+	cr_expect_eq(ntohs(*(uint16_t *)(ip + 26)), mtu, "MTU %u", ntohs(*(uint16_t *)(ip + 26)));
 	cr_expect_geq(quoted, 28, "RFC 792");
 	cr_expect_leq(quoted, 576 - 28, "RFC 1812, 4.3.2.3");
 	cr_expect_arr_eq(ip + 28, sent.data + sent.l3_off, quoted, "the quote is the packet");
@@ -105,7 +100,8 @@ Test(too_big, ipv6)
 	ipv6_expect(PACKET(C6, UDP_C, .payload_len = 1452), INNER_MTU);
 	ipv6_expect(PACKET(C6, UDP_C, .payload_len = 1451), INNER_MTU);
 	ipv6_expect(PACKET(C6, .proto = IPPROTO_TCP, .tcp_flags = TH_ACK, .ext = { 60 },
-			   .ext_count = 1, .payload_len = 1400), INNER_MTU);
+			   .ext_count = 1, .payload_len = 1400),
+		    INNER_MTU);
 }
 
 Test(too_big, tags_count)
@@ -119,16 +115,26 @@ Test(too_big, tags_count)
 Test(too_big, the_mtu_told_is_the_one_that_fits)
 {
 	const struct row rows[] = {
-		{ "IPv4, fits", RIG_CLIENT, { C4, UDP_C, .payload_len = INNER_MTU - 28 }, 0, 0 },
-		{ "IPv4, one more", RIG_CLIENT, { C4, UDP_C, .payload_len = INNER_MTU - 27 },
-		  XDP_REDIRECT, REASON(DROP_TOO_BIG) },
-		{ "IPv6, fits", RIG_CLIENT, { C6, UDP_C, .payload_len = INNER_MTU - 48 }, 0, 0 },
-		{ "IPv6, one more", RIG_CLIENT, { C6, UDP_C, .payload_len = INNER_MTU - 47 },
-		  XDP_REDIRECT, REASON(DROP_TOO_BIG) },
-		{ "tagged, fits", RIG_CLIENT,
-		  { C4, UDP_C, .vlan = { 1 }, .payload_len = INNER_MTU - 32 }, 0, 0 },
-		{ "tagged, one more", RIG_CLIENT,
-		  { C4, UDP_C, .vlan = { 1 }, .payload_len = INNER_MTU - 31 }, XDP_REDIRECT,
+		{ "IPv4, fits", RIG_CLIENT, { C4, UDP_C, .payload_len = INNER_MTU - 28 }, SENT },
+		{ "IPv4, one more",
+		  RIG_CLIENT,
+		  { C4, UDP_C, .payload_len = INNER_MTU - 27 },
+		  XDP_REDIRECT,
+		  REASON(DROP_TOO_BIG) },
+		{ "IPv6, fits", RIG_CLIENT, { C6, UDP_C, .payload_len = INNER_MTU - 48 }, SENT },
+		{ "IPv6, one more",
+		  RIG_CLIENT,
+		  { C6, UDP_C, .payload_len = INNER_MTU - 47 },
+		  XDP_REDIRECT,
+		  REASON(DROP_TOO_BIG) },
+		{ "tagged, fits",
+		  RIG_CLIENT,
+		  { C4, UDP_C, .vlan = { 1 }, .payload_len = INNER_MTU - 32 },
+		  SENT },
+		{ "tagged, one more",
+		  RIG_CLIENT,
+		  { C4, UDP_C, .vlan = { 1 }, .payload_len = INNER_MTU - 31 },
+		  XDP_REDIRECT,
 		  REASON(DROP_TOO_BIG) },
 	};
 
@@ -140,16 +146,24 @@ Test(too_big, some_are_never_answered)
 {
 	static const struct packet question = { C4, UDP_C, .payload_len = 1400 };
 	const struct row rows[] = {
-		{ "ICMP error", RIG_SERVER,
-		  { .src = "198.18.2.2", .dst = "198.18.1.2", .proto = IPPROTO_ICMP,
-		    .icmp_type = 3, .quoted = &question, .padding = 60 },
-		  XDP_DROP, REASON(DROP_TOO_BIG) },
-		{ "first fragment", RIG_CLIENT,
+		{ "ICMP error",
+		  RIG_SERVER,
+		  { .src = "198.18.2.2",
+		    .dst = "198.18.1.2",
+		    .proto = IPPROTO_ICMP,
+		    .icmp_type = 3,
+		    .quoted = &question,
+		    .padding = 60 },
+		  DROPPED(DROP_TOO_BIG) },
+		{ "first fragment",
+		  RIG_CLIENT,
 		  { C4, UDP_C, .frag_id = 1, .more_fragments = true, .payload_len = 1448 },
-		  XDP_REDIRECT, REASON(DROP_TOO_BIG) },
-		{ "later fragment", RIG_CLIENT,
+		  XDP_REDIRECT,
+		  REASON(DROP_TOO_BIG) },
+		{ "later fragment",
+		  RIG_CLIENT,
 		  { C4, .proto = IPPROTO_UDP, .frag_id = 1, .frag_off = 1456, .payload_len = 1448 },
-		  XDP_DROP, REASON(DROP_TOO_BIG) },
+		  DROPPED(DROP_TOO_BIG) },
 	};
 
 	rig_rows(rows, COUNT(rows));

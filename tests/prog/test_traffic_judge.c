@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * test_traffic_judge.c - crafted packets through the judge's program: what it takes, what it counts,
- * what it leaves to the kernel. The packets come from the tests' own builder, not from the
+ * test_traffic_judge.c - crafted packets through the judge's program: what it takes, what it
+ * counts, what it leaves to the kernel. The packets come from the tests' own builder, not from the
  * generator, so that the two can't agree on a mistake.
  */
 #include <arpa/inet.h>

@@ -7,16 +7,10 @@
 
 #include "tests/prog/harness.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-#define C4	.src = "198.18.1.2", .dst = "198.18.2.2"
-#define S4	.src = "198.18.2.2", .dst = "198.18.1.2"
-#define C6	.src = "2001:db8:1::2", .dst = "2001:db8:2::2"
-#define UDP_C	.proto = IPPROTO_UDP, .sport = 5000, .dport = 53
-#define TCP_C	.proto = IPPROTO_TCP, .sport = 1234, .dport = 80
-#define FLOW	"udp 198.18.1.2:5000 198.18.2.2:53"
-#define FLOW6	"udp [2001:db8:1::2]:5000 [2001:db8:2::2]:53"
-#define DROPPED(name) XDP_DROP, REASON(DROP_##name)
+#define UDP_C .proto = IPPROTO_UDP, .sport = 5000, .dport = 53
+#define TCP_C .proto = IPPROTO_TCP, .sport = 1234, .dport = 80
+#define FLOW  "udp 198.18.1.2:5000 198.18.2.2:53"
+#define FLOW6 "udp [2001:db8:1::2]:5000 [2001:db8:2::2]:53"
 
 /* From host 2 to this one, or from another pair of addresses. */
 #define TUNNEL_UDP .proto = IPPROTO_UDP, .sport = FF_PATH_PORT, .dport = FF_GENEVE_PORT
@@ -90,9 +84,9 @@ Test(tunnel, to_the_owner)
 
 Test(tunnel, no_way_to_the_owner)
 {
-	const struct row row = { "packet", RIG_CLIENT, question, DROPPED(NO_PEER) };
-	const struct row nobody = { "packet", RIG_CLIENT, question, DROPPED(NO_OWNER) };
-	const struct row missing = { "packet", RIG_CLIENT, question, DROPPED(NO_INSTANCE) };
+	const struct row row = { "packet", RIG_CLIENT, question, DROPPED(DROP_NO_PEER) };
+	const struct row nobody = { "packet", RIG_CLIENT, question, DROPPED(DROP_NO_OWNER) };
+	const struct row missing = { "packet", RIG_CLIENT, question, DROPPED(DROP_NO_INSTANCE) };
 	struct ff_instance here = { .host = 1, .service = RIG_SERVICE };
 	uint32_t number = 9;
 
@@ -130,7 +124,8 @@ Test(tunnel, arrives_at_the_nf_and_goes_on)
 
 Test(tunnel, ipv6_inside)
 {
-	struct geneve geneve = { .inner = &question6, .vni = RIG_SERVICE,
+	struct geneve geneve = { .inner = &question6,
+				 .vni = RIG_SERVICE,
 				 .slot = flow_slot(FLOW6) };
 	struct outcome outcome;
 
@@ -143,16 +138,17 @@ Test(tunnel, ipv6_inside)
 Test(tunnel, ipv6_outside)
 {
 	struct geneve geneve = { .inner = &question, .vni = RIG_SERVICE, .slot = flow_slot(FLOW) };
-	struct packet packet = { .src = "2001:db8:8::2", .dst = "2001:db8:8::1", TUNNEL_UDP,
-				 .tunnel = &geneve };
-	struct row row = { "stranger", RIG_FABRIC, packet, DROPPED(STRANGER) };
+	struct packet packet = {
+		.src = "2001:db8:8::2", .dst = "2001:db8:8::1", TUNNEL_UDP, .tunnel = &geneve
+	};
+	struct row row = { "stranger", RIG_FABRIC, packet, DROPPED(DROP_STRANGER) };
 	uint32_t host = 2;
 	struct ff_addr peer;
 
 	rig_rows(&row, 1);
 	inet_pton(AF_INET6, packet.src, &peer);
 	rig_map_set("peer_addrs", &peer, &host);
-	row = (struct row){ "peer", RIG_FABRIC, packet, 0, 0 };
+	row = (struct row){ "peer", RIG_FABRIC, packet, SENT };
 	rig_rows(&row, 1);
 	cr_expect_eq(rig_flow(FLOW, "packets", 0), 1);
 }
@@ -181,8 +177,8 @@ Test(tunnel, later_fragment_by_its_option)
 	struct geneve geneve = { .inner = &question, .vni = RIG_SERVICE, .slot = flow_slot(FLOW) };
 	struct geneve fragment = geneve;
 	const struct row rows[] = {
-		{ "flow", RIG_FABRIC, { PEER, .tunnel = &geneve }, 0, 0 },
-		{ "fragment", RIG_FABRIC, { PEER, .tunnel = &fragment }, 0, 0 },
+		{ "flow", RIG_FABRIC, { PEER, .tunnel = &geneve }, SENT },
+		{ "fragment", RIG_FABRIC, { PEER, .tunnel = &fragment }, SENT },
 	};
 
 	fragment.inner = &later;
@@ -198,49 +194,84 @@ Test(tunnel, forged_and_malformed)
 	static const struct packet arp = { .ethertype = 0x0806, .payload_len = 28 };
 	static const struct packet mid = { C4, TCP_C, .ip_len = 20 };
 	const struct row rows[] = {
-		{ "from a stranger", RIG_FABRIC,
+		{ "from a stranger",
+		  RIG_FABRIC,
 		  { .src = "198.18.8.66", .dst = "198.18.8.1", TUNNEL_UDP, IN(.slot = 3) },
-		  DROPPED(STRANGER) },
-		{ "VNI 0", RIG_FABRIC, { PEER, .tunnel = GENEVE(.inner = &question) },
-		  DROPPED(VNI) },
-		{ "VNI of no service", RIG_FABRIC,
-		  { PEER, .tunnel = GENEVE(.inner = &question, .vni = 2) }, DROPPED(VNI) },
-		{ "VNI past all services", RIG_FABRIC,
-		  { PEER, .tunnel = GENEVE(.inner = &question, .vni = 255) }, DROPPED(VNI) },
-		{ "VNI whose low byte is right", RIG_FABRIC,
+		  DROPPED(DROP_STRANGER) },
+		{ "VNI 0",
+		  RIG_FABRIC,
+		  { PEER, .tunnel = GENEVE(.inner = &question) },
+		  DROPPED(DROP_VNI) },
+		{ "VNI of no service",
+		  RIG_FABRIC,
+		  { PEER, .tunnel = GENEVE(.inner = &question, .vni = 2) },
+		  DROPPED(DROP_VNI) },
+		{ "VNI past all services",
+		  RIG_FABRIC,
+		  { PEER, .tunnel = GENEVE(.inner = &question, .vni = 255) },
+		  DROPPED(DROP_VNI) },
+		{ "VNI whose low byte is right",
+		  RIG_FABRIC,
 		  { PEER, .tunnel = GENEVE(.inner = &question, .vni = 0x100 + RIG_SERVICE) },
-		  DROPPED(VNI) },
-		{ "the same, high byte", RIG_FABRIC,
+		  DROPPED(DROP_VNI) },
+		{ "the same, high byte",
+		  RIG_FABRIC,
 		  { PEER, .tunnel = GENEVE(.inner = &question, .vni = 0x10000 + RIG_SERVICE) },
-		  DROPPED(VNI) },
-		{ "slot that the service doesn't have", RIG_FABRIC, { PEER, IN(.slot = RIG_SLOTS) },
-		  DROPPED(SLOT) },
-		{ "slot 65535", RIG_FABRIC, { PEER, IN(.slot = 65535) }, DROPPED(SLOT) },
-		{ "Geneve version 1", RIG_FABRIC, { PEER, IN(.version = 1) }, DROPPED(TUNNEL) },
-		{ "no option", RIG_FABRIC, { PEER, IN(.no_option = true) }, DROPPED(TUNNEL) },
-		{ "more options", RIG_FABRIC, { PEER, IN(.option_len = 6) }, DROPPED(TUNNEL) },
-		{ "another class", RIG_FABRIC, { PEER, IN(.option_class = 0x0102) },
-		  DROPPED(TUNNEL) },
-		{ "IPv4 without Ethernet", RIG_FABRIC, { PEER, IN(.protocol = 0x0800) },
-		  DROPPED(TUNNEL) },
-		{ "data that calls itself a fence", RIG_FABRIC, { PEER, IN(.kind = FF_KIND_FENCE) },
-		  DROPPED(TUNNEL) },
-		{ "fence that calls itself data", RIG_FABRIC, { PEER, IN(.protocol = FF_ETH_P_FENCE) },
-		  DROPPED(TUNNEL) },
-		{ "unknown kind", RIG_FABRIC, { PEER, IN(.kind = 9) }, DROPPED(TUNNEL) },
-		{ "one hop too many", RIG_FABRIC, { PEER, IN(.hops = FF_HOPS_MAX + 1) },
-		  DROPPED(HOPS) },
-		{ "255 hops", RIG_FABRIC, { PEER, IN(.hops = 255) }, DROPPED(HOPS) },
-		{ "nothing inside", RIG_FABRIC, { PEER, .tunnel = GENEVE(.vni = RIG_SERVICE) },
-		  DROPPED(INNER) },
-		{ "ARP inside", RIG_FABRIC,
-		  { PEER, .tunnel = GENEVE(.inner = &arp, .vni = RIG_SERVICE) }, DROPPED(INNER) },
-		{ "malformed inside", RIG_FABRIC,
-		  { PEER, .tunnel = GENEVE(.inner = &mid, .vni = RIG_SERVICE) }, DROPPED(INNER) },
-		{ "to another port", RIG_FABRIC,
-		  { .src = "198.18.8.2", .dst = "198.18.8.1", .proto = IPPROTO_UDP, .sport = 49152,
-		    .dport = 6082, IN(.slot = 3) },
-		  XDP_PASS, REASON(PASS_LOCAL) },
+		  DROPPED(DROP_VNI) },
+		{ "slot that the service doesn't have",
+		  RIG_FABRIC,
+		  { PEER, IN(.slot = RIG_SLOTS) },
+		  DROPPED(DROP_SLOT) },
+		{ "slot 65535", RIG_FABRIC, { PEER, IN(.slot = 65535) }, DROPPED(DROP_SLOT) },
+		{ "Geneve version 1",
+		  RIG_FABRIC,
+		  { PEER, IN(.version = 1) },
+		  DROPPED(DROP_TUNNEL) },
+		{ "no option", RIG_FABRIC, { PEER, IN(.no_option = true) }, DROPPED(DROP_TUNNEL) },
+		{ "more options", RIG_FABRIC, { PEER, IN(.option_len = 6) }, DROPPED(DROP_TUNNEL) },
+		{ "another class",
+		  RIG_FABRIC,
+		  { PEER, IN(.option_class = 0x0102) },
+		  DROPPED(DROP_TUNNEL) },
+		{ "IPv4 without Ethernet",
+		  RIG_FABRIC,
+		  { PEER, IN(.protocol = 0x0800) },
+		  DROPPED(DROP_TUNNEL) },
+		{ "data that calls itself a fence",
+		  RIG_FABRIC,
+		  { PEER, IN(.kind = FF_KIND_FENCE) },
+		  DROPPED(DROP_TUNNEL) },
+		{ "fence that calls itself data",
+		  RIG_FABRIC,
+		  { PEER, IN(.protocol = FF_ETH_P_FENCE) },
+		  DROPPED(DROP_TUNNEL) },
+		{ "unknown kind", RIG_FABRIC, { PEER, IN(.kind = 9) }, DROPPED(DROP_TUNNEL) },
+		{ "one hop too many",
+		  RIG_FABRIC,
+		  { PEER, IN(.hops = FF_HOPS_MAX + 1) },
+		  DROPPED(DROP_HOPS) },
+		{ "255 hops", RIG_FABRIC, { PEER, IN(.hops = 255) }, DROPPED(DROP_HOPS) },
+		{ "nothing inside",
+		  RIG_FABRIC,
+		  { PEER, .tunnel = GENEVE(.vni = RIG_SERVICE) },
+		  DROPPED(DROP_INNER) },
+		{ "ARP inside",
+		  RIG_FABRIC,
+		  { PEER, .tunnel = GENEVE(.inner = &arp, .vni = RIG_SERVICE) },
+		  DROPPED(DROP_INNER) },
+		{ "malformed inside",
+		  RIG_FABRIC,
+		  { PEER, .tunnel = GENEVE(.inner = &mid, .vni = RIG_SERVICE) },
+		  DROPPED(DROP_INNER) },
+		{ "to another port",
+		  RIG_FABRIC,
+		  { .src = "198.18.8.2",
+		    .dst = "198.18.8.1",
+		    .proto = IPPROTO_UDP,
+		    .sport = 49152,
+		    .dport = 6082,
+		    IN(.slot = 3) },
+		  PASSED(PASS_LOCAL) },
 	};
 
 	rig_rows(rows, COUNT(rows));
@@ -309,28 +340,36 @@ Test(tunnel, stray_goes_on_to_the_owner_once)
 static void fence_run(const struct ff_fence *fence, size_t len, uint16_t protocol, uint8_t kind,
 		      struct outcome *ret)
 {
-	struct geneve geneve = { .raw = { (const uint8_t *)fence, len }, .vni = RIG_SERVICE,
-				 .protocol = protocol, .kind = kind };
+	struct geneve geneve = { .raw = { (const uint8_t *)fence, len },
+				 .vni = RIG_SERVICE,
+				 .protocol = protocol,
+				 .kind = kind };
 
 	rig_run(RIG_FABRIC, PACKET(PEER, .tunnel = &geneve), ret);
 }
 
 Test(tunnel, fences)
 {
-	const struct ff_fence good = { .token = htobe64(TOKEN), .age_ns = htobe64(1000),
-				       .from = htons(2), .cpu = htons(5), .path = htons(6) };
+	const struct ff_fence good = { .token = htobe64(TOKEN),
+				       .age_ns = htobe64(1000),
+				       .from = htons(2),
+				       .cpu = htons(5),
+				       .path = htons(6) };
 	const struct {
-		const char	*what;
-		struct ff_fence	 fence;
-		size_t		 len;
+		const char *what;
+		struct ff_fence fence;
+		size_t len;
 	} bad[] = {
 		{ "another move's", { .token = htobe64(1) }, sizeof(good) },
 		{ "token 0", {}, sizeof(good) },
 		{ "no such steering host",
-		  { .token = htobe64(TOKEN), .from = htons(FF_STEERING_MAX) }, sizeof(good) },
-		{ "no such CPU", { .token = htobe64(TOKEN), .cpu = htons(FF_CPUS_MAX) },
+		  { .token = htobe64(TOKEN), .from = htons(FF_STEERING_MAX) },
 		  sizeof(good) },
-		{ "no such path", { .token = htobe64(TOKEN), .path = htons(FF_PATHS) },
+		{ "no such CPU",
+		  { .token = htobe64(TOKEN), .cpu = htons(FF_CPUS_MAX) },
+		  sizeof(good) },
+		{ "no such path",
+		  { .token = htobe64(TOKEN), .path = htons(FF_PATHS) },
 		  sizeof(good) },
 		{ "cut short", good, sizeof(good) - 1 },
 		{ "empty", good, 0 },
@@ -365,12 +404,15 @@ Test(tunnel, fence_from_a_stranger)
 {
 	const struct ff_fence fence = { .token = htobe64(TOKEN) };
 	struct geneve geneve = { .raw = { (const uint8_t *)&fence, sizeof(fence) },
-				 .vni = RIG_SERVICE, .protocol = FF_ETH_P_FENCE,
+				 .vni = RIG_SERVICE,
+				 .protocol = FF_ETH_P_FENCE,
 				 .kind = FF_KIND_FENCE };
-	const struct row row = { "forged", RIG_FABRIC,
-				 { .src = "198.18.8.66", .dst = "198.18.8.1", TUNNEL_UDP,
-				   .tunnel = &geneve },
-				 DROPPED(STRANGER) };
+	const struct row row = {
+		"forged",
+		RIG_FABRIC,
+		{ .src = "198.18.8.66", .dst = "198.18.8.1", TUNNEL_UDP, .tunnel = &geneve },
+		DROPPED(DROP_STRANGER)
+	};
 	struct ff_lane lane = { .token = TOKEN };
 	static struct ff_fences board, empty;
 	uint32_t index = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* test_traffic_tcp.c - records on a byte stream: whole ones in order, and nothing else, are taken. */
+/* test_traffic_tcp.c - records on a byte stream: only whole ones in order are taken. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# shellcheck shell=bash source=lib.sh
+#
+# crash.bash - daemons that are killed while a move is under way, and what must be true afterwards. A
+# scenario sources it after traffic.bash.
+#
+# Long phases are hit where a stopped daemon holds the operation, short ones by a random delay, so that
+# over the cases and the runs every step is. The seed is printed; CRASH_SEED=N repeats the delays (not
+# the scheduling, which has a will of its own).
+
+SLOTS=64
+END_S=60 # for an operation to end whose daemons have been restarted: patience is 15 s a step
+CRASH_SEED=${CRASH_SEED:-$((EPOCHSECONDS % 32768))}
+RANDOM=$CRASH_SEED
+echo "CRASH_SEED=$CRASH_SEED"
+
+move_id=
+from=fw-1
+to=fw-2
+events_fd= # of the operation's events, as they come
+events_pid=
+dropped_sum=0 # packets that operations have said to be lost
+
+# ---- a move, and a blow ---------------------------------------------------------------------------
+
+# move_begin [JSON]: a move of all from $from to $to; its id goes to $move_id
+move_begin()
+{
+	local since body
+	body=$(jq -nc --arg from $from --arg to $to --argjson more "${1:-{\}}" \
+		'{service: "fw", $from, $to} + $more')
+	since=$(ff events -o json --limit 1 | jq .seq)
+	coproc EVENTS { exec "$BUILD/flowferry" events --follow --since "$since" -o json 2>/dev/null; }
+	events_fd=${EVENTS[0]}
+	events_pid=$EVENTS_PID
+	move_id=$(api POST /v1/moves "$body" | jq -er .id) || fail "no move: $body"
+}
+
+phase_now()
+{
+	api GET "/v1/operations/$move_id" | jq -r .phase
+}
+
+# phase_wait PHASE: true when the operation enters it, false if it ends without
+phase_wait()
+{
+	local line
+	while read -r -t 20 -u "$events_fd" line; do
+		case $line in
+		*move-phase*"$move_id"*": $1\""*) return 0 ;;
+		*move-ended*"$move_id"*) return 1 ;;
+		esac
+	done
+	return 1
+}
+
+events_end()
+{
+	kill "$events_pid" 2>/dev/null || true
+	wait "$events_pid" 2>/dev/null || true
+}
+
+sleep_ms()
+{
+	[ "$1" -eq 0 ] || sleep "$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))"
+}
+
+# pids_learn: now, so that no time passes between a phase and the blow
+declare -A pid_of
+pids_learn()
+{
+	local name pid
+	while read -r name pid; do
+		pid_of[$name]=$pid
+	done < <(ff lab status -o json | jq -r '.hosts[] | select(.processes | length > 0) |
+		"\(.name) \(.processes[0].pid)"')
+}
+
+# hold HOST, let_go HOST: its daemon stops in its tracks, so that the operation stays where it is
+hold()
+{
+	kill -STOP "${pid_of[$1]}"
+}
+
+let_go()
+{
+	kill -CONT "${pid_of[$1]}" 2>/dev/null || true
+}
+
+host_of() # INSTANCE
+{
+	echo "nf${1#fw-}"
+}
+
+# move_begin_held GATEWAY [JSON]: a move that waits in switch for that gateway. It is kept in prepare
+# until the gateway has done that part.
+move_begin_held()
+{
+	local source
+	source=$(host_of $from)
+	hold "$source"
+	move_begin "${@:2}"
+	wait_for "host_api $1 GET /v1/host | jq -e '.moves != []'"
+	hold "$1"
+	let_go "$source"
+	phase_wait switch || fail "no switch"
+}
+
+# strike HOSTS...: kills their daemons all at once, and starts them again
+strike()
+{
+	local host pids=()
+	for host in "$@"; do pids+=("${pid_of[$host]}"); done
+	kill -KILL "${pids[@]}"
+	for host in "$@"; do
+		wait_for "! kill -0 ${pid_of[$host]}"
+		ff lab restart "$host" >/dev/null
+	done
+}
+
+# ---- what must be true afterwards -----------------------------------------------------------------
+
+# Waits until the operation has ended; it goes to $operation
+operation_end()
+{
+	wait_for "api GET /v1/operations/$move_id | jq -e '.state | IN(\"completed\", \"rolled-back\",
+		\"failed\")'" $END_S
+	operation=$(api GET "/v1/operations/$move_id")
+	dropped_sum=$((dropped_sum + $(jq .packets_dropped <<<"$operation")))
+}
+
+agents()
+{
+	local socket
+	for socket in /run/flowferry/*/agent.sock; do basename "$(dirname "$socket")"; done
+}
+
+# Nobody knows of a move any more, and no entry or lane speaks of one. A host that an operation had
+# to end without learns so within moments.
+assert_nothing_under_way()
+{
+	local host
+	for host in $(agents); do
+		wait_for "host_api $host GET /v1/host | jq -e '.moves == []'" 20
+		assert_json "$(bpftool -j map dump pinned "/sys/fs/bpf/flowferry/$host/maps/lanes")" \
+			'[.[].formatted.value | select(.token != 0)] == []'
+	done
+}
+
+# bank_of HOST: the one that packets read
+bank_of()
+{
+	bpftool -j map lookup pinned "/sys/fs/bpf/flowferry/$1/maps/services" key 1 0 0 0 |
+		jq '.formatted.value.active % 2'
+}
+
+# slots_dump HOST: the entries of that bank, as [{owner, here, flags}]
+slots_dump()
+{
+	local slot index bank
+	bank=$(bank_of "$1")
+	for ((slot = 0; slot < SLOTS; slot++)); do
+		index=$(((2 + bank) * 16384 + slot))
+		echo "map lookup pinned /sys/fs/bpf/flowferry/$1/maps/table key $((index & 255))" \
+			"$((index >> 8 & 255)) $((index >> 16 & 255)) 0"
+	done >/run/slots.batch
+	bpftool -j batch file /run/slots.batch | jq -c '[.[].output // .[] | .formatted.value.steer |
+		{owner, here, flags}]'
+}
+
+# Each host's kernel steers each slot as the orchestrator says, and neither parks nor logs.
+assert_tables()
+{
+	local host bank
+	jq -n --argjson table "$(api GET /v1/services/fw/table)" \
+		--argjson instances "$(api GET /v1/instances)" '
+		($instances.instances | map({key: .name, value: {id, host}}) | from_entries) as $by_name |
+		[$table.owners[] | $by_name[.[1]] as $owner | .[0] | split(",")[] | split("-") |
+			map(tonumber) | range(.[0]; .[-1] + 1) | {key: tostring, value: $owner}] |
+		from_entries' >/run/owners.json
+	for host in $(agents); do
+		slots_dump "$host" >/run/slots.json
+		assert_eq "$(jq -nc --arg host "$host" --slurpfile owners /run/owners.json \
+			--slurpfile there /run/slots.json '[$there[0] | to_entries[] |
+			{slot: .key, there: .value, owner: $owners[0][.key | tostring]} |
+			select(.there != {owner: .owner.id, flags: 0,
+				here: (if .owner.host == $host then .owner.id else 0 end)})]')" \
+			"[]" "wrong slots on $host"
+		bank=$(bank_of "$host")
+		assert_json "$(bpftool -j map dump pinned "/sys/fs/bpf/flowferry/$host/maps/pins")" \
+			"[.[].formatted.value.steer[$bank].flags | select(. != 0 and . != 4)] == []"
+	done
+}
+
+# counts: flow -> packets, of every flow's state on any host
+counts()
+{
+	state_list | jq -sc 'map(select(.flow | startswith("udp")) |
+		{key: .flow, value: (.state.packets | add)}) | from_entries'
+}
+
+# Every flow's packets are counted, by the instance that the table says.
+assert_alive()
+{
+	local before
+	before=$(counts)
+	wait_for "counts | jq -e --argjson before '$before' '. as \$now | \$before | to_entries |
+		all(.[]; \$now[.key] > .value)'" 10
+}
+
+assert_sound()
+{
+	assert_nothing_under_way
+	assert_tables
+	assert_one_owner
+	assert_alive
+}
+
+# crash_end WHAT BEGUN: the operation ends, and all is well
+crash_end()
+{
+	events_end
+	operation_end
+	echo "$1: $(jq -r '[.state, .error.message, .note] | map(select(.)) | join("; ")' \
+		<<<"$operation") ($(((${EPOCHREALTIME/./} - ${2/./}) / 1000)) ms)"
+	assert_sound
+	[ "$(jq -r .state <<<"$operation")" != completed ] || { local x=$from; from=$to; to=$x; }
+}
