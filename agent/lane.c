@@ -347,6 +347,18 @@ static void release_on_cpu(int cpu, void *arg)
 		run->error = live_run(run->lane->dp, job, MIN(left, (uint32_t)LIVE_BATCH));
 }
 
+/*
+ * Packets that come after the release are forwarded by the CPU on which they arrive. Released ones
+ * take the same way, so that none overtakes them in another queue. Those that go back to a source
+ * leave from CPU 0, behind which the fence goes.
+ */
+static int release_cpu(const struct lane *lane, uint32_t host)
+{
+	uint32_t cpu = __atomic_load_n(&lane->map->park_cpu, __ATOMIC_RELAXED);
+
+	return !host && (int)cpu < cpus_count(lane->cpus) ? (int)cpu : 0;
+}
+
 /* A CPU that dies while it fills a cell can't be; one that is slow is a virtual CPU without its
  * host's time. */
 #define RELEASE_STALL_NS (2 * NSEC_PER_SEC)
@@ -373,7 +385,7 @@ int lane_release(struct lane *lane, uint16_t instance, uint32_t host, uint64_t *
 			break;
 		}
 		run.repeat = (uint32_t)MIN(tail - head, (uint64_t)4096);
-		cpus_run_on(lane->cpus, 0, release_on_cpu, &run);
+		cpus_run_on(lane->cpus, release_cpu(lane, host), release_on_cpu, &run);
 		if (run.error)
 			return error_set(err, -run.error, FF_CODE_INTERNAL, NULL,
 					 "can't release parked packets: %s", strerror(-run.error));

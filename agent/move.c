@@ -46,6 +46,7 @@ void move_put(struct move *move)
 	json_decref(move->request);
 	json_decref(move->result);
 	pthread_mutex_destroy(&move->ends);
+	pthread_mutex_destroy(&move->turn);
 	pthread_mutex_destroy(&move->edit);
 	pthread_mutex_destroy(&move->lock);
 	pthread_cond_destroy(&move->changed);

@@ -78,6 +78,7 @@ struct move {
 	unsigned int receiving; /* streams under way */
 
 	/* steering */
+	pthread_mutex_t turn; /* held by switch and unswitch: one at a time; before `edit` */
 	uint64_t  switched_ns;
 	bool	  unswitched; /* once back, never forth again */
 	uint32_t  fence_host; /* where the fences go */

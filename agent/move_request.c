@@ -158,6 +158,7 @@ int move_new(struct agent *agent, const char *id, const json_t *body, struct mov
 	move->agent = agent;
 	atomic_init(&move->refs, 1);
 	pthread_mutex_init(&move->ends, NULL);
+	pthread_mutex_init(&move->turn, NULL);
 	pthread_mutex_init(&move->edit, NULL);
 	pthread_mutex_init(&move->lock, NULL);
 	pthread_cond_init(&move->changed, NULL);

@@ -64,17 +64,14 @@ void steering_stop(struct move *move)
 	atomic_store(&move->cancel, false);
 }
 
-int steering_switch(struct move *move, bool back, json_t **ret_reply, struct ff_error *err)
+/* Under move.turn. */
+static int switch_locked(struct move *move, bool back, json_t **ret_reply, struct ff_error *err)
 {
 	struct lane_fence fence;
 	uint64_t now;
 	bool late;
 	int r;
 
-	if (!move->is_steering)
-		return error_set(err, EINVAL, FF_CODE_REFUSED, NULL,
-				 "host %s has no steering part in move %s",
-				 move->agent->config->host, move->id);
 	steering_stop(move);
 	pthread_mutex_lock(&move->lock);
 	move->unswitched |= back;
@@ -105,4 +102,18 @@ int steering_switch(struct move *move, bool back, json_t **ret_reply, struct ff_
 	pthread_mutex_unlock(&move->lock);
 	*ret_reply = json_pack("{si}", "fences", move->agent->dp->cpus * FF_PATHS);
 	return 0;
+}
+
+int steering_switch(struct move *move, bool back, json_t **ret_reply, struct ff_error *err)
+{
+	int r;
+
+	if (!move->is_steering)
+		return error_set(err, EINVAL, FF_CODE_REFUSED, NULL,
+				 "host %s has no steering part in move %s",
+				 move->agent->config->host, move->id);
+	pthread_mutex_lock(&move->turn);
+	r = switch_locked(move, back, ret_reply, err);
+	pthread_mutex_unlock(&move->turn);
+	return r;
 }

@@ -347,7 +347,8 @@ struct ff_lane {
 	__u64 first_ns; /* when the first packet was parked, CLOCK_MONOTONIC */
 	__u64 overflowed; /* packets that found the bound hit */
 	__u64 dropped;	  /* of those, and for size: the ones that were lost */
-	__u8  pad1[32];
+	__u32 park_cpu;	  /* that parked last */
+	__u8  pad1[28];
 
 	__u64 park_head __attribute__((aligned(64)));
 	__u8  pad3[56];

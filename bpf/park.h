@@ -82,6 +82,7 @@ static __always_inline int park_packet(struct xdp_md *ctx, struct ff_pkt *pkt, i
 	cell = cell_of(lane_no, lane, ticket);
 	if (!cell)
 		return park_drop(lane, FF_REASON_DROP_INTERNAL);
+	lane->park_cpu = bpf_get_smp_processor_id();
 	cell->slot = pkt->slot;
 	cell->hops = pkt->hops;
 	cell->port[0] = pkt->port[0];

@@ -14,7 +14,8 @@ uint32_t stream_crc(const void *head, size_t head_len, const void *data, size_t 
 {
 	uLong crc = crc32(0, head, (uInt)head_len);
 
-	return (uint32_t)crc32(crc, data, (uInt)len);
+	/* zlib takes NULL as a wish for the initial value, whatever came before */
+	return (uint32_t)(len ? crc32(crc, data, (uInt)len) : crc);
 }
 
 static int header_check(const struct stream_header *header, struct ff_error *err)

@@ -147,11 +147,17 @@ assert_eq "$(all_there)" "$before" "what must not change"
 
 step "nobody without a certificate of ours gets in from outside"
 url=$(ff hosts -o json | jq -r '.hosts[] | select(.name == "nf1").url')
-in_host nf1 ss -tln | grep -q ":${url##*:}"
-assert_exit 56 in_host orch curl --silent --show-error --insecure --max-time 10 "$url/v1/host"
+pki=/run/flowferry/lab/pki
+assert_json "$(in_host orch curl --silent --max-time 10 --cacert $pki/ca.pem \
+	--cert $pki/orch.pem --key $pki/orch.key "$url/v1/host")" '.host == "nf1"'
+output=$(in_host orch curl --silent --insecure --max-time 10 "$url/v1/host") &&
+	fail "served without a certificate: $output"
+assert_eq "$output" "" "what a stranger is told"
 
 step "state streams: foreign, torn, altered"
 assert_eq "$(flows_count 'udp and port 6000')" 0 "flows that nobody has opened"
+orchestrator=$(lab_pid orch)
+kill -STOP "$orchestrator" # it ends moves that it has not begun
 curl --silent --fail-with-body --unix-socket $nf2 --header "X-Flowferry-Epoch: $epoch" \
 	--header 'Content-Type: application/json' --data "$prepare" \
 	http://localhost/v1/moves/intruder/prepare >/dev/null
@@ -163,11 +169,12 @@ assert_json "$(jq -s . /run/streams.json)" 'map({key: .name, value: .}) | from_e
 	.good.status == 200 and
 	(.["old-epoch"].answer | test("stale-epoch")) and
 	(.["schema-foreign"].answer | test("barrels")) and
-	(.["other-token"].answer | test("intruder")) and
+	(.["other-token"].status == 409) and (.["wrong-count"].answer | test("count")) and
 	(.["no-such-move"].status == 404)'
 assert_json "$(host_api nf2 GET /v1/moves/intruder)" '.phase == "prepared" and .flows == 1'
 curl --silent --fail-with-body --unix-socket $nf2 --header "X-Flowferry-Epoch: $epoch" \
 	--request POST http://localhost/v1/moves/intruder/abort >/dev/null
+kill -CONT "$orchestrator"
 assert_eq "$(flows_count 'udp and port 6000')" 0 "flows that nobody has opened"
 assert_eq "$(all_there)" "$before" "what must not change"
 
