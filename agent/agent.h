@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include <jansson.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -37,8 +38,10 @@ struct agent_host {
 };
 
 struct agent_service {
-	char name[FF_NAME_MAX];
-	char nf[FF_NAME_MAX];
+	char	name[FF_NAME_MAX];
+	char	nf[FF_NAME_MAX];
+	json_t *config; /* of the NF, as its instances here have it; NULL: none */
+	bool	changed; /* in the configuration that is being applied */
 };
 
 /* Moves that have ended here: a request to prepare one that was long on its way comes too late. */

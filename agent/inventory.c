@@ -169,7 +169,7 @@ static int instance_start(struct agent *agent, const json_t *config, const struc
 		r = -ENOENT;
 	}
 	if (r) {
-		if (r != -ENOENT)
+		if (r == -EINVAL) /* pinned half, or by another version */
 			instance_purge(spec.pin_dir, spec.name, NULL);
 		*err = (struct ff_error){};
 		r = instance_load(&spec, &instance, err);
@@ -238,6 +238,14 @@ static int instances_start(struct agent *agent, const json_t *config, const stru
 			continue;
 		if (agent->instances[id]) {
 			instance_set_capacity(agent->instances[id], w->capacity);
+			if (agent->services[w->service].changed &&
+			    instance_configure(agent->instances[id],
+					       agent->services[w->service].config, &why)) {
+				error_prefix(&why, "instance %s", w->name);
+				log_error("%s", why.message);
+				result = why.err;
+				*err = why;
+			}
 			continue;
 		}
 		r = instance_start(agent, config, w, &why);
@@ -280,20 +288,12 @@ static int seed_read(const char *text, __u64 ret[2], struct ff_error *err)
 	return 0;
 }
 
-static uint32_t group_shift_of(uint32_t slots)
-{
-	uint32_t shift = 0;
-
-	while ((slots >> shift) > FF_GROUPS_MAX)
-		shift++;
-	return shift;
-}
-
 /* What a service is; `used` is set once its table is there. */
 static int service_describe(struct agent *agent, const json_t *item, uint16_t *ret_number,
 			    struct ff_error *err)
 {
 	const char *seed, *class = "";
+	json_t *config;
 	struct ff_service *service;
 	struct ff_match match;
 	int64_t id, slots;
@@ -326,7 +326,7 @@ static int service_describe(struct agent *agent, const json_t *item, uint16_t *r
 	service = &agent->dp->services[id];
 	if (!service->used) {
 		service->slot_mask = (uint32_t)slots - 1;
-		service->group_shift = group_shift_of((uint32_t)slots);
+		service->group_shift = state_geometry_of((uint32_t)slots, 0).group_shift;
 		memcpy(service->seed, seeds, sizeof(seeds));
 	} else if (service->slot_mask != (uint32_t)slots - 1 ||
 		   memcmp(service->seed, seeds, sizeof(seeds))) {
@@ -334,6 +334,13 @@ static int service_describe(struct agent *agent, const json_t *item, uint16_t *r
 				 "remove the service and make a new one",
 				 "service %s has other slots or another seed on host %s",
 				 agent->services[id].name, agent->config->host);
+	}
+	config = json_object_get(item, "config");
+	agent->services[id].changed = config != agent->services[id].config &&
+				      !json_equal(config, agent->services[id].config);
+	if (agent->services[id].changed) {
+		json_decref(agent->services[id].config);
+		agent->services[id].config = json_incref(config);
 	}
 	service->class = match;
 	service->any = !*class;

@@ -130,6 +130,8 @@ static void agent_stop(struct agent *agent)
 		move_put(agent->moves[i]);
 	for (size_t i = 0; i < FF_INSTANCES_MAX; i++)
 		instance_free(agent->instances[i]);
+	for (size_t i = 0; i < FF_SERVICES_MAX; i++)
+		json_decref(agent->services[i].config);
 	table_free(agent->table);
 	cpus_free(agent->cpus);
 	datapath_close(agent->dp);

@@ -177,7 +177,8 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 		__type(value, __u8[sizeof(struct NAME##_entry)]);                                  \
 	} NAME##_fresh SEC(".maps");                                                               \
                                                                                                    \
-	static __always_inline struct NAME##_entry *NAME##_get(struct ff_pkt *pkt)                 \
+	static __always_inline __attribute__((unused)) struct NAME##_entry *NAME##_get(            \
+		struct ff_pkt *pkt)                                                                \
 	{                                                                                          \
 		__u32 group = pkt->group;                                                          \
 		void *map = bpf_map_lookup_elem(&NAME, &group);                                    \

@@ -553,11 +553,8 @@ static __always_inline int pseudo_step(struct fw_flow *flow, const struct fw_inp
 			return FF_REASON_NF_NO_STATE;
 		flow->state = fresh;
 		flow->opener = (__u8)in->dir;
-	} else if (in->event == EV_OPEN && in->dir != flow->opener) {
-		/* a ping the other way with the same identifier: a question of its own */
-		return in->may ? FF_PASS : FF_REASON_NF_DENIED;
-	} else if (in->dir != flow->opener) {
-		flow->state = replied;
+	} else if (in->dir != flow->opener && in->event != EV_OPEN) {
+		flow->state = replied; /* a ping the other way is no answer */
 	}
 	return FF_PASS;
 }
@@ -664,6 +661,7 @@ static __always_inline int firewall(struct xdp_md *ctx, struct ff_pkt *pkt)
 	}
 	if (!e && !in.opens)
 		return FF_REASON_NF_NO_STATE;
+	/* each ping is asked for: one the other way with the same identifier has the same key */
 	if (in.opens && (!e || flow_is_over(e->state.state) || in.event == EV_OPEN)) {
 		in.may = rules_allow(pkt, config);
 		if (!in.may)

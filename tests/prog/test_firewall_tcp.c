@@ -367,3 +367,30 @@ Test(firewall_tcp, client_comes_back)
 		  { "client resets it", 'c', TH_RST, 301, 0, 0, 0, "FW_CLOSE" },
 		  { "SYN again", 'c', TH_SYN, 900000, 0, 0, 0, "FW_SYN_SENT" });
 }
+
+/* A fragment hides how much data its segment has: no number of the flow is judged any more. */
+Test(firewall_tcp, fragments_end_the_tracking)
+{
+	const struct row fragments[] = {
+		{ "first",
+		  RIG_CLIENT,
+		  { C4, .proto = IPPROTO_TCP, .sport = 1234, .dport = 80, .tcp_flags = TH_ACK,
+		    .seq = C + 1, .ack = S + 1, .frag_id = 7, .more_fragments = true,
+		    .payload_len = 804 },
+		  SENT },
+		{ "last",
+		  RIG_CLIENT,
+		  { C4, .proto = IPPROTO_TCP, .frag_id = 7, .frag_off = 824, .payload_len = 800 },
+		  SENT },
+	};
+
+	rig_config_set("strict_window", 0, 1);
+	STEPS_RUN(HANDSHAKE);
+	rig_rows(fragments, 2);
+	STEPS_RUN({ "all of it is acked", 's', TH_ACK, 1, 1605, 0, 0, "FW_ESTABLISHED" },
+		  { "it goes on", 'c', TH_ACK, 1605, 1, 100, 0, "FW_ESTABLISHED" },
+		  { "FIN", 'c', FINACK, 1705, 1, 0, 0, "FW_FIN_WAIT" },
+		  { "RST", 's', TH_RST, 1, 0, 0, 0, "FW_CLOSE" }, HANDSHAKE,
+		  { "a new life is tracked", 's', TH_ACK, 1, 1605, 0, REASON(NF_INVALID),
+		    "FW_ESTABLISHED" });
+}
