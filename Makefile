@@ -188,7 +188,8 @@ unit: $(if $(unit_SRCS),$(B)/tests/unit $(B)/flowferry)
 prog: all $(if $(prog_SRCS),$(B)/tests/prog) $(TEST_NF_OBJECTS)
 	$(Q)$(TEST_ENV) tests/run-criterion --root $(B)/tests/prog
 
-e2e: all
+# some NF objects of the prog tests are bad input in the e2e tests
+e2e: all $(TEST_NF_OBJECTS)
 	$(Q)BUILD=$(B) tests/e2e/run $(SCENARIOS)
 
 # not part of check: it downloads a kernel, and boots it in software emulation

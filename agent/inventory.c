@@ -166,6 +166,7 @@ static int instance_start(struct agent *agent, const json_t *config, const struc
 		/* of a service that was removed while we were away */
 		instance_remove(instance, NULL);
 		instance_free(instance);
+		instance = NULL;
 		r = -ENOENT;
 	}
 	if (r) {
@@ -173,6 +174,9 @@ static int instance_start(struct agent *agent, const json_t *config, const struc
 			instance_purge(spec.pin_dir, spec.name, NULL);
 		*err = (struct ff_error){};
 		r = instance_load(&spec, &instance, err);
+	} else if (spec.config) {
+		/* the last agent may have died right before it */
+		r = instance_configure(instance, spec.config, err);
 	}
 	if (!r)
 		r = datapath_nf_set(agent->dp, wanted->id, instance->prog_fd);
@@ -245,6 +249,9 @@ static int instances_start(struct agent *agent, const json_t *config, const stru
 				log_error("%s", why.message);
 				result = why.err;
 				*err = why;
+				/* not applied: try again with the next one */
+				json_decref(agent->services[w->service].config);
+				agent->services[w->service].config = NULL;
 			}
 			continue;
 		}
@@ -472,8 +479,8 @@ int inventory_adopt(struct agent *agent, struct ff_error *err)
 		r = hosts_apply(agent, config, err);
 	if (!r)
 		r = services_describe(agent, config, err);
-	if (!r)
-		r = instances_start(agent, config, wanted, err);
+	if (!r) /* one that doesn't start is logged, and mustn't keep the others from their packets */
+		instances_start(agent, config, wanted, err);
 	free(wanted);
 	return r;
 }

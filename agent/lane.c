@@ -205,18 +205,29 @@ void lane_leave(struct lane *lane)
 	memset(lane, 0, sizeof(*lane));
 }
 
+/* An empty place isn't deleted: the kernel waits for a grace period for that, too. */
+static void ring_delete(int rings_fd, uint32_t key)
+{
+	uint32_t id;
+
+	if (!bpf_map_lookup_elem(rings_fd, &key, &id))
+		bpf_map_delete_elem(rings_fd, &key);
+}
+
+void lane_sweep(struct datapath *dp, uint32_t number)
+{
+	/* first: a lane with a token has all its rings */
+	__atomic_store_n(&dp->lanes[number].token, 0, __ATOMIC_SEQ_CST);
+	ring_delete(dp->park_rings_fd, number);
+	ring_delete(dp->log_rings_fd, number * 2);
+	ring_delete(dp->log_rings_fd, number * 2 + 1);
+}
+
 void lane_close(struct lane *lane)
 {
-	uint32_t keys[2] = {lane->number * 2, lane->number * 2 + 1};
-
 	if (!lane->map)
 		return;
-	if (lane->map->park_size)
-		bpf_map_delete_elem(lane->dp->park_rings_fd, &lane->number);
-	if (lane->map->log_size)
-		for (int i = 0; i < 2; i++)
-			bpf_map_delete_elem(lane->dp->log_rings_fd, &keys[i]);
-	__atomic_store_n(&lane->map->token, 0, __ATOMIC_SEQ_CST);
+	lane_sweep(lane->dp, lane->number);
 	lane_leave(lane);
 }
 
@@ -296,7 +307,10 @@ int lane_fence_send(struct datapath *dp, struct cpus *cpus, const struct lane_fe
 		fence_self(dp, cpus, fence);
 		return 0;
 	}
-	cpus_run(cpus, fence_on_cpu, &run);
+	if (fence->only_cpu)
+		cpus_run_on(cpus, fence->cpu, fence_on_cpu, &run);
+	else
+		cpus_run(cpus, fence_on_cpu, &run);
 	for (int cpu = 0; cpu < cpus_count(cpus); cpu++)
 		if (run.errors[cpu])
 			return run.errors[cpu];
@@ -315,6 +329,23 @@ bool lane_fences_complete(const struct lane *lane, const uint16_t cpus[FF_STEERI
 								__ATOMIC_ACQUIRE))
 					return false;
 	return true;
+}
+
+bool lane_fence_complete(const struct lane *lane, uint16_t from,
+			 const uint64_t paths[FF_PATHS / 64])
+{
+	const struct ff_fences *board = &lane->dp->fences[lane->number];
+
+	for (size_t cpu = 0; cpu < FF_CPUS_MAX; cpu++) {
+		uint64_t missing = 0;
+
+		for (size_t w = 0; w < FF_PATHS / 64; w++)
+			missing |= paths[w] & ~__atomic_load_n(&board->seen[from][cpu][w],
+							       __ATOMIC_ACQUIRE);
+		if (!missing)
+			return true;
+	}
+	return false;
 }
 
 void lane_fences_clear(struct lane *lane)
@@ -347,16 +378,11 @@ static void release_on_cpu(int cpu, void *arg)
 		run->error = live_run(run->lane->dp, job, MIN(left, (uint32_t)LIVE_BATCH));
 }
 
-/*
- * Packets that come after the release are forwarded by the CPU on which they arrive. Released ones
- * take the same way, so that none overtakes them in another queue. Those that go back to a source
- * leave from CPU 0, behind which the fence goes.
- */
-static int release_cpu(const struct lane *lane, uint32_t host)
+int lane_release_cpu(const struct lane *lane)
 {
 	uint32_t cpu = __atomic_load_n(&lane->map->park_cpu, __ATOMIC_RELAXED);
 
-	return !host && (int)cpu < cpus_count(lane->cpus) ? (int)cpu : 0;
+	return (int)cpu < cpus_count(lane->cpus) ? (int)cpu : 0;
 }
 
 /* A CPU that dies while it fills a cell can't be; one that is slow is a virtual CPU without its
@@ -368,9 +394,11 @@ int lane_release(struct lane *lane, uint16_t instance, uint32_t host, uint64_t *
 {
 	struct release_run run = {.lane = lane, .instance = instance, .host = host};
 	uint64_t stalled = 0;
+	int cpu;
 
 	if (!lane->map->park_size)
 		return 0;
+	cpu = lane_release_cpu(lane); /* one for all: or a flow would leave by two queues */
 	for (;;) {
 		uint64_t head = __atomic_load_n(&lane->map->park_head, __ATOMIC_ACQUIRE);
 		uint64_t tail = __atomic_load_n(&lane->map->park_tail, __ATOMIC_ACQUIRE);
@@ -385,7 +413,7 @@ int lane_release(struct lane *lane, uint16_t instance, uint32_t host, uint64_t *
 			break;
 		}
 		run.repeat = (uint32_t)MIN(tail - head, (uint64_t)4096);
-		cpus_run_on(lane->cpus, release_cpu(lane, host), release_on_cpu, &run);
+		cpus_run_on(lane->cpus, cpu, release_on_cpu, &run);
 		if (run.error)
 			return error_set(err, -run.error, FF_CODE_INTERNAL, NULL,
 					 "can't release parked packets: %s", strerror(-run.error));

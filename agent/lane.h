@@ -59,6 +59,9 @@ void lane_leave(struct lane *lane);
 /* Frees it. No table entry may name it any more, and cpus_quiesce() must have followed. */
 void lane_close(struct lane *lane);
 
+/* The same by number, of a lane that nobody knows any more. One that is free is fine. */
+void lane_sweep(struct datapath *dp, uint32_t number);
+
 /* ---- source: rounds ------------------------------------------------------------------------ */
 
 /*
@@ -81,6 +84,8 @@ struct lane_fence {
 	uint64_t token;
 	uint64_t switched_ns;
 	uint64_t paths[FF_PATHS / 64];
+	bool	 only_cpu; /* from this one alone: */
+	int	 cpu;
 };
 
 /* Sends fences from every CPU along every path, behind what was sent before. A fence to this very
@@ -90,7 +95,17 @@ int lane_fence_send(struct datapath *dp, struct cpus *cpus, const struct lane_fe
 /* Have all fences of these hosts arrived? cpus[i]: how many CPUs steering host i has; 0: none. */
 bool lane_fences_complete(const struct lane *lane, const uint16_t cpus[FF_STEERING_MAX],
 			  const uint64_t paths[FF_PATHS / 64]);
+/* Have those of one host arrived that sends from one CPU, whichever it is? */
+bool lane_fence_complete(const struct lane *lane, uint16_t from,
+			 const uint64_t paths[FF_PATHS / 64]);
 void lane_fences_clear(struct lane *lane);
+
+/*
+ * The CPU on which parked packets are released: the one that parked last. Packets that come after the
+ * release are forwarded by the CPU on which they arrive; released ones take the same way, so that
+ * none is overtaken in another queue.
+ */
+int lane_release_cpu(const struct lane *lane);
 
 /* ---- target, or a source that takes back: release -------------------------------------------- */
 

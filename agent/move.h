@@ -55,6 +55,7 @@ struct move {
 	pthread_mutex_t lock; /* guards all below */
 	unsigned int	working; /* steps under way */
 	pthread_cond_t	changed;
+	bool		prepared, failed; /* the entries are written; never will be */
 	enum phase	source, target_phase;
 	bool		switched;
 	struct lane	source_lane, target_lane;
@@ -83,6 +84,7 @@ struct move {
 	bool	  unswitched; /* once back, never forth again */
 	uint32_t  fence_host; /* where the fences go */
 	uint64_t  fence_token;
+	atomic_bool fence_cancel;
 	bool	  fencing;    /* the repeating thread is to be joined */
 	pthread_t fencer;
 };

@@ -236,10 +236,16 @@ static int finish_locked(struct move *move, struct ff_error *err)
 	if (move->ended)
 		return 0;
 	work_stop(move);
-	if (move_ask(move, REQUEST_FINISH) != ANSWER_GO)
-		return refuse_in(move, "finish", err);
 	if (move->instance_to)
 		target_wait(move);
+	if (move->target_phase == PHASE_COMMITTED) { /* its release failed: once more */
+		int r = target_release(move, 0, err);
+
+		if (r)
+			return r;
+	}
+	if (move_ask(move, REQUEST_FINISH) != ANSWER_GO)
+		return refuse_in(move, "finish", err);
 	return move_end(move, false, move->instance_from, false, err);
 }
 

@@ -158,6 +158,33 @@ static json_t *prepare_reply(struct move *move)
 	return json_pack("{sisI}", "cpus", move->agent->dp->cpus, "flows", (json_int_t)flows);
 }
 
+/* A repeated request waits until the first one has written the entries. */
+static int prepare_again(struct move *move, json_t **ret_reply, struct ff_error *err)
+{
+	bool failed;
+
+	pthread_mutex_lock(&move->lock);
+	while (!move->prepared && !move->failed)
+		pthread_cond_wait(&move->changed, &move->lock);
+	failed = move->failed;
+	pthread_mutex_unlock(&move->lock);
+	if (failed)
+		return error_set(err, EBUSY, FF_CODE_BUSY, "ask again",
+				 "move %s could not be prepared on host %s", move->id,
+				 move->agent->config->host);
+	*ret_reply = prepare_reply(move);
+	return 0;
+}
+
+static void prepare_done(struct move *move, bool well)
+{
+	pthread_mutex_lock(&move->lock);
+	move->prepared = well;
+	move->failed = !well;
+	pthread_cond_broadcast(&move->changed);
+	pthread_mutex_unlock(&move->lock);
+}
+
 int move_prepare(struct agent *agent, const char *id, json_t *body, json_t **ret_reply,
 		 struct ff_error *err)
 {
@@ -165,10 +192,8 @@ int move_prepare(struct agent *agent, const char *id, json_t *body, json_t **ret
 	struct move *move = NULL;
 	int r;
 
-	if (old) {
-		*ret_reply = prepare_reply(old);
-		return 0;
-	}
+	if (old)
+		return prepare_again(old, ret_reply, err);
 	if (strlen(id) >= MOVE_ID_MAX || strchr(id, '/') || id[0] == '.')
 		return error_set(err, EINVAL, FF_CODE_BAD_REQUEST, NULL, "`%s` is no move's id",
 				 id);
@@ -192,15 +217,18 @@ int move_prepare(struct agent *agent, const char *id, json_t *body, json_t **ret
 		r = move_save(move, err);
 	if (!r && (move->is_source || move->is_target))
 		r = move_apply(move, NULL, err);
+	cpus_quiesce(agent->cpus);
+	prepare_done(move, !r);
 	if (r) {
 		move_unsave(move);
+		pthread_mutex_lock(&agent->lock);
 		lane_close(&move->source_lane);
 		lane_close(&move->target_lane);
+		pthread_mutex_unlock(&agent->lock);
 		move_delist(move);
 		move_put(move);
 		return r;
 	}
-	cpus_quiesce(agent->cpus);
 	*ret_reply = prepare_reply(move);
 	move_put(move);
 	return 0;
@@ -282,6 +310,13 @@ static int move_adopt(struct agent *agent, const char *id, json_t *body, struct 
 	move->switched = switched_already(move);
 	log_info("move %s: taken up, source %s, target %s%s", id, phase_name(move->source),
 		 phase_name(move->target_phase), move->switched ? ", switched" : "");
+	/* the last agent may have died between a phase, or the file, and the entries */
+	if (move->is_source || move->is_target)
+		r = move_apply(move, NULL, err);
+	cpus_quiesce(agent->cpus);
+	prepare_done(move, true);
+	if (r)
+		return r;
 	/* the truth is here: what was parked must not wait for anybody */
 	if (move->target_phase == PHASE_COMMITTED)
 		return target_release(move, 0, err);
@@ -293,13 +328,13 @@ static void lanes_sweep(struct agent *agent)
 {
 	for (uint32_t i = 0; i < FF_LANES_MAX; i++) {
 		uint64_t token = agent->dp->lanes[i].token;
-		bool known = !token;
-		struct lane lane;
+		bool known = false;
 
 		for (size_t k = 0; k < FF_LANES_MAX && !known; k++)
-			known = agent->moves[k] && agent->moves[k]->token == (token & ~1ull);
-		if (!known && !lane_adopt(agent->dp, agent->cpus, token, &lane, NULL))
-			lane_close(&lane);
+			known = token && agent->moves[k] &&
+				agent->moves[k]->token == (token & ~1ull);
+		if (!known)
+			lane_sweep(agent->dp, i);
 	}
 }
 

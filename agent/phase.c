@@ -123,7 +123,9 @@ struct ff_steer phase_steer(const struct phase_view *v)
 {
 	bool gone = v->source == PHASE_HANDOVER || v->source == PHASE_DONE;
 	bool come = v->target == PHASE_COMMITTED || v->target == PHASE_RELEASED;
-	struct ff_steer steer = {.owner = v->switched || gone || come ? v->to : v->from};
+	bool back = v->target == PHASE_RETURNED && !gone;
+	struct ff_steer steer = {
+		.owner = !back && (v->switched || gone || come) ? v->to : v->from};
 
 	if (v->source)
 		steer_source(v, &steer);

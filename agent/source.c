@@ -399,7 +399,6 @@ int source_hold(struct move *move, struct ff_error *err)
 
 int source_resume(struct move *move, bool fence, json_t **ret_reply, struct ff_error *err)
 {
-	uint16_t cpus[FF_STEERING_MAX] = {[FENCE_FROM_TARGET] = 1};
 	uint64_t paths[FF_PATHS / 64], until = clock_ns() + FENCES_WAIT_NS, parked = 0;
 	enum answer answer;
 	int r;
@@ -412,7 +411,7 @@ int source_resume(struct move *move, bool fence, json_t **ret_reply, struct ff_e
 	if (answer == ANSWER_GO) {
 		subject_paths(&move->subject, paths);
 		while (fence && move->source_host != move->target_host &&
-		       !lane_fences_complete(&move->source_lane, cpus, paths)) {
+		       !lane_fence_complete(&move->source_lane, FENCE_FROM_TARGET, paths)) {
 			if (clock_ns() > until || atomic_load(&move->ending))
 				return error_set(err, ETIMEDOUT, FF_CODE_REFUSED,
 						 "resume without: {\"fence\":false}",

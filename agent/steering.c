@@ -36,10 +36,10 @@ static void *fence_main(void *arg)
 		until.tv_sec += (time_t)((until.tv_nsec + wait_ns) / NSEC_PER_SEC);
 		until.tv_nsec = (long)((until.tv_nsec + wait_ns) % NSEC_PER_SEC);
 		pthread_mutex_lock(&move->lock);
-		while (!atomic_load(&move->cancel) &&
+		while (!atomic_load(&move->fence_cancel) &&
 		       pthread_cond_timedwait(&move->changed, &move->lock, &until) == 0)
 			;
-		stop = atomic_load(&move->cancel);
+		stop = atomic_load(&move->fence_cancel);
 		fence_spec(move, &fence);
 		pthread_mutex_unlock(&move->lock);
 		if (stop)
@@ -57,11 +57,11 @@ void steering_stop(struct move *move)
 		return;
 	}
 	move->fencing = false;
-	atomic_store(&move->cancel, true);
+	atomic_store(&move->fence_cancel, true);
 	pthread_cond_broadcast(&move->changed);
 	pthread_mutex_unlock(&move->lock);
 	pthread_join(move->fencer, NULL);
-	atomic_store(&move->cancel, false);
+	atomic_store(&move->fence_cancel, false);
 }
 
 /* Under move.turn. */

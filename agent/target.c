@@ -4,12 +4,17 @@
 #include <string.h>
 
 #include "lib/clock.h"
+#include "lib/flow.h"
 #include "lib/json.h"
 #include "lib/log.h"
 #include "lib/stream.h"
 
 #define FENCES_WAIT_NS (5 * NSEC_PER_SEC)
 #define POLL_NS	       (20 * NSEC_PER_USEC)
+
+/* A fence that got lost is made good by the next: after 2, 6, 14 ms. The way back is no hurry. */
+#define FENCE_AGAIN_NS (2 * NSEC_PER_MSEC)
+#define FENCE_LAST_NS  (8 * NSEC_PER_MSEC)
 
 /* ---- receiving --------------------------------------------------------------------------------- */
 
@@ -46,12 +51,30 @@ static int on_header(void *ctx, const struct stream_header *header, struct ff_er
 	return 0;
 }
 
+/* State of flows that aren't moved is none of the sender's business, whatever it sends. */
+static int subject_check(const struct move *move, const struct stream_record *records, size_t count,
+			 struct ff_error *err)
+{
+	char text[FLOW_TEXT_MAX];
+	struct ff_flow_key key;
+
+	for (size_t i = 0; i < count; i++) {
+		memcpy(&key, records[i].key, sizeof(key)); /* it may lie anywhere */
+		if (!subject_wants(&move->subject, &key))
+			return error_set(err, EPROTO, FF_CODE_REFUSED, NULL,
+					 "flow %s is not one that move %s moves",
+					 flow_format(&key, text), move->id);
+	}
+	return 0;
+}
+
 static int on_block(void *ctx, const struct stream_record *records, size_t count,
 		    struct ff_error *err)
 {
 	struct upload *up = ctx;
+	int r = subject_check(up->move, records, count, err);
 
-	return state_restore(&up->move->instance_to->state, &up->origin, records, count,
+	return r ? r : state_restore(&up->move->instance_to->state, &up->origin, records, count,
 			     &up->counts, err);
 }
 
@@ -235,7 +258,7 @@ static int steering_cpus(const json_t *json, uint16_t cpus[FF_STEERING_MAX], str
 	return r;
 }
 
-/* A fence behind the returned packets: they all left from CPU 0. */
+/* A fence behind the returned packets: they all left from one CPU. */
 static int fence_source(struct move *move, struct ff_error *err)
 {
 	struct lane_fence fence = {
@@ -244,6 +267,8 @@ static int fence_source(struct move *move, struct ff_error *err)
 		.host = move->source_host,
 		.token = move->token,
 		.switched_ns = clock_ns(),
+		.only_cpu = true,
+		.cpu = lane_release_cpu(&move->target_lane),
 	};
 	int r;
 
@@ -251,6 +276,10 @@ static int fence_source(struct move *move, struct ff_error *err)
 		return 0;
 	subject_paths(&move->subject, fence.paths);
 	r = lane_fence_send(move->agent->dp, move->agent->cpus, &fence);
+	for (uint64_t wait_ns = FENCE_AGAIN_NS; !r && wait_ns <= FENCE_LAST_NS; wait_ns *= 2) {
+		clock_sleep_ns(wait_ns);
+		r = lane_fence_send(move->agent->dp, move->agent->cpus, &fence);
+	}
 	return r ? error_set(err, -r, FF_CODE_INTERNAL, NULL, "can't send fences: %s",
 			     strerror(-r))
 		 : 0;

@@ -8,8 +8,8 @@
  *
  * Who writes what:
  *   agent only          services, table, pins, rules, peers, ifaces, local_addrs, lane set-up, jobs
- *   data path only      reasons, instance_stats, fences, park cells, log records, fragments
- *   both, atomically    lane.park_tail, lane.park_head, entry head.expires (see each)
+ *   data path only      reasons, instance_stats, park cells, log records, fragments
+ *   both, atomically    lane.park_tail, lane.park_head, fences, entry head.expires (see each)
  */
 #pragma once
 
@@ -24,7 +24,7 @@
 #define FF_HOSTS_MAX	  64	/* hosts on one fabric; number 0 means none */
 #define FF_RULES_MAX	  32	/* rules of a service: a bit each in a slot's mask */
 #define FF_LANES_MAX	  16	/* moves that one host takes part in at once (2 for a local move) */
-#define FF_STEERING_MAX	  8	/* steering hosts of one move: bounds the fence board */
+#define FF_STEERING_MAX	  8	/* senders of fences in a move: 7 steering hosts and the target */
 #define FF_CPUS_MAX	  64	/* CPUs of a steering host: bounds the fence board */
 #define FF_PATHS	  64	/* outer source ports: enough for ECMP and RSS, few enough to fence */
 #define FF_PATH_PORT	  49152 /* outer source port of path 0 (RFC 6335's dynamic range) */
@@ -56,7 +56,7 @@
 	X(PASS_TRUNCATED, "pass-truncated", "cut short or bad length: to the kernel")              \
 	X(PASS_BAD_HEADER, "pass-bad-header", "malformed IP or transport header: to the kernel")   \
 	X(PASS_EXTHDRS, "pass-exthdrs", "too many IPv6 extension headers: to the kernel")          \
-	X(PASS_VLANS, "pass-vlans", "more than two VLAN tags: to the kernel")                      \
+	X(PASS_VLANS, "pass-vlans", "too many VLAN tags, or on the fabric: to the kernel")                      \
 	X(DROP_FRAG_NO_FIRST, "drop-frag-no-first", "fragment whose first one wasn't seen")        \
 	X(DROP_FRAG_OVERLAP, "drop-frag-overlap", "fragment that would cut into the L4 header")    \
 	X(DROP_ICMP_QUOTE, "drop-icmp-quote", "ICMP error that quotes no whole flow")              \

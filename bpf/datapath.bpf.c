@@ -278,6 +278,8 @@ SEC("xdp") int fabric(struct xdp_md *ctx)
 		return ff_verdict(XDP_PASS, FF_REASON_PASS_MULTICAST);
 	if (bpf_map_lookup_elem(&local_addrs, c.addr[1]))
 		return ff_verdict(XDP_PASS, FF_REASON_PASS_LOCAL);
+	if (pkt->vlans) /* another network on the same wire: the kernel's VLAN device knows it */
+		return ff_verdict(XDP_PASS, FF_REASON_PASS_VLANS);
 	return forward_packet(ctx, pkt);
 }
 

@@ -200,6 +200,12 @@ static __always_inline void flow_key_set(struct ff_pkt *pkt, const struct ff_cur
 	pkt->proto = c->proto;
 }
 
+static __always_inline int is_exthdr(__u8 proto)
+{
+	return proto == PROTO_HOPOPTS || proto == PROTO_ROUTING || proto == PROTO_DSTOPTS ||
+	       proto == PROTO_MOBILITY || proto == PROTO_AH || proto == PROTO_FRAGMENT;
+}
+
 static __always_inline int is_icmp_error(__u8 family, __u8 type)
 {
 	if (family == 6)
@@ -221,14 +227,20 @@ static __always_inline int proto_has_flows(__u8 family, __u8 proto)
 /* An ICMP error travels against the flow that it quotes: the quote's destination is its source. */
 static __always_inline int parse_quote(struct ff_pkt *pkt, struct ff_cursor *c)
 {
+	const __u64 *src = (const __u64 *)c->addr[0];
+	__u64 to[2];
 	__u8 swap[16];
 	__u32 total;
 	__be16 *ports;
 	int reason;
 
+	__builtin_memcpy(to, c->addr[1], 16);
 	c->off += sizeof(struct icmphdr);
 	reason = pkt->family == 4 ? parse_ipv4(c, &total) : parse_ipv6(c, &total);
 	if (reason || c->frag_off)
+		return FF_REASON_DROP_ICMP_QUOTE;
+	/* it goes to whom the quoted packet came from; else it's forged, to look like a flow's */
+	if (to[0] != src[0] || to[1] != src[1])
 		return FF_REASON_DROP_ICMP_QUOTE;
 	if (!proto_has_flows(pkt->family, c->proto)) /* what it speaks of was the kernel's, too */
 		return FF_REASON_PASS_PROTOCOL;
@@ -362,6 +374,12 @@ static __always_inline int parse_packet(void *start, void *end, struct ff_pkt *p
 			return reason;
 	} else {
 		pkt->flags |= FF_PKT_FRAG_LATER;
+		pkt->port[0] = pkt->flags & FF_PKT_TUNNELED ? pkt->port[0] : 0;
+		pkt->port[1] = pkt->flags & FF_PKT_TUNNELED ? pkt->port[1] : 0;
+		if (pkt->family == 6 && is_exthdr(c->proto)) /* what it's of, only its first tells */
+			return FF_REASON_DROP_FRAG_NO_FIRST;
+		if (!proto_has_flows(pkt->family, c->proto))
+			return FF_REASON_PASS_PROTOCOL;
 		if ((c->proto == PROTO_TCP && c->frag_off < 20) ||
 		    (c->proto == PROTO_SCTP && c->frag_off < 16)) /* header and first chunk's */
 			return FF_REASON_DROP_FRAG_OVERLAP;

@@ -67,6 +67,34 @@ static int resolve_instance(struct build *build)
 
 /* ---- slots ----------------------------------------------------------------------------------- */
 
+/*
+ * A rule that leads to the owner of its slots is there only because another one lies behind it. It has
+ * one instance for all of its slots, so it goes along with all of them or not at all.
+ */
+static int rules_of_slots(struct build *build, const struct slotset *slots)
+{
+	for (unsigned int i = 0; i < FF_RULES_MAX; i++) {
+		const struct rule *rule = &build->table->rules[i];
+		_cleanup_free_ char *text = NULL;
+
+		if (!rule->used || rule->instance != build->from ||
+		    !slotset_intersects(&rule->slots, slots))
+			continue;
+		if (slotset_contains(slots, &rule->slots)) {
+			rule_add(build, i, &rule->match, &rule->slots);
+			continue;
+		}
+		if (slotset_format(&rule->slots, &text) < 0)
+			return error_nomem(build->err);
+		return error_set(build->err, EPERM, FF_CODE_REFUSED,
+				 "move all of these slots, the whole instance, or its filter",
+				 "rule %u leads flows of slots %s of %s to %s, and only some of them "
+				 "would move",
+				 i, text, build->service->name, build->request->from);
+	}
+	return 0;
+}
+
 static int resolve_slots(struct build *build)
 {
 	struct slotset *slots = &build->change->slots;
@@ -91,7 +119,7 @@ static int resolve_slots(struct build *build)
 					 model_instance_name(build->model, owner),
 					 build->request->from);
 	}
-	/* exceptions that lead the slots' flows to `from` go along */
+	/* exceptions that lead the slots' flows to `from` go along: the agents move whole slots */
 	for (size_t i = 0; i < build->table->pins_n; i++) {
 		const struct pin *pin = &build->table->pins[i];
 
@@ -100,7 +128,7 @@ static int resolve_slots(struct build *build)
 		    change_add_flow(build->change, &pin->key) < 0)
 			return error_nomem(build->err);
 	}
-	return 0;
+	return rules_of_slots(build, slots);
 }
 
 /* ---- flows ----------------------------------------------------------------------------------- */

@@ -93,15 +93,18 @@ def figures:
 		broken: ($n.tcp.broken + ($long | map(select(.error)) | length)),
 		errors: ($long | map(.error // empty)),
 		speed: ($long | map(.end.sum_received.bits_per_second // 0) | add),
-		retransmitted: (.retransmitted_after[0].segments - .retransmitted_before[0].segments),
-		in_vain: (.retransmitted_after[0].in_vain - .retransmitted_before[0].in_vain)
+		retransmitted: (.after_retransmitted[0].segments - .before_retransmitted[0].segments),
+		in_vain: (.after_retransmitted[0].in_vain - .before_retransmitted[0].in_vain),
+		queues_full: (.after_queues_full[0] - .before_queues_full[0])
 	};
 
 def exact: .counted.packets == .sent and .counted.bytes == .bytes;
 
 # What is wrong with a run, in words
 def faults: [
-	(select(.lost > .overload) | "\(.lost - .overload) packets lost"),
+	(select(.lost > .overload) | "\(.lost - .overload) packets lost" +
+		if .queues_full > 0 then " (this machine is too busy: \(.queues_full) packets, " +
+			"of TCP too, found a device's queue full)" else "" end),
 	(select(.overload > 0) | "\(.overload) packets that the judge was too slow to see"),
 	(select(.duplicated > 0) | "\(.duplicated) packets duplicated"),
 	(select(.reordered > 0) | "\(.reordered) packets reordered"),

@@ -119,9 +119,10 @@ assert_eq "$(all_there)" "$before" "what must not change"
 
 step "requests to an agent, with an epoch that has passed, or malformed"
 epoch=$(host_api nf1 GET /v1/host | jq .epoch)
+mine='udp 198.18.1.2:6000 198.18.2.2:6000' # of intruder.py's streams
 prepare='{"roles":["target"],"token":"0000000000001000","service":1,"from":1,"to":2,
 	"guarantee":"order-preserving","on_overflow":"abort","park_limit":64,"source_host":2,
-	"target_host":3,"subject":{"slots":"0-9","flows":[],"rules":[]},
+	"target_host":3,"subject":{"slots":"","flows":["'$mine'"],"rules":[]},
 	"steering":[{"no":0,"host":1,"cpus":1}]}'
 for call in "PUT /v1/config" "POST /v1/moves/intruder/prepare" "POST /v1/moves/intruder/switch" \
 	"POST /v1/moves/intruder/final" "POST /v1/moves/intruder/finish" \
@@ -130,7 +131,7 @@ for call in "PUT /v1/config" "POST /v1/moves/intruder/prepare" "POST /v1/moves/i
 	refused 409 stale-epoch $nf2 "$method" "$path" "$prepare" "X-Flowferry-Epoch: $((epoch - 1))"
 	refused 400 bad-request $nf2 "$method" "$path" "$prepare" "X-Flowferry-Epoch: soon"
 done
-for body in '{' '[]' '{}' "${prepare/0000000000001000/xyz}" "${prepare/0-9/9-0}" \
+for body in '{' '[]' '{}' "${prepare/0000000000001000/xyz}" "${prepare/\"slots\":\"\"/\"slots\":\"9-0\"}" \
 	"${prepare/\"park_limit\":64/\"park_limit\":0}" "${prepare/target/observer}"; do
 	refused 400 bad-request $nf2 POST /v1/moves/intruder/prepare "$body" "X-Flowferry-Epoch: $epoch"
 done
@@ -169,7 +170,8 @@ assert_json "$(jq -s . /run/streams.json)" 'map({key: .name, value: .}) | from_e
 	.good.status == 200 and
 	(.["old-epoch"].answer | test("stale-epoch")) and
 	(.["schema-foreign"].answer | test("barrels")) and
-	(.["other-token"].status == 409) and (.["wrong-count"].answer | test("count")) and
+	(.["flow-not-moved"].answer | test("6001")) and
+	(.["other-token"].status == 409) and (.["wrong-count"].answer | test("tells of")) and
 	(.["no-such-move"].status == 404)'
 assert_json "$(host_api nf2 GET /v1/moves/intruder)" '.phase == "prepared" and .flows == 1'
 curl --silent --fail-with-body --unix-socket $nf2 --header "X-Flowferry-Epoch: $epoch" \
@@ -179,9 +181,9 @@ assert_eq "$(flows_count 'udp and port 6000')" 0 "flows that nobody has opened"
 assert_eq "$(all_there)" "$before" "what must not change"
 
 step "NF objects"
-bad_nf() # NF TEXT: the refusal says TEXT
+bad_nf() # NF TEXT [STATUS]: the refusal says TEXT
 {
-	assert_exit 1 ff service add bad --nf "$1" --class 'udp and port 7' --instance bad-1@nf1
+	assert_exit "${3:-1}" ff service add bad --nf "$1" --class 'udp and port 7' --instance bad-1@nf1
 	assert_contains "$output" "$2"
 	assert_eq "$(all_there)" "$before" "what must not change, after NF $1"
 }
@@ -192,9 +194,9 @@ bad_nf large "large.bpf.o is"
 bad_nf stateless "no per-flow state"
 bad_nf noentry "entry program"
 bad_nf sections "section"
-bad_nf bitfield "bitfield"
+bad_nf bitfield "bitfield" 2
 assert_exit 2 ff service add bad --nf ../../etc/passwd --instance bad-1@nf1
-assert_exit 1 ff service add bad --nf firewall --class 'udp and port 7' --config '{"barrels":1}' \
+assert_exit 2 ff service add bad --nf firewall --class 'udp and port 7' --config '{"barrels":1}' \
 	--instance bad-1@nf1
 assert_contains "$output" barrels
 assert_eq "$(all_there)" "$before" "what must not change"
@@ -228,10 +230,14 @@ forged drop-inner nf2 198.18.8.11 inner-empty
 forged drop-inner nf2 198.18.8.11 inner-short
 forged drop-fence nf2 198.18.8.11 fence
 assert_eq "$(all_there)" "$before" "what must not change"
-# the same packet from a peer, unaltered: what is refused above is not refused for its form
-packets=$(instance fw-1 | jq .packets)
-in_host nf2 /usr/bin/python3 "$E2E/intruder.py" tunnel 198.18.8.11 good
-wait_for "[ \$(instance fw-1 | jq .packets) -eq $((packets + 1)) ]" 5
+# the same packet from a peer, in its slot: what is refused above is not refused for its form
+flow=$(ff flows get 'udp 198.18.1.2:7777 198.18.2.2:7778' -o json)
+name=$(jq -r .instance <<<"$flow")
+number=${name#fw-}
+packets=$(instance "$name" | jq .packets)
+in_host nf$((3 - number)) /usr/bin/python3 "$E2E/intruder.py" tunnel "198.18.8.1$number" good \
+	"$(jq .slot <<<"$flow")"
+wait_for "[ \$(instance $name | jq .packets) -gt $packets ]" 5
 
 step "and after all that, a move"
 move --from fw-1 --to fw-2

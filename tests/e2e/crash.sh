@@ -69,6 +69,14 @@ held switch nf2 orch
 anywhere nf1 orch
 at finish 100 nf1 nf2 gw orch
 
+step "a move that is asked for while the orchestrator looks for its hosts"
+begun=$EPOCHREALTIME
+pids_learn
+strike orch
+move_begin
+crash_end "at once" "$begun"
+assert_json "$operation" '.state == "completed"'
+
 step "what was sent has arrived, once and in order, and is counted"
 traffic_end
 assert_json "$traffic" '.tcp.reset == 0 and .tcp.broken == 0'

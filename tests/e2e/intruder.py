@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """What nobody should send: for badinput.sh.
 
-intruder.py tunnel ADDRESS CASE [VNI SLOT]   one tunnel packet to ADDRESS, from this host
-intruder.py streams SOCKET MOVE SERVICE      state streams to the agent at SOCKET, good and bad
+intruder.py tunnel ADDRESS CASE [SLOT]    one tunnel packet to ADDRESS, from this host
+intruder.py streams SOCKET MOVE SERVICE   state streams to the agent at SOCKET, good and bad
 
 `streams` prints a line of JSON for each: what was sent, the status of the answer, the answer.
 """
@@ -58,8 +58,8 @@ CASES = {
 }
 
 
-def tunnel(address, case):
-    packet = geneve(**CASES[case])
+def tunnel(address, case, slot="0"):
+    packet = geneve(**{"slot": int(slot), **CASES[case]})
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.sendto(packet, (address, GENEVE_PORT))
@@ -165,6 +165,7 @@ def streams(path, move, service):
     post(path, move, "other-service", header(move, service=service + 1) + rest)
     post(path, move, "flow-of-other-service",
          header(move) + block([record(service=service + 1)]) + end(1, 1))
+    post(path, move, "flow-not-moved", header(move) + block([record(flow=1)]) + end(1, 1))
     post(path, move, "schema-hash", header(move, schema_hash=1) + rest)
     post(path, move, "value-size", header(move, value_size=56) + rest)
     for name, schema in (
@@ -180,6 +181,6 @@ def streams(path, move, service):
 
 if __name__ == "__main__":
     if sys.argv[1] == "tunnel":
-        tunnel(sys.argv[2], sys.argv[3])
+        tunnel(*sys.argv[2:])
     else:
         streams(sys.argv[2], sys.argv[3], int(sys.argv[4]))

@@ -65,6 +65,14 @@ assert_json "$operation" ".flows == $rich_there and (.note | test(\"flows that b
 assert_eq "$(flows_count "$rich" fw-2)" 0 "flows left behind"
 assert_one_owner
 
+step "slots of which a filter has taken some flows, and another filter the rest"
+move --from fw-1 --to fw-2 --filter tcp
+move --from fw-1 --to fw-3 --filter ip
+move --from fw-1 --to fw-2 --slots 0-700,900-1200
+assert_one_owner
+move --from fw-2 --to fw-1 --slots 0-700,900-1200
+assert_one_owner
+
 step "to and fro"
 for _ in 1 2 3; do
 	move --from fw-3 --to fw-1

@@ -13,6 +13,7 @@ traffic_port=20000
 traffic_status=
 traffic= # the report of the last run
 operation= # the last move's
+SERVICE=fw # whose flows move() moves
 
 # ---- traffic ------------------------------------------------------------------------------------
 
@@ -134,7 +135,7 @@ assert_conserved()
 # $operation.
 move()
 {
-	operation=$(ff move --service fw "$@" -o json) || fail "move $*: $operation"
+	operation=$(ff move --service $SERVICE "$@" -o json) || fail "move $*: $operation"
 	assert_json "$operation" '.state == "completed" and .packets_dropped == 0 and
 		.overflow == null and .error == null'
 }

@@ -109,6 +109,7 @@ static const struct step life[] = {
 	{ "and is acknowledged", 'c', TH_ACK, 302, 1501, 0, 0, "FW_CLOSE_WAIT" },
 	{ "server's FIN", 's', FINACK, 1501, 302, 0, 0, "FW_LAST_ACK" },
 	{ "its ACK", 'c', TH_ACK, 302, 1502, 0, 0, "FW_TIME_WAIT" },
+	{ "data after its FIN", 'c', TH_ACK, 302, 1502, 10, 0, "FW_TIME_WAIT" },
 	{ "server's FIN again", 's', FINACK, 1501, 302, 0, 0, "FW_TIME_WAIT" },
 	{ "its ACK again", 'c', TH_ACK, 302, 1502, 0, 0, "FW_TIME_WAIT" },
 };
@@ -119,9 +120,9 @@ Test(firewall_tcp, whole_life)
 {
 	steps_run(life, sizeof(life) / sizeof(life[0]));
 	/* headers of 40 bytes */
-	cr_expect_eq(rig_flow(FLOW, "packets", 0), 8);
+	cr_expect_eq(rig_flow(FLOW, "packets", 0), 9);
 	cr_expect_eq(rig_flow(FLOW, "packets", 1), 6);
-	cr_expect_eq(rig_flow(FLOW, "bytes", 0), 8 * 40 + 300);
+	cr_expect_eq(rig_flow(FLOW, "bytes", 0), 9 * 40 + 310);
 	cr_expect_eq(rig_flow(FLOW, "bytes", 1), 6 * 40 + 1500);
 	cr_expect_eq(rig_flow(FLOW, "outside", 0), 0);
 	cr_expect_eq(rig_flows(), 1);
@@ -130,7 +131,7 @@ Test(firewall_tcp, whole_life)
 Test(firewall_tcp, whole_life_ipv6)
 {
 	steps_run_family(life, sizeof(life) / sizeof(life[0]), true);
-	cr_expect_eq(rig_flow(FLOW6, "bytes", 0), 8 * 60 + 300);
+	cr_expect_eq(rig_flow(FLOW6, "bytes", 0), 9 * 60 + 310);
 }
 
 Test(firewall_tcp, server_closes_first)
@@ -248,6 +249,15 @@ Test(firewall_tcp, reset)
 	cr_expect_eq(rig_flow(FLOW, "packets", 0), 6);
 }
 
+Test(firewall_tcp, leftovers_keep_nothing_alive)
+{
+	STEPS_RUN(HANDSHAKE, { "RST", 's', TH_RST, 1, 0, 0, 0, "FW_CLOSE" });
+	rig_config_set("timeouts.tcp_close_s", 0, 1000);
+	STEPS_RUN({ "data", 'c', TH_ACK, 1, 1, 100, 0, "FW_CLOSE" },
+		  { "RST again", 's', TH_RST, 1, 0, 0, 0, "FW_CLOSE" });
+	cr_expect_leq(rig_flow_lifetime_s(FLOW), 10);
+}
+
 Test(firewall_tcp, blind_reset_closes_nothing)
 {
 	STEPS_RUN(HANDSHAKE, DATA,
@@ -269,12 +279,14 @@ Test(firewall_tcp, strict_window_drops)
 		  { "data at its end", 's', TH_ACK, 1001 + 8192, 301, 1, 0, "FW_ESTABLISHED" },
 		  { "data from long ago", 'c', TH_ACK, (uint32_t)-9000, 1001, 100,
 		    REASON(NF_INVALID), "FW_ESTABLISHED" },
+		  { "ACK from long ago", 'c', TH_ACK, 301, (uint32_t)-70000, 0, REASON(NF_INVALID),
+		    "FW_ESTABLISHED" },
 		  { "ACK of what wasn't sent", 'c', TH_ACK, 301, 20000, 0, REASON(NF_INVALID),
 		    "FW_ESTABLISHED" },
 		  { "blind FIN", 'c', FINACK, 0x1000000, 1001, 0, REASON(NF_INVALID),
 		    "FW_ESTABLISHED" });
-	cr_expect_eq(rig_flow(FLOW, "dropped", 0), 5);
-	cr_expect_eq(rig_flow(FLOW, "outside", 0), 5);
+	cr_expect_eq(rig_flow(FLOW, "dropped", 0), 6);
+	cr_expect_eq(rig_flow(FLOW, "outside", 0), 6);
 }
 
 /* A window of 8192 scaled by 7 is a megabyte: without the option, this data would be outside. */
@@ -345,7 +357,7 @@ Test(firewall_tcp, time_wait_is_reused)
 		  { "SYN+ACK", 's', SYNACK, 700000, 500001, 0, 0, "FW_SYN_RECV" },
 		  { "ACK", 'c', TH_ACK, 500001, 700001, 0, 0, "FW_ESTABLISHED" });
 	cr_expect_eq(rig_flows(), 1, "the entry is the same");
-	cr_expect_eq(rig_flow(FLOW, "packets", 0), 10, "and so are its counters");
+	cr_expect_eq(rig_flow(FLOW, "packets", 0), 11, "and so are its counters");
 	cr_expect_eq(rig_flow(FLOW, "outside", 0), 0);
 }
 

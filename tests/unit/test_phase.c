@@ -18,7 +18,7 @@
 #define SOURCE_LANE 1
 #define TARGET_LANE 2
 
-#define PHASES (PHASE_RETURNED + 1)
+#define PHASES	    (PHASE_RETURNED + 1)
 
 struct world {
 	uint8_t source, target; /* enum phase */
@@ -54,8 +54,8 @@ static enum answer ask(const struct world *w, bool local, enum request request, 
 {
 	if (local)
 		return phase_request(w->source, w->target, request);
-	return of_target ? phase_request(PHASE_NONE, w->target, request)
-			 : phase_request(w->source, PHASE_NONE, request);
+	return of_target ? phase_request(PHASE_NONE, w->target, request) :
+			   phase_request(w->source, PHASE_NONE, request);
 }
 
 static void hold(struct world *w, bool local, bool heard)
@@ -120,7 +120,8 @@ static bool step(struct world *w, bool local, enum step what)
 			w->target = PHASE_RETURNED;
 		break;
 	case DO_RESUME:
-		if (w->target == PHASE_RETURNED && ask(w, local, REQUEST_RESUME, false) == ANSWER_GO)
+		if (w->target == PHASE_RETURNED &&
+		    ask(w, local, REQUEST_RESUME, false) == ANSWER_GO)
 			w->source = PHASE_RESUMED;
 		break;
 	case STEPS:
@@ -204,7 +205,8 @@ static void check_local(const struct world *w)
 static void check_answers(const struct world *w, bool local)
 {
 	if (committed(w)) {
-		cr_assert_eq(ask(w, local, REQUEST_ABORT, true), ANSWER_REFUSE, "abort after commit");
+		cr_assert_eq(ask(w, local, REQUEST_ABORT, true), ANSWER_REFUSE,
+			     "abort after commit");
 		cr_assert_eq(ask(w, local, REQUEST_RETURN, true), ANSWER_REFUSE);
 		cr_assert_neq(ask(w, local, REQUEST_COMMIT, true), ANSWER_REFUSE, "repeated");
 	} else {
@@ -242,7 +244,7 @@ static void explore(bool local, bool seen_pairs[PHASES][PHASES])
 	size_t head = 0, tail = 0;
 
 	memset(seen, 0, sizeof(seen));
-	queue[tail++] = (struct world){.source = PHASE_PREPARED, .target = PHASE_PREPARED};
+	queue[tail++] = (struct world){ .source = PHASE_PREPARED, .target = PHASE_PREPARED };
 	seen[number_of(&queue[0])] = true;
 	while (head < tail) {
 		const struct world w = queue[head++];
@@ -299,7 +301,7 @@ Test(phase, a_host_without_the_role_refuses)
 
 Test(phase, a_steering_host_alone_follows_its_switch)
 {
-	struct phase_view view = {.parks = true, .from = FROM, .to = TO};
+	struct phase_view view = { .parks = true, .from = FROM, .to = TO };
 	struct ff_steer steer = phase_steer(&view);
 
 	cr_expect(steer.owner == FROM && !steer.here && !steer.flags);
@@ -311,7 +313,7 @@ Test(phase, a_steering_host_alone_follows_its_switch)
 Test(phase, nothing_is_parked_without_a_guarantee)
 {
 	for (enum phase target = PHASE_PREPARED; target < PHASES; target++) {
-		struct phase_view view = {.target = target, .from = FROM, .to = TO};
+		struct phase_view view = { .target = target, .from = FROM, .to = TO };
 
 		cr_expect_not(phase_steer(&view).flags & FF_STEER_PARK);
 	}
