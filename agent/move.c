@@ -124,6 +124,30 @@ int move_apply(struct move *move, uint64_t *ret_ns, struct ff_error *err)
 	return r;
 }
 
+bool move_takes(const void *taking, const struct ff_flow_key *key)
+{
+	const struct move_taking *t = taking;
+	const struct move *move = t->move;
+	struct ff_steer steer;
+	const char *how;
+	bool ours;
+
+	if (!subject_wants(&move->subject, key))
+		return false;
+	steer = table_lookup(move->agent->table, move->subject.service, key, &how);
+	ours = (steer.flags & FF_STEER_LOG) && move->source_lane.map &&
+	       steer.lane == move->source_lane.number;
+	return ours || steer.here != t->instance->id;
+}
+
+bool move_takes_all(const struct move *move)
+{
+	const struct ff_service *service = &move->agent->dp->services[move->subject.service];
+	uint32_t bank = __atomic_load_n(&service->active, __ATOMIC_ACQUIRE) & 1;
+
+	return subject_is_slots(&move->subject) && !service->pins[bank] && !service->rules[bank];
+}
+
 json_t *move_json(struct move *move)
 {
 	json_t *roles = json_array(), *json;

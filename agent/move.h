@@ -129,6 +129,19 @@ json_t *move_json(struct move *move);
 void move_source_phase(struct move *move, enum phase phase);
 void move_target_phase(struct move *move, enum phase phase);
 
+/*
+ * Does the move take this flow from (or leave it at) `instance`? Not one that another pin or rule
+ * keeps there, though its slot moves. The signature of state_select.wants.
+ */
+struct move_taking {
+	const struct move     *move;
+	const struct instance *instance;
+};
+bool move_takes(const void *taking, const struct ff_flow_key *key);
+
+/* Whole slots and nothing to keep: no need to ask for each flow. */
+bool move_takes_all(const struct move *move);
+
 /* Deletes this move's state from an instance: all of it, or what it staged here. */
 int move_forget(struct move *move, struct instance *instance, bool staged_only,
 		struct ff_error *err);

@@ -46,14 +46,14 @@ int move_forget(struct move *move, struct instance *instance, bool staged_only,
 {
 	struct keys keys = {.token = staged_only ? move->token : 0};
 	struct slotset slots;
-	struct state_select select = {
-		.slots = &slots, .wants = subject_wants, .ctx = &move->subject};
+	struct move_taking taking = {move, instance};
+	struct state_select select = {.slots = &slots, .wants = move_takes, .ctx = &taking};
 	uint64_t deleted = 0;
 	int r;
 
 	cpus_background(true);
 	subject_slots(&move->subject, &slots);
-	if (!staged_only && subject_is_slots(&move->subject)) {
+	if (!staged_only && move_takes_all(move)) {
 		r = state_forget_slots(&instance->state, &slots, &deleted, err);
 		cpus_background(false);
 		return r;

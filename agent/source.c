@@ -64,6 +64,7 @@ static int round_end(struct move *move, struct transfer *transfer, int result, j
 static int round_full(struct move *move, bool final, json_t **ret_reply, struct ff_error *err)
 {
 	struct slotset slots;
+	struct move_taking taking = {move, move->instance_from};
 	struct state_select select = {.slots = &slots, .wants = NULL};
 	struct transfer *transfer;
 	int r = round_begin(move, final, &transfer, err);
@@ -71,9 +72,9 @@ static int round_full(struct move *move, bool final, json_t **ret_reply, struct 
 	if (r)
 		return r;
 	subject_slots(&move->subject, &slots);
-	if (!subject_is_slots(&move->subject)) {
-		select.wants = subject_wants;
-		select.ctx = &move->subject;
+	if (!move_takes_all(move)) {
+		select.wants = move_takes;
+		select.ctx = &taking;
 	}
 	if (move->subject.keys_count && slotset_is_empty(&move->subject.slots) &&
 	    !move->subject.rules_count)
