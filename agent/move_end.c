@@ -51,6 +51,10 @@ int move_forget(struct move *move, struct instance *instance, bool staged_only,
 	uint64_t deleted = 0;
 	int r;
 
+	if (staged_only) { /* their token tells them, wherever their packets go */
+		select.wants = subject_wants;
+		select.ctx = &move->subject;
+	}
 	cpus_background(true);
 	subject_slots(&move->subject, &slots);
 	if (!staged_only && move_takes_all(move)) {
