@@ -37,9 +37,10 @@ def move_titles: ["AT s", "WHAT", "FROM", "TO", "FLOWS", "BYTES", "ROUNDS", "PAR
 
 # Named arguments: s, what, red, plain
 # Nothing if it is no operation
-def move_row: select(.id) | ([$ARGS.named.s, $ARGS.named.what, .from, .to, (.flows | grouped), (.bytes | bytes),
-	.rounds, (.packets_parked | grouped), (.freeze_us | duration), (.total_us | duration)] |
-	columns) +
+def move_row: select(.id) |
+	([$ARGS.named.s, $ARGS.named.what, .from, .to, (.flows | grouped), (.bytes | bytes), .rounds,
+		(.packets_parked | grouped), (.freeze_us | duration), (.total_us | duration)] |
+		columns) +
 	if .state == "completed" then "" else
 		"\n" + $ARGS.named.red + .state + $ARGS.named.plain + ": " +
 		(.error | if type == "object" then .message else tostring end)
@@ -64,6 +65,9 @@ def counted:
 		.bytes[1] += $f.state.bytes[1 - $client]);
 
 # ---- the verdict -------------------------------------------------------------------------------
+
+# Connections of an iperf3 that didn't come to a good end; without a report it is one at least
+def failed: if .error or (.end.streams | not) then .start.connected // [0] | length else 0 end;
 
 # Of one run: what scripts/demo has noted of it, as named lists of one document each
 def figures:
@@ -90,8 +94,8 @@ def figures:
 			bytes: [.[1].bytes[0] - .[0].bytes[0], .[1].bytes[1] - .[0].bytes[1]]},
 		short: $n.tcp.client.short.completed,
 		long: ($long | map(.end.streams // [] | length) | add),
-		broken: ($n.tcp.broken + ($long | map(select(.error)) | length)),
-		errors: ($long | map(.error // empty)),
+		broken: ($n.tcp.broken + ($long | map(failed) | add)),
+		errors: ($long | map(.error // empty | "iperf3: " + .)),
 		speed: ($long | map(.end.sum_received.bits_per_second // 0) | add),
 		retransmitted: (.after_retransmitted[0].segments - .before_retransmitted[0].segments),
 		in_vain: (.after_retransmitted[0].in_vain - .before_retransmitted[0].in_vain),
@@ -102,16 +106,16 @@ def exact: .counted.packets == .sent and .counted.bytes == .bytes;
 
 # What is wrong with a run, in words
 def faults: [
-	(select(.lost > .overload) | "\(.lost - .overload) packets lost" +
+	(select(.lost > .overload) | "UDP packets lost: \(.lost - .overload)" +
 		if .queues_full > 0 then " (this machine is too busy: \(.queues_full) packets, " +
 			"of TCP too, found a device's queue full)" else "" end),
-	(select(.overload > 0) | "\(.overload) packets that the judge was too slow to see"),
-	(select(.duplicated > 0) | "\(.duplicated) packets duplicated"),
-	(select(.reordered > 0) | "\(.reordered) packets reordered"),
-	(select(.corrupted > 0) | "\(.corrupted) packets or records corrupted"),
-	(select(.broken > 0) | "\(.broken) connections broken"),
+	(select(.overload > 0) | "packets that the judge was too slow to see: \(.overload)"),
+	(select(.duplicated > 0) | "packets duplicated: \(.duplicated)"),
+	(select(.reordered > 0) | "packets reordered: \(.reordered)"),
+	(select(.corrupted > 0) | "packets or TCP records corrupted: \(.corrupted)"),
+	(select(.broken > 0) | "connections reset or broken: \(.broken)"),
 	(select(exact | not) | "the firewalls' counters are not what was sent"),
-	(select(.moves > .completed) | "\(.moves - .completed) moves not completed"),
+	(select(.moves > .completed) | "moves not completed: \(.moves - .completed)"),
 	.errors[]];
 
 def both_ways: "\(.[0] | grouped) + \(.[1] | grouped)";

@@ -55,5 +55,6 @@ assert_one_owner
 
 step "nothing lost, every packet counted"
 traffic_end
+assert_no_strays
 assert_json "$traffic" '.tcp.reset == 0 and .tcp.broken == 0'
 assert_conserved

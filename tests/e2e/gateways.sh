@@ -37,5 +37,6 @@ assert_one_owner
 
 step "nothing lost, doubled, reordered, reset; every packet counted once"
 traffic_end
+assert_no_strays
 assert_json "$traffic" '.tcp.reset == 0 and .tcp.broken == 0 and .tcp.client.short.completed > 0'
 assert_conserved

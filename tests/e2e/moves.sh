@@ -83,6 +83,7 @@ assert_eq "$(instance fw-1 | jq .flows)" 0 "flows left behind"
 
 step "nothing lost, doubled, reordered, reset; every packet counted once"
 traffic_end
+assert_no_strays
 assert_json "$traffic" '.tcp.reset == 0 and .tcp.broken == 0'
 assert_json "$traffic" '.tcp.client.short.completed > 10 and .tcp.client.long.completed == 6'
 assert_conserved

@@ -107,6 +107,17 @@ assert_one_owner()
 	assert_json "$state" '[group_by(.flow)[] | select(length > 1)] == []'
 }
 
+# I3: the fences have told when nothing was on its way to a former owner any more, so nothing came to
+# one. Of order-preserving moves that went well.
+assert_no_strays()
+{
+	local reasons
+	reasons=$(ff hosts -o json | jq -r '.hosts[].name' | while read -r host; do
+		host_api "$host" GET /v1/host | jq -c '{host, strays: (.reasons.stray // 0)}'
+	done | jq -s .)
+	assert_json "$reasons" 'length > 0 and all(.[]; .strays == 0)'
+}
+
 # I4: state counts what was sent, flow by flow and direction by direction. Up to 100 UDP flows, that
 # --worst lists all.
 assert_conserved()
