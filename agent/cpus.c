@@ -8,6 +8,9 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#define URGENT_PRIORITY 1
+#define CPU_PRIORITY	2 /* of the threads that the urgent ones wait for */
+
 /*
  * One lock and two conditions for all: a call sets fn, arg and the CPUs that are to run it, wakes
  * the threads and waits until `pending` is empty. `serial` keeps callers apart.
@@ -61,7 +64,7 @@ static void *cpu_main(void *arg)
 static int cpu_start(struct cpus *cpus, int cpu)
 {
 	struct cpu_thread *self = &cpus->threads[cpu];
-	struct sched_param param = {.sched_priority = 1};
+	struct sched_param param = {.sched_priority = CPU_PRIORITY};
 	pthread_attr_t attr;
 	cpu_set_t set;
 	int r;
@@ -175,9 +178,13 @@ void cpus_quiesce(struct cpus *cpus)
 	cpus_run(cpus, NULL, NULL);
 }
 
-#define BACKGROUND_NICE 15
+#define BULK_NICE 15
 
-void cpus_background(bool on)
+/* Without the right to it, just slower. */
+void cpus_pace(enum cpus_pace pace)
 {
-	setpriority(PRIO_PROCESS, (id_t)gettid(), on ? BACKGROUND_NICE : 0);
+	struct sched_param param = {.sched_priority = pace == PACE_URGENT ? URGENT_PRIORITY : 0};
+
+	sched_setscheduler(0, pace == PACE_URGENT ? SCHED_FIFO : SCHED_OTHER, &param);
+	setpriority(PRIO_PROCESS, (id_t)gettid(), pace == PACE_BULK ? BULK_NICE : 0);
 }

@@ -35,10 +35,13 @@ void cpus_run(struct cpus *cpus, cpus_fn fn, void *arg);
 void cpus_run_on(struct cpus *cpus, int cpu, cpus_fn fn, void *arg);
 
 /*
- * Bulk work of the calling thread stands back behind packets: under load they are ksoftirqd's,
- * which is an ordinary thread, and a queue of some hundred frames is full within a millisecond.
+ * How the calling thread competes for CPUs. Bulk work stands back behind packets: under load they
+ * are ksoftirqd's, which is an ordinary thread, and a queue of some hundred frames is full within a
+ * millisecond. What packets wait for, and takes no longer than that, goes before everything: an
+ * ordinary thread would wait for milliseconds of its turn. Threads that it starts inherit it.
  */
-void cpus_background(bool on);
+enum cpus_pace { PACE_BULK, PACE_NORMAL, PACE_URGENT };
+void cpus_pace(enum cpus_pace pace);
 
 /* Returns when no packet program that began before the call is still running. */
 void cpus_quiesce(struct cpus *cpus);

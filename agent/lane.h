@@ -21,7 +21,7 @@
 
 /* Packets parked, if the request doesn't say: 20 ms at 200,000 packets/s. */
 #define LANE_PARK_LIMIT	    4096u
-#define LANE_PARK_LIMIT_MAX 65536u /* x 2 cells x 4 KiB = 512 MiB */
+#define LANE_PARK_LIMIT_MAX 65536u /* a ring of 256 MiB */
 
 struct lane {
 	struct datapath	   *dp;

@@ -173,12 +173,8 @@ json_t *move_json(struct move *move)
 			 (json_int_t)move->flows, "bytes", (json_int_t)move->bytes, "dropped",
 			 (json_int_t)dropped, "overflowed", (json_int_t)overflowed, "switched",
 			 move->switched, "error", move->error ? move->why.message : NULL);
-	if (json && move->target_lane.map) {
-		uint64_t tail = move->target_lane.map->park_tail;
-
-		json_put_uint(json, "parked",
-			      tail & FF_PARK_OPEN ? move->target_lane.map->park_head : tail);
-	}
+	if (json && move->target_lane.map)
+		json_put_uint(json, "parked", move->target_lane.map->parked);
 	pthread_mutex_unlock(&move->lock);
 	return json;
 }

@@ -38,6 +38,7 @@ struct move {
 	enum guarantee	  guarantee;
 	uint16_t	  overflow;
 	uint32_t	  park_limit;
+	bool		  no_precopy; /* everything goes in the last round */
 	bool		  is_source, is_target, is_steering;
 	uint16_t	  place;			/* own, among the steering hosts */
 	uint16_t	  steering_cpus[FF_STEERING_MAX]; /* by place */

@@ -55,18 +55,18 @@ int move_forget(struct move *move, struct instance *instance, bool staged_only,
 		select.wants = subject_wants;
 		select.ctx = &move->subject;
 	}
-	cpus_background(true);
+	cpus_pace(PACE_BULK);
 	subject_slots(&move->subject, &slots);
 	if (!staged_only && move_takes_all(move)) {
 		r = state_forget_slots(&instance->state, &slots, &deleted, err);
-		cpus_background(false);
+		cpus_pace(PACE_NORMAL);
 		return r;
 	}
 	r = state_dump(&instance->state, &select, keys_collect, &keys, NULL, err);
 	if (!r)
 		r = state_forget_keys(&instance->state, keys.list, keys.count, &deleted, err);
 	free(keys.list);
-	cpus_background(false);
+	cpus_pace(PACE_NORMAL);
 	return r;
 }
 

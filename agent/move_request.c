@@ -67,6 +67,7 @@ static int fields_read(struct move *move, const json_t *body, struct ff_error *e
 	static const char *const policies[] = {"abort", "drop", "reorder"};
 	const char *token, *guarantee = guarantees[GUARANTEE_ORDER], *overflow = policies[0];
 	const char *url = NULL;
+	bool precopy = true;
 	uint16_t service;
 	int64_t limit = LANE_PARK_LIMIT;
 	json_t *subject;
@@ -93,6 +94,8 @@ static int fields_read(struct move *move, const json_t *body, struct ff_error *e
 	if (!r)
 		r = json_opt_range(body, "park_limit", 1, LANE_PARK_LIMIT_MAX, &limit, err);
 	if (!r)
+		r = json_opt_bool(body, "precopy", &precopy, err);
+	if (!r)
 		r = json_get_object(body, "subject", &subject, err);
 	if (!r)
 		r = roles_read(move, body, err);
@@ -115,6 +118,7 @@ static int fields_read(struct move *move, const json_t *body, struct ff_error *e
 		return r;
 	move->overflow = (uint16_t)r;
 	move->park_limit = (uint32_t)limit;
+	move->no_precopy = !precopy;
 	r = subject_parse(subject, service, &move->agent->dp->services[service], &move->subject,
 			  err);
 	if (!r && move->is_source) {

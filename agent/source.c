@@ -8,8 +8,9 @@
 #include "lib/json.h"
 #include "lib/log.h"
 
-#define ROUNDS_MAX	10	/* before it converges; a source that changes faster than that won't */
+#define ROUNDS_MAX	30	/* before it converges; a source that changes faster than that won't */
 #define CONVERGED_FLOWS 512	/* few enough for the last round: about a millisecond */
+#define URGENT_FLOWS	4096	/* a last round of so many goes before all ordinary work */
 #define SHORT_ROUND_NS	(2 * NSEC_PER_MSEC) /* between rounds while others switch */
 #define POLL_NS		(20 * NSEC_PER_USEC) /* for fences: they take some 100 us */
 #define POLL_SLOW_NS	NSEC_PER_MSEC
@@ -23,7 +24,8 @@ static bool cancelled(struct move *move)
 
 /* ---- rounds ------------------------------------------------------------------------------------ */
 
-static int round_begin(struct move *move, bool final, struct transfer **ret, struct ff_error *err)
+static int round_begin(struct move *move, bool final, enum cpus_pace pace, struct transfer **ret,
+		       struct ff_error *err)
 {
 	struct transfer_spec spec = {
 		.target = move->target,
@@ -33,9 +35,11 @@ static int round_begin(struct move *move, bool final, struct transfer **ret, str
 			   .final = final},
 		.state = &move->instance_from->state,
 		.cancel = &move->cancel,
+		.pace = pace,
 	};
 	uint64_t origin = move->source_lane.map->fence_origin_ns;
 
+	cpus_pace(pace);
 	strcpy(spec.header.op, move->id);
 	if (final && origin)
 		spec.frozen_ns = clock_ns() - origin;
@@ -67,7 +71,7 @@ static int round_full(struct move *move, bool final, json_t **ret_reply, struct 
 	struct move_taking taking = {move, move->instance_from};
 	struct state_select select = {.slots = &slots, .wants = NULL};
 	struct transfer *transfer;
-	int r = round_begin(move, final, &transfer, err);
+	int r = round_begin(move, final, final ? PACE_NORMAL : PACE_BULK, &transfer, err);
 
 	if (r)
 		return r;
@@ -90,8 +94,9 @@ static int round_full(struct move *move, bool final, json_t **ret_reply, struct 
 static int round_keys(struct move *move, const struct ff_flow_key *keys, size_t count, bool final,
 		      json_t **ret_reply, struct ff_error *err)
 {
+	bool urgent = count <= URGENT_FLOWS;
 	struct transfer *transfer;
-	int r = round_begin(move, final, &transfer, err);
+	int r = round_begin(move, final, urgent ? PACE_URGENT : PACE_NORMAL, &transfer, err);
 
 	if (r)
 		return r;
@@ -107,7 +112,7 @@ static int round_dirty(struct move *move, bool final, size_t *ret_count, json_t 
 	bool full;
 
 	lane_round(&move->source_lane, &keys, ret_count, &full);
-	if (full || move->resending)
+	if (full || move->resending || move->no_precopy)
 		return round_full(move, final, ret_reply, err);
 	if (!*ret_count && !final)
 		return 0;
@@ -119,12 +124,12 @@ static int round_dirty(struct move *move, bool final, size_t *ret_count, json_t 
 static int precopy(struct move *move, struct ff_error *err)
 {
 	size_t dirty = SIZE_MAX, before;
-	int r = round_full(move, false, NULL, err);
+	int r = round_full(move, false, NULL, err), grown = 0;
 
 	for (int i = 0; !r && i < ROUNDS_MAX && dirty > CONVERGED_FLOWS && !cancelled(move); i++) {
 		before = dirty;
 		r = round_dirty(move, false, &dirty, NULL, err);
-		if (i > 2 && dirty > before / 4 * 3)
+		if (i > 2 && dirty >= before && ++grown == 2)
 			break; /* it changes as fast as it's sent: more rounds don't help */
 	}
 	move->dirty = dirty == SIZE_MAX ? 0 : dirty;
@@ -147,14 +152,15 @@ static int wait_switched(struct move *move, struct ff_error *err)
 	while (!r && !cancelled(move)) {
 		bool unfenced;
 
+		cpus_pace(PACE_URGENT); /* a look each POLL_NS, and then the handover */
 		pthread_mutex_lock(&move->lock);
 		unfenced = move->unfenced;
 		pthread_mutex_unlock(&move->lock);
 		if (unfenced || (move->guarantee == GUARANTEE_ORDER && fences_there(move, paths)))
 			return 0;
 		now = clock_ns();
-		if (now - last > SHORT_ROUND_NS && !move->source_lane.map->fence_origin_ns &&
-		    lane_logged(&move->source_lane)) {
+		if (!move->no_precopy && now - last > SHORT_ROUND_NS &&
+		    !move->source_lane.map->fence_origin_ns && lane_logged(&move->source_lane)) {
 			r = round_dirty(move, false, &dirty, NULL, err);
 			last = clock_ns();
 		}
@@ -205,9 +211,8 @@ static void *source_main(void *arg)
 	int r = 0;
 
 	if (!move->resending) {
-		cpus_background(true);
-		r = precopy(move, &err);
-		cpus_background(false);
+		if (!move->no_precopy)
+			r = precopy(move, &err);
 		pthread_mutex_lock(&move->lock);
 		if (!r && !cancelled(move))
 			move_source_phase(move, PHASE_CONVERGED);

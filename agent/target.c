@@ -68,12 +68,30 @@ static int subject_check(const struct move *move, const struct stream_record *re
 	return 0;
 }
 
+/*
+ * Gives up early, while the ring has room for what comes during the roll-back. Once the whole state is
+ * here, to go on is sooner done than to go back, whatever the policy.
+ */
+static int overflow_check(const struct move *move, struct ff_error *err)
+{
+	const struct ff_lane *lane = move->target_lane.map;
+
+	if (move->overflow != FF_OVERFLOW_ABORT || !__atomic_load_n(&lane->overflowed, __ATOMIC_RELAXED))
+		return 0;
+	return error_set(err, ENOBUFS, FF_CODE_REFUSED,
+			 "allow more with park_limit, or choose another on_overflow",
+			 "move %s parked more than %llu packets", move->id,
+			 (unsigned long long)lane->park_limit);
+}
+
 static int on_block(void *ctx, const struct stream_record *records, size_t count,
 		    struct ff_error *err)
 {
 	struct upload *up = ctx;
-	int r = subject_check(up->move, records, count, err);
+	int r = overflow_check(up->move, err);
 
+	if (!r)
+		r = subject_check(up->move, records, count, err);
 	return r ? r : state_restore(&up->move->instance_to->state, &up->origin, records, count,
 			     &up->counts, err);
 }
@@ -91,11 +109,20 @@ static void upload_free(void *ctx)
 		pthread_mutex_unlock(&up->move->lock);
 		move_put(up->move);
 	}
-	cpus_background(false);
+	cpus_pace(PACE_URGENT); /* until the next round says how it goes; packets may wait for it */
 	stream_decoder_free(up->decoder);
 	if (up->has_origin)
 		state_origin_done(&up->origin);
 	free(up);
+}
+
+static enum cpus_pace pace_asked(const struct http_request *req)
+{
+	const char *pace = req_query(req, "pace", "");
+
+	return *pace == '0' + PACE_URGENT ? PACE_URGENT
+	     : *pace == '0' + PACE_BULK	  ? PACE_BULK
+					  : PACE_NORMAL;
 }
 
 static int upload_begin(struct http_request *req, struct http_response *resp, void **ret_ctx)
@@ -110,7 +137,7 @@ static int upload_begin(struct http_request *req, struct http_response *resp, vo
 	if (!up)
 		return error_nomem(err);
 	up->begun_ns = clock_ns();
-	cpus_background(strcmp(req_query(req, "final", "0"), "1") != 0);
+	cpus_pace(pace_asked(req));
 	move = move_get(agent, req_param(req, "id"), err);
 	r = move ? req_header_u64(req, "X-Flowferry-Frozen-Ns", 0, &up->frozen_ns, err) : -ENOENT;
 	if (!r) {
@@ -147,21 +174,15 @@ static int upload_data(void *ctx, const void *data, size_t len, struct ff_error 
 
 /* ---- commit and release ------------------------------------------------------------------------ */
 
-/* From here on the target holds the truth, unless a bound was hit whose policy is to give up. */
+/* From here on the target holds the truth. */
 static int commit(struct move *move, struct ff_error *err)
 {
-	struct ff_lane *lane = move->target_lane.map;
 	enum answer answer;
 	int r = 0;
 
 	pthread_mutex_lock(&move->lock);
 	answer = phase_request(move->source, move->target_phase, REQUEST_COMMIT);
-	if (move->overflow == FF_OVERFLOW_ABORT && lane->overflowed)
-		r = error_set(err, ENOBUFS, FF_CODE_REFUSED,
-			      "allow more with park_limit, or choose another on_overflow",
-			      "move %s parked more than %llu packets", move->id,
-			      (unsigned long long)lane->park_limit);
-	else if (answer == ANSWER_GO)
+	if (answer == ANSWER_GO)
 		move_target_phase(move, PHASE_COMMITTED);
 	else if (answer == ANSWER_REFUSE)
 		r = error_set(err, EBUSY, FF_CODE_REFUSED, NULL, "the target of move %s is %s",

@@ -58,8 +58,8 @@ int transfer_begin(const struct transfer_spec *spec, struct transfer **ret, stru
 	t->cancel = spec->cancel;
 	t->frozen_ns = spec->frozen_ns;
 	t->begun_ns = clock_ns();
-	snprintf(t->path, sizeof(t->path), "/v1/moves/%s/state?round=%u&final=%d", of->op, of->round,
-		 of->final);
+	snprintf(t->path, sizeof(t->path), "/v1/moves/%s/state?round=%u&final=%d&pace=%d", of->op,
+		 of->round, of->final, spec->pace);
 	state_header_fill(spec->state, t->begun_ns, &header);
 	strcpy(header.op, of->op);
 	header.epoch = of->epoch;

@@ -11,6 +11,7 @@
 #include <jansson.h>
 #include <stdint.h>
 
+#include "agent/cpus.h"
 #include "agent/state.h"
 #include "lib/http_client.h"
 #include "lib/stream.h"
@@ -22,6 +23,7 @@ struct transfer_spec {
 	struct stream_header header; /* op, epoch, token, round, final */
 	const struct state  *state;
 	uint64_t	     frozen_ns; /* final: for how long the flows have been held already */
+	enum cpus_pace	     pace;	/* of the target's work */
 	const atomic_bool   *cancel;
 };
 

@@ -317,14 +317,19 @@ _Static_assert(sizeof(struct ff_frag) == 16, "ff_frag");
 #define FF_OVERFLOW_DROP    1
 #define FF_OVERFLOW_REORDER 2
 
+/* A cell of a parking ring, bytes; and the fewest cells of one. */
+#define FF_CELL_SIZE	 512
+#define FF_PARK_SIZE_MIN 8192
+
 /*
  * Map lanes: [lane]. One host's part in one move. A lane with token 0 is free.
  *
- * Parking is a ring with tickets: a packet takes ticket park_tail++, fills cell
- * ticket % park_size, and marks it ready. The release takes park_head++ in order. When nothing is
- * left, the agent exchanges park_tail from park_head to FF_PARK_OPEN in one atomic step; it fails
- * if a packet came meanwhile. A packet whose ticket has FF_PARK_OPEN set is processed at once:
- * everything that was parked before it has been processed, so order holds.
+ * Parking is a ring with tickets: a packet of n cells takes ticket park_tail and adds n to it, fills
+ * cells ticket % park_size and on, and marks the first one ready. The release takes packets at
+ * park_head, in order. When nothing is left, the agent exchanges park_tail from park_head to
+ * FF_PARK_OPEN in one atomic step; it fails if a packet came meanwhile. A packet whose ticket has
+ * FF_PARK_OPEN set is processed at once: everything that was parked before it has been processed,
+ * so order holds.
  *
  * The log notes each flow that changed in the current round once: entry.round != lane.round.
  */
@@ -344,14 +349,15 @@ struct ff_lane {
 	__u8  pad0[48];
 
 	__u64 park_tail __attribute__((aligned(64)));
-	__u64 first_ns; /* when the first packet was parked, CLOCK_MONOTONIC */
+	__u64 parked;	  /* packets */
 	__u64 overflowed; /* packets that found the bound hit */
 	__u64 dropped;	  /* of those, and for size: the ones that were lost */
 	__u32 park_cpu;	  /* that parked last */
 	__u8  pad1[28];
 
 	__u64 park_head __attribute__((aligned(64)));
-	__u8  pad3[56];
+	__u64 released; /* packets taken from the ring again */
+	__u8  pad3[48];
 
 	__u32 round __attribute__((aligned(64))); /* unique over an agent's life, never 0 */
 	__u32 pad4;
@@ -366,7 +372,7 @@ struct ff_cell {
 	__u32  len;
 	__u16  slot;
 	__u8   hops;
-	__u8   pad;
+	__u8   cells;	/* of this packet */
 	__be16 port[2]; /* as in the tunnel option */
 	__u16  service;
 	__u16  pad2;

@@ -77,8 +77,6 @@ struct {
 	__type(value, __u32);
 } nfs SEC(".maps");
 
-/* A page: as long as a frame of single-buffer native XDP can be. */
-#define FF_CELL_SIZE 4096
 struct ff_park_ring {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_INNER_MAP);

@@ -117,6 +117,8 @@ static int operation_make(struct orchestrator *orch, const struct move_request *
 	if (r == 0)
 		r = migration_plan(orch, operation, request->guarantee, request->on_overflow,
 				   request->park_limit, err);
+	if (r == 0 && request->no_precopy)
+		r = json_put_bool(json_object_get(operation->request, "prepare"), "precopy", false);
 	if (r < 0)
 		return r;
 	doc_fill(operation, request, note);

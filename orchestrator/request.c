@@ -98,13 +98,14 @@ static int parse_what(const json_t *body, struct move_request *request, struct f
 
 int request_parse(const json_t *body, struct move_request *ret, struct ff_error *err)
 {
-	static const char *const fields[] = { "service",     "from",	   "to",    "guarantee",
-					      "on_overflow", "park_limit", "slots", "flows",
-					      "flow",	     "filter",	   NULL };
+	static const char *const fields[] = { "service",     "from",	   "to",      "guarantee",
+					      "on_overflow", "park_limit", "slots",   "flows",
+					      "flow",	     "filter",	   "precopy", NULL };
 	static const char *const guarantees[] = { "order-preserving", "loss-free", "none", NULL };
 	static const char *const overflows[] = { "abort", "drop", "reorder", NULL };
 	struct move_request request = { 0 };
 	int64_t park_limit = REQUEST_PARK_LIMIT_DEFAULT;
+	bool precopy = true;
 	int r;
 
 	r = json_check_fields(body, fields, err);
@@ -124,6 +125,8 @@ int request_parse(const json_t *body, struct move_request *ret, struct ff_error 
 	if (r == 0)
 		r = json_opt_range(body, "park_limit", 1, REQUEST_PARK_LIMIT_MAX, &park_limit, err);
 	if (r == 0)
+		r = json_opt_bool(body, "precopy", &precopy, err);
+	if (r == 0)
 		r = parse_what(body, &request, err);
 	if (r < 0)
 		return r;
@@ -131,6 +134,7 @@ int request_parse(const json_t *body, struct move_request *ret, struct ff_error 
 		return error_set(err, EINVAL, FF_CODE_BAD_REQUEST, "choose another target",
 				 "\"from\" and \"to\" are both %s", request.from);
 	request.park_limit = (uint32_t)park_limit;
+	request.no_precopy = !precopy;
 	*ret = request;
 	return 0;
 }

@@ -22,8 +22,8 @@
 #include "orchestrator/model.h"
 
 #define REQUEST_NOTE_MAX	   400
-#define REQUEST_PARK_LIMIT_DEFAULT 4096
-#define REQUEST_PARK_LIMIT_MAX	   65536 /* cells of 2 KiB: 128 MiB of kernel memory a lane */
+#define REQUEST_PARK_LIMIT_DEFAULT 8192 /* 40 ms at 200,000 packets/s; 32 MiB of kernel memory */
+#define REQUEST_PARK_LIMIT_MAX	   65536 /* 256 MiB */
 
 enum request_what {
 	REQUEST_INSTANCE,
@@ -40,6 +40,7 @@ struct move_request {
 	const char *guarantee;	 /* "none", "loss-free", "order-preserving" */
 	const char *on_overflow; /* "abort", "drop", "reorder" */
 	uint32_t park_limit;
+	bool no_precopy; /* stop and copy: everything in the last round, for which flows wait */
 	enum request_what what;
 	const char *slots;
 	uint32_t count;

@@ -29,7 +29,7 @@ struct move_options {
 	struct text_list flow;
 	const char *guarantee, *on_overflow;
 	uint64_t park_limit;
-	bool no_wait;
+	bool no_precopy, no_wait;
 };
 
 static const char *const guarantees[] = { "none", "loss-free", "order-preserving", NULL };
@@ -105,6 +105,10 @@ static const struct option_spec move_specs[] = {
 	  .min = 1,
 	  .max = MOVE_PARK_LIMIT_MAX,
 	  .help = "packets that may be parked at once" },
+	{ .name = "no-precopy",
+	  .kind = OPTION_FLAG,
+	  MOVE_OPTION(no_precopy),
+	  .help = "copy all state at the end, while the flows wait; only good to compare with" },
 	{ .name = "no-wait",
 	  .kind = OPTION_FLAG,
 	  MOVE_OPTION(no_wait),
@@ -156,7 +160,8 @@ static int body_pack(const struct move_options *o, json_t **ret, struct ff_error
 	    (o->flow.count && json_put(body, "flow", flows_pack(&o->flow)) < 0) ||
 	    (o->guarantee && json_put_str(body, "guarantee", o->guarantee) < 0) ||
 	    (o->on_overflow && json_put_str(body, "on_overflow", o->on_overflow) < 0) ||
-	    (o->park_limit && json_put_uint(body, "park_limit", o->park_limit) < 0))
+	    (o->park_limit && json_put_uint(body, "park_limit", o->park_limit) < 0) ||
+	    (o->no_precopy && json_put_bool(body, "precopy", false) < 0))
 		return error_set(err, ENOMEM, FF_CODE_INTERNAL, "write it in UTF-8",
 				 "the request can't be put into JSON");
 	*ret = TAKE_PTR(body);

@@ -45,6 +45,7 @@ static struct {
 	uint8_t data[ETH_FRAME_LEN];
 	size_t len; /* 0: none */
 	uint32_t passed;
+	bool overtaken; /* by one of its own flow: only that makes it late */
 } held;
 
 /* ---- the wire ------------------------------------------------------------------------------- */
@@ -178,6 +179,22 @@ static bool is_udp(const uint8_t *frame, size_t len)
 	       (type == ETH_P_IPV6 && frame[20] == IPPROTO_UDP);
 }
 
+/* Both are UDP: addresses and ports stand side by side. */
+static bool same_flow(const uint8_t *a, const uint8_t *b)
+{
+	bool ipv4 = a[12] == ETH_P_IP >> 8 && a[13] == 0;
+	size_t from = ipv4 ? 26 : 22, to = ipv4 ? 38 : 58;
+
+	return !memcmp(a + 12, b + 12, 2) && !memcmp(a + from, b + from, to - from);
+}
+
+static void held_send(void)
+{
+	frame_send(1, held.data, held.len);
+	held.len = 0;
+	counts.delayed += held.overtaken;
+}
+
 static void frame_meddle(uint8_t *frame, size_t len)
 {
 	counts.seen++;
@@ -189,6 +206,7 @@ static void frame_meddle(uint8_t *frame, size_t len)
 		memcpy(held.data, frame, len);
 		held.len = len;
 		held.passed = 0;
+		held.overtaken = false;
 		return;
 	}
 	if (every(plan.corrupt)) {
@@ -201,11 +219,11 @@ static void frame_meddle(uint8_t *frame, size_t len)
 		counts.duplicated++;
 		counts.corrupted += every(plan.corrupt); /* twice */
 	}
-	if (held.len && ++held.passed == plan.delay_by) {
-		frame_send(1, held.data, held.len);
-		held.len = 0;
-		counts.delayed++;
-	}
+	if (!held.len)
+		return;
+	held.overtaken |= same_flow(held.data, frame);
+	if (++held.passed == plan.delay_by)
+		held_send();
 }
 
 static void socket_drain(int i)
@@ -236,11 +254,8 @@ static void *meddler_main(void *arg)
 
 		for (int i = 0; i < 2; i++)
 			socket_drain(i);
-		if (n == 0 && held.len) { /* nothing comes that it could wait for */
-			frame_send(1, held.data, held.len);
-			held.len = 0;
-			counts.delayed += held.passed > 0; /* late all the same */
-		}
+		if (n == 0 && held.len) /* nothing comes that it could wait for */
+			held_send();
 	}
 	return NULL;
 }

@@ -119,7 +119,7 @@ Test(cli, move_body)
 
 	assert_status(cli_run(MOVE "--no-wait --flow 'tcp 1.2.3.4:5 6.7.8.9:10' "
 				   "--flow='udp 1.2.3.4:5 6.7.8.9:10' --guarantee loss-free "
-				   "--on-overflow drop --park-limit 99"),
+				   "--on-overflow drop --park-limit 99 --no-precopy"),
 		      0);
 	flows = json_object_get(cli.body, "flow");
 	cr_assert_eq(json_array_size(flows), 2);
@@ -127,6 +127,7 @@ Test(cli, move_body)
 	cr_assert_str_eq(text_of(cli.body, "guarantee"), "loss-free");
 	cr_assert_str_eq(text_of(cli.body, "on_overflow"), "drop");
 	cr_assert_eq(json_integer_value(json_object_get(cli.body, "park_limit")), 99);
+	cr_assert(json_is_false(json_object_get(cli.body, "precopy")));
 	cr_assert_eq(json_object_get(cli.body, "slots"), NULL);
 
 	assert_status(cli_run(MOVE "--no-wait --filter 'tcp and port 80'"), 0);

@@ -100,6 +100,7 @@ Test(subject, defaults)
 	cr_assert_str_eq(request.on_overflow, "abort");
 	cr_assert_eq(request.park_limit, REQUEST_PARK_LIMIT_DEFAULT);
 	cr_assert_eq(request.what, REQUEST_INSTANCE);
+	cr_assert(!request.no_precopy);
 }
 
 Test(subject, bad_requests)
@@ -112,6 +113,7 @@ Test(subject, bad_requests)
 		{ "\"on_overflow\":\"pray\"", "on_overflow" },
 		{ "\"park_limit\":0", "park_limit" },
 		{ "\"park_limit\":\"many\"", "park_limit" },
+		{ "\"precopy\":1", "precopy" },
 		{ "\"slots\":\"0-9\",\"flows\":3", "named twice" },
 		{ "\"flows\":0", "flows" },
 		{ "\"flows\":-1", "flows" },
