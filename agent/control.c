@@ -12,21 +12,24 @@
 #include "lib/clock.h"
 #include "lib/json.h"
 #include "lib/log.h"
+#include "lib/version.h"
 
 #define STATE_ENTRIES_MAX 10000 /* of multi-flow state in one answer */
 
 /* Every request that changes something carries the orchestrator's epoch. */
+static int epoch_accept(struct http_request *req, struct agent *agent, uint64_t *ret_epoch,
+			struct ff_error *err)
+{
+	int r = req_header_u64(req, HTTP_HEADER_EPOCH, 0, ret_epoch, err);
+
+	return r ? r : inventory_epoch(agent, *ret_epoch, err);
+}
+
 static int epoch_check(struct http_request *req, struct agent *agent, struct ff_error *err)
 {
 	uint64_t epoch;
-	int r = req_header_u64(req, HTTP_HEADER_EPOCH, 0, &epoch, err);
 
-	if (r)
-		return r;
-	pthread_mutex_lock(&agent->lock);
-	r = inventory_epoch(agent, epoch, err);
-	pthread_mutex_unlock(&agent->lock);
-	return r;
+	return epoch_accept(req, agent, &epoch, err);
 }
 
 /* ---- host and instances ------------------------------------------------------------------------ */
@@ -50,8 +53,7 @@ static json_t *instance_json(struct agent *agent, const struct instance *instanc
 	char hash[17];
 
 	datapath_instance_stats(agent->dp, instance->id, &stats);
-	snprintf(hash, sizeof(hash), "%016llx",
-		 (unsigned long long)instance->state.schema->hash);
+	snprintf(hash, sizeof(hash), "%016llx", (unsigned long long)instance->state.schema->hash);
 	return json_pack("{ss si si ss sI sI sI sI sI sI sI si ss}", "name", instance->name, "id",
 			 instance->id, "service", instance->service, "nf", instance->nf, "flows",
 			 (json_int_t)state_flows(&instance->state), "capacity",
@@ -62,7 +64,7 @@ static json_t *instance_json(struct agent *agent, const struct instance *instanc
 			 (int)instance->prog_id, "schema", hash);
 }
 
-/* Under agent.lock. */
+/* Under agent.instances_lock. */
 static json_t *instances_json(struct agent *agent)
 {
 	json_t *list = json_array();
@@ -93,23 +95,24 @@ static json_t *tables_json(struct agent *agent)
 
 	for (int i = 1; i < FF_SERVICES_MAX; i++)
 		if (agent->dp->services[i].used)
-			json_array_append_new(
-				list, json_pack("{sisI}", "service", i, "version",
-						(json_int_t)agent->dp->services[i].version));
+			json_array_append_new(list, json_pack("{sisI}", "service", i, "version",
+							      (json_int_t)agent->dp->services[i]
+								      .version));
 	return list;
 }
 
+/* Under agent.instances_lock. */
 static json_t *fabric_json(struct agent *agent)
 {
-	const struct agent_host *self = &agent->hosts[agent->dp->host->host];
+	const struct desired_host *self = &agent->hosts[agent->dp->host->host];
 	char v4[ADDR_TEXT_MAX], v6[ADDR_TEXT_MAX];
 
 	return json_pack("{ss ss* ss*}", "interface", agent->config->fabric->interface, "ipv4",
-			 self->known && !addr_is_zero(&self->ipv4) ? addr_format(&self->ipv4, v4)
-								   : NULL,
+			 self->known && !addr_is_zero(&self->ipv4) ? addr_format(&self->ipv4, v4) :
+								     NULL,
 			 "ipv6",
-			 self->known && !addr_is_zero(&self->ipv6) ? addr_format(&self->ipv6, v6)
-								   : NULL);
+			 self->known && !addr_is_zero(&self->ipv6) ? addr_format(&self->ipv6, v6) :
+								     NULL);
 }
 
 static int get_host(struct http_request *req, struct http_response *resp)
@@ -119,15 +122,15 @@ static int get_host(struct http_request *req, struct http_response *resp)
 
 	for (unsigned int i = 0; i < agent->config->steering_count; i++)
 		json_array_append_new(steering, json_string(agent->config->steering[i]));
-	pthread_mutex_lock(&agent->lock);
+	pthread_rwlock_rdlock(&agent->instances_lock);
 	json = json_pack("{ss si ss si si si sI so so so so so}", "host", agent->config->host, "id",
-			 agent->dp->host->host, "version", AGENT_VERSION, "epoch",
-			 (int)agent->dp->host->epoch, "pid", (int)getpid(), "cpus",
-			 agent->dp->cpus, "uptime_s",
-			 (json_int_t)((clock_ns() - agent->started_ns) / NSEC_PER_SEC), "fabric",
-			 fabric_json(agent), "steering", steering, "reasons", reasons_json(agent),
-			 "instances", instances_json(agent), "tables", tables_json(agent));
-	pthread_mutex_unlock(&agent->lock);
+			 agent->dp->host->host, "version", FF_VERSION, "epoch",
+			 (int)agent->dp->host->epoch, "pid", (int)getpid(), "cpus", agent->dp->cpus,
+			 "uptime_s", (json_int_t)((clock_ns() - agent->started_ns) / NSEC_PER_SEC),
+			 "fabric", fabric_json(agent), "steering", steering, "reasons",
+			 reasons_json(agent), "instances", instances_json(agent), "tables",
+			 tables_json(agent));
+	pthread_rwlock_unlock(&agent->instances_lock);
 	json_put(json, "moves", moves_json(agent));
 	return resp_json(resp, 200, json);
 }
@@ -135,10 +138,11 @@ static int get_host(struct http_request *req, struct http_response *resp)
 static int put_config(struct http_request *req, struct http_response *resp)
 {
 	struct agent *agent = req_userdata(req);
-	int r = epoch_check(req, agent, resp_err(resp));
+	uint64_t epoch;
+	int r = epoch_accept(req, agent, &epoch, resp_err(resp));
 
 	if (!r)
-		r = inventory_apply(agent, req_json(req), resp_err(resp));
+		r = inventory_apply(agent, req_json(req), epoch, resp_err(resp));
 	return r ? r : resp_json(resp, 200, json_pack("{sb}", "applied", 1));
 }
 
@@ -147,9 +151,9 @@ static int get_instances(struct http_request *req, struct http_response *resp)
 	struct agent *agent = req_userdata(req);
 	json_t *list;
 
-	pthread_mutex_lock(&agent->lock);
+	pthread_rwlock_rdlock(&agent->instances_lock);
 	list = instances_json(agent);
-	pthread_mutex_unlock(&agent->lock);
+	pthread_rwlock_unlock(&agent->instances_lock);
 	return resp_json(resp, 200, json_pack("{so}", "instances", list));
 }
 
@@ -162,8 +166,8 @@ static int get_instance_state(struct http_request *req, struct http_response *re
 
 	pthread_rwlock_rdlock(&agent->instances_lock);
 	instance = agent_instance_named(agent, req_param(req, "name"));
-	r = instance ? instance_state_json(instance, STATE_ENTRIES_MAX, &json, resp_err(resp))
-		     : error_set(resp_err(resp), ENOENT, FF_CODE_NOT_FOUND, NULL,
+	r = instance ? instance_state_json(instance, STATE_ENTRIES_MAX, &json, resp_err(resp)) :
+		       error_set(resp_err(resp), ENOENT, FF_CODE_NOT_FOUND, NULL,
 				 "no instance %s on host %s", req_param(req, "name"),
 				 agent->config->host);
 	pthread_rwlock_unlock(&agent->instances_lock);
@@ -195,8 +199,8 @@ static int get_flow(struct http_request *req, struct http_response *resp)
 	int r = req_query_int(req, "service", 1, FF_SERVICES_MAX - 1, 0, &service, resp_err(resp));
 
 	if (!r)
-		r = flows_lookup(req_userdata(req), (uint16_t)service,
-				 req_query(req, "flow", ""), &json, resp_err(resp));
+		r = flows_lookup(req_userdata(req), (uint16_t)service, req_query(req, "flow", ""),
+				 &json, resp_err(resp));
 	return r ? r : resp_json(resp, 200, json);
 }
 
@@ -209,6 +213,12 @@ static int get_dead_pins(struct http_request *req, struct http_response *resp)
 	return r ? r : resp_json(resp, 200, json);
 }
 
+/* -EAGAIN: not now; whoever asks comes again, as of a server that is being restarted. */
+static int refuse_for_now(struct http_response *resp, int r)
+{
+	return r == -EAGAIN ? resp_error(resp, 503, resp_err(resp)) : r;
+}
+
 /* ---- moves ------------------------------------------------------------------------------------- */
 
 static int get_move(struct http_request *req, struct http_response *resp)
@@ -216,7 +226,8 @@ static int get_move(struct http_request *req, struct http_response *resp)
 	_cleanup_move_ struct move *move =
 		move_get(req_userdata(req), req_param(req, "id"), resp_err(resp));
 
-	return move ? resp_json(resp, 200, move_json(move)) : -ENOENT;
+	return move ? resp_json(resp, 200, move_json(move)) :
+		      refuse_for_now(resp, resp_err(resp)->err);
 }
 
 static int post_prepare(struct http_request *req, struct http_response *resp)
@@ -228,7 +239,7 @@ static int post_prepare(struct http_request *req, struct http_response *resp)
 	if (!r)
 		r = move_prepare(agent, req_param(req, "id"), req_json(req), &reply,
 				 resp_err(resp));
-	return r ? r : resp_json(resp, 200, reply);
+	return r ? refuse_for_now(resp, r) : resp_json(resp, 200, reply);
 }
 
 /* The steps of a move: one handler, a function for each. */
@@ -260,9 +271,9 @@ static int step(struct http_request *req, struct http_response *resp, step_fn fn
 		return r;
 	move = move_get(agent, req_param(req, "id"), err);
 	if (!move)
-		return -ENOENT;
-	r = ends ? fn(move, req_json(req) ?: empty, &reply, err)
-		 : step_work(move, req_json(req) ?: empty, &reply, err, fn);
+		return refuse_for_now(resp, err->err);
+	r = ends ? fn(move, req_json(req) ?: empty, &reply, err) :
+		   step_work(move, req_json(req) ?: empty, &reply, err, fn);
 	log_debug("move %s: %s: %s", move->id, req_path(req), r ? err->message : "done");
 	return r ? r : resp_json(resp, 200, reply ?: json_object());
 }
@@ -275,8 +286,8 @@ static int fence_wanted(const json_t *body, bool *ret, struct ff_error *err)
 
 static int is_source(const struct move *move, struct ff_error *err)
 {
-	return move->is_source ? 0
-			       : error_set(err, EINVAL, FF_CODE_REFUSED, NULL,
+	return move->is_source ? 0 :
+				 error_set(err, EINVAL, FF_CODE_REFUSED, NULL,
 					   "host %s isn't the source of move %s",
 					   move->agent->config->host, move->id);
 }
@@ -293,6 +304,13 @@ static int step_switch(struct move *m, const json_t *body, json_t **reply, struc
 	return steering_switch(m, false, reply, err);
 }
 
+static int step_stay(struct move *m, const json_t *body, json_t **reply, struct ff_error *err)
+{
+	(void)body;
+	(void)reply;
+	return steering_stay(m, err);
+}
+
 static int step_unswitch(struct move *m, const json_t *body, json_t **reply, struct ff_error *err)
 {
 	(void)body;
@@ -303,8 +321,9 @@ static int step_final(struct move *m, const json_t *body, json_t **reply, struct
 {
 	bool fence;
 
-	return is_source(m, err) ?: fence_wanted(body, &fence, err)
-					    ?: source_final(m, fence, reply, err);
+	return is_source(m, err)		       ?:
+		       fence_wanted(body, &fence, err) ?:
+							 source_final(m, fence, reply, err);
 }
 
 static int step_hold(struct move *m, const json_t *body, json_t **reply, struct ff_error *err)
@@ -318,8 +337,9 @@ static int step_resume(struct move *m, const json_t *body, json_t **reply, struc
 {
 	bool fence;
 
-	return is_source(m, err) ?: fence_wanted(body, &fence, err)
-					    ?: source_resume(m, fence, reply, err);
+	return is_source(m, err)		       ?:
+		       fence_wanted(body, &fence, err) ?:
+							 source_resume(m, fence, reply, err);
 }
 
 static int step_return(struct move *m, const json_t *body, json_t **reply, struct ff_error *err)
@@ -339,13 +359,14 @@ static int step_abort(struct move *m, const json_t *body, json_t **reply, struct
 	return json_opt_bool(body, "force", &force, err) ?: move_abort(m, force, err);
 }
 
-#define STEP(name, ends)                                                                                 \
+#define STEP(name, ends)                                                                           \
 	static int post_##name(struct http_request *req, struct http_response *resp)               \
 	{                                                                                          \
 		return step(req, resp, step_##name, ends);                                         \
 	}
 STEP(precopy, false)
 STEP(switch, false)
+STEP(stay, false)
 STEP(unswitch, false)
 STEP(final, false)
 STEP(hold, false)
@@ -357,37 +378,43 @@ STEP(abort, true)
 static int post_finish(struct http_request *req, struct http_response *resp)
 {
 	struct agent *agent = req_userdata(req);
-	_cleanup_move_ struct move *move = move_get(agent, req_param(req, "id"), NULL);
+	struct ff_error none = {};
+	_cleanup_move_ struct move *move = move_get(agent, req_param(req, "id"), &none);
 	int r = epoch_check(req, agent, resp_err(resp));
 
+	if (!r && none.err == -EAGAIN) {
+		*resp_err(resp) = none;
+		r = none.err;
+	}
 	if (!r)
 		r = move_finish(agent, move, req_json(req), resp_err(resp));
-	return r ? r : resp_json(resp, 200, json_object());
+	return r ? refuse_for_now(resp, r) : resp_json(resp, 200, json_object());
 }
 
 /* ---- serving ----------------------------------------------------------------------------------- */
 
 static const struct http_route routes[] = {
-	{"GET", "/v1/host", get_host, NULL, 0},
-	{"PUT", "/v1/config", put_config, NULL, HTTP_BODY_REQUIRED},
-	{"GET", "/v1/instances", get_instances, NULL, 0},
-	{"GET", "/v1/instances/:name/state", get_instance_state, NULL, 0},
-	{"GET", "/v1/flows", get_flows, NULL, 0},
-	{"GET", "/v1/flows/lookup", get_flow, NULL, 0},
-	{"GET", "/v1/pins/dead", get_dead_pins, NULL, 0},
-	{"GET", "/v1/moves/:id", get_move, NULL, 0},
-	{"POST", "/v1/moves/:id/prepare", post_prepare, NULL, HTTP_BODY_REQUIRED},
-	{"POST", "/v1/moves/:id/precopy", post_precopy, NULL, 0},
-	{"POST", "/v1/moves/:id/switch", post_switch, NULL, 0},
-	{"POST", "/v1/moves/:id/unswitch", post_unswitch, NULL, 0},
-	{"POST", "/v1/moves/:id/final", post_final, NULL, 0},
-	{"POST", "/v1/moves/:id/hold", post_hold, NULL, 0},
-	{"POST", "/v1/moves/:id/return", post_return, NULL, 0},
-	{"POST", "/v1/moves/:id/resume", post_resume, NULL, 0},
-	{"POST", "/v1/moves/:id/abort", post_abort, NULL, 0},
-	{"POST", "/v1/moves/:id/finish", post_finish, NULL, HTTP_BODY_REQUIRED},
-	{"POST", "/v1/moves/:id/state", NULL, &target_state_upload, 0},
-	{NULL, NULL, NULL, NULL, 0},
+	{ "GET", "/v1/host", get_host, NULL, 0 },
+	{ "PUT", "/v1/config", put_config, NULL, HTTP_BODY_REQUIRED },
+	{ "GET", "/v1/instances", get_instances, NULL, 0 },
+	{ "GET", "/v1/instances/:name/state", get_instance_state, NULL, 0 },
+	{ "GET", "/v1/flows", get_flows, NULL, 0 },
+	{ "GET", "/v1/flows/lookup", get_flow, NULL, 0 },
+	{ "GET", "/v1/pins/dead", get_dead_pins, NULL, 0 },
+	{ "GET", "/v1/moves/:id", get_move, NULL, 0 },
+	{ "POST", "/v1/moves/:id/prepare", post_prepare, NULL, HTTP_BODY_REQUIRED },
+	{ "POST", "/v1/moves/:id/precopy", post_precopy, NULL, 0 },
+	{ "POST", "/v1/moves/:id/switch", post_switch, NULL, 0 },
+	{ "POST", "/v1/moves/:id/stay", post_stay, NULL, 0 },
+	{ "POST", "/v1/moves/:id/unswitch", post_unswitch, NULL, 0 },
+	{ "POST", "/v1/moves/:id/final", post_final, NULL, 0 },
+	{ "POST", "/v1/moves/:id/hold", post_hold, NULL, 0 },
+	{ "POST", "/v1/moves/:id/return", post_return, NULL, 0 },
+	{ "POST", "/v1/moves/:id/resume", post_resume, NULL, 0 },
+	{ "POST", "/v1/moves/:id/abort", post_abort, NULL, 0 },
+	{ "POST", "/v1/moves/:id/finish", post_finish, NULL, HTTP_BODY_REQUIRED },
+	{ "POST", "/v1/moves/:id/state", NULL, &target_state_upload, 0 },
+	{ NULL, NULL, NULL, NULL, 0 },
 };
 
 int control_start(struct agent *agent, struct ff_error *err)
@@ -402,7 +429,7 @@ int control_start(struct agent *agent, struct ff_error *err)
 	if (r || !config->listen)
 		return r;
 	if (config->tls)
-		tls = (struct tls_files){config->tls->ca, config->tls->cert, config->tls->key};
+		tls = (struct tls_files){ config->tls->ca, config->tls->cert, config->tls->key };
 	return http_server_listen_tcp(agent->server, config->listen->address, config->listen->port,
 				      config->tls ? &tls : NULL, config->insecure, NULL, err);
 }

@@ -12,6 +12,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "agent/online.h"
 #include "bpf/datapath.skel.h"
 #include "lib/addr.h"
 #include "lib/log.h"
@@ -209,7 +210,9 @@ int datapath_open(const char *pin_dir, struct datapath **ret, struct ff_error *e
 	if (!dp || !(dp->pin_dir = strdup(pin_dir)) ||
 	    asprintf(&dp->maps_dir, "%s/maps", pin_dir) < 0)
 		return error_nomem(err);
-	dp->cpus = MIN((int)sysconf(_SC_NPROCESSORS_ONLN), FF_CPUS_MAX);
+	dp->cpus = online_count(err);
+	if (dp->cpus < 0)
+		return dp->cpus;
 	r = pin_dirs_make(dp, err);
 	if (r)
 		return r;
@@ -357,18 +360,26 @@ static int address_set_sync(int fd, const struct ff_addr *addrs, size_t count)
 	return 0;
 }
 
-/* The interface's own addresses: the first global one of each family. */
-static void iface_addresses(struct ff_iface *iface, uint32_t ifindex,
-			    const struct netlink_address *list, size_t count)
+void datapath_iface_addresses(struct ff_iface *iface, uint32_t ifindex,
+			      const struct netlink_address *list, size_t count,
+			      const struct ff_addr preferred[2])
 {
+	bool found[2] = {};
+
 	memset(iface->ipv4, 0, sizeof(iface->ipv4));
 	memset(iface->ipv6, 0, sizeof(iface->ipv6));
-	for (size_t i = count; i-- > 0;) {
-		int family;
+	for (size_t i = 0; i < count; i++) {
+		int family, which;
 		const void *bytes = addr_bytes(&list[i].addr, &family);
+		bool wanted;
 
 		if (list[i].ifindex != ifindex || list[i].scope != 0)
 			continue;
+		which = family != AF_INET;
+		wanted = !memcmp(&list[i].addr, &preferred[which], sizeof(preferred[which]));
+		if (found[which] && !wanted)
+			continue;
+		found[which] = true;
 		if (family == AF_INET)
 			memcpy(iface->ipv4, bytes, 4);
 		else
@@ -376,11 +387,13 @@ static void iface_addresses(struct ff_iface *iface, uint32_t ifindex,
 	}
 }
 
-int datapath_addresses_refresh(struct datapath *dp, struct ff_error *err)
+int datapath_addresses_refresh(struct datapath *dp, const struct ff_addr own[2],
+			       struct ff_error *err)
 {
 	_cleanup_netlink_ struct nl_sock *nl = NULL;
 	_cleanup_free_ struct netlink_address *list = NULL;
 	_cleanup_free_ struct ff_addr *addrs = NULL;
+	const struct ff_addr none[2] = {};
 	struct ff_iface iface, before;
 	size_t count = 0;
 	__u32 key, *prev = NULL, next;
@@ -409,7 +422,8 @@ int datapath_addresses_refresh(struct datapath *dp, struct ff_error *err)
 		if (bpf_map_lookup_elem(dp->ifaces_fd, &key, &iface))
 			continue;
 		before = iface;
-		iface_addresses(&iface, key, list, count);
+		datapath_iface_addresses(&iface, key, list, count,
+					 key == dp->fabric_ifindex ? own : none);
 		if (!netlink_link_get(nl, NULL, key, &link)) {
 			iface.mtu = link.mtu;
 			memcpy(iface.mac, link.mac, sizeof(iface.mac));

@@ -32,7 +32,7 @@ struct datapath {
 	struct ff_slot	    *table;	/* FF_TABLE_INDEX */
 	struct ff_rule	    *rules;	/* FF_RULES_INDEX */
 	struct ff_instance  *instances; /* [FF_INSTANCES_MAX] */
-	struct ff_peer	    *peers;	/* [FF_HOSTS_MAX] */
+	struct ff_peer	    *peers;	/* [2 * FF_HOSTS_MAX], see ff_peer */
 	struct ff_lane	    *lanes;	/* [FF_LANES_MAX] */
 	struct ff_fences    *fences;	/* [FF_LANES_MAX] */
 	struct ff_job	    *jobs;	/* [FF_CPUS_MAX] */
@@ -58,9 +58,20 @@ int datapath_attach(struct datapath *dp, const char *ifname, uint32_t role, stru
 
 /*
  * Fills in this host's addresses: of its interfaces (for ICMP errors and the tunnel) and all local
- * ones. Cheap when nothing changed; call it once a second and after address events.
+ * ones. own[]: by which IPv4 and IPv6 address the other hosts know this one (zero: none), for the
+ * fabric interface. Cheap when nothing changed; call it once a second and after address events.
  */
-int datapath_addresses_refresh(struct datapath *dp, struct ff_error *err);
+int datapath_addresses_refresh(struct datapath *dp, const struct ff_addr own[2],
+			       struct ff_error *err);
+
+/*
+ * The addresses of an interface, out of `list`: the preferred one of each family if it has it, else
+ * its first global one.
+ */
+struct netlink_address;
+void datapath_iface_addresses(struct ff_iface *iface, uint32_t ifindex,
+			      const struct netlink_address *list, size_t count,
+			      const struct ff_addr preferred[2]);
 
 /* The sum over CPUs of each reason's counter: FF_REASON_MAX numbers. */
 int datapath_reasons(const struct datapath *dp, uint64_t ret_counts[FF_REASON_MAX]);

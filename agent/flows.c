@@ -29,13 +29,13 @@ static json_t *flow_json(struct agent *agent, const struct instance *instance,
 }
 
 struct listing {
-	struct agent		*agent;
-	const struct instance	*instance;
-	const struct filter	*filter;
-	json_t			*list;
-	size_t			 limit;
-	bool			 brief;
-	bool			 truncated;
+	struct agent *agent;
+	const struct instance *instance;
+	const struct filter *filter;
+	json_t *list;
+	size_t limit;
+	bool brief;
+	bool truncated;
 };
 
 static bool listing_wants(const void *ctx, const struct ff_flow_key *key)
@@ -55,8 +55,8 @@ static int listing_visit(void *ctx, const struct ff_flow_key *key, const void *v
 		l->truncated = true;
 		return 1;
 	}
-	json = l->brief ? json_string(flow_format(key, text))
-			: flow_json(l->agent, l->instance, key, value);
+	json = l->brief ? json_string(flow_format(key, text)) :
+			  flow_json(l->agent, l->instance, key, value);
 	return json_array_append_new(l->list, json) ? -ENOMEM : 0;
 }
 
@@ -64,8 +64,8 @@ int flows_list(struct agent *agent, const char *name, const char *text, size_t l
 	       json_t **ret, struct ff_error *err)
 {
 	_cleanup_filter_ struct filter *filter = NULL;
-	struct listing l = {.agent = agent, .limit = limit, .brief = brief};
-	struct state_select select = {.wants = listing_wants, .ctx = &l};
+	struct listing l = { .agent = agent, .limit = limit, .brief = brief };
+	struct state_select select = { .wants = listing_wants, .ctx = &l };
 	uint64_t scanned = 0;
 	bool found = false;
 	int r = filter_new(text, &filter, err);
@@ -124,43 +124,54 @@ int flows_lookup(struct agent *agent, uint16_t service, const char *flow, json_t
 		r = 0;
 	}
 	pthread_rwlock_unlock(&agent->instances_lock);
-	return r ? error_set(err, ENOENT, FF_CODE_NOT_FOUND, NULL, "flow %s has no state on host %s",
-			     flow, agent->config->host)
-		 : 0;
+	return r ? error_set(err, ENOENT, FF_CODE_NOT_FOUND, NULL,
+			     "flow %s has no state on host %s", flow, agent->config->host) :
+		   0;
 }
 
-/* Under agent.lock. */
-static bool key_moves(struct agent *agent, const struct ff_flow_key *key)
+static bool key_moves(struct move *const moves[FF_LANES_MAX], const struct ff_flow_key *key)
 {
 	for (size_t i = 0; i < FF_LANES_MAX; i++)
-		if (agent->moves[i] && subject_has_key(&agent->moves[i]->subject, key))
+		if (moves[i] && subject_has_key(&moves[i]->subject, key))
 			return true;
 	return false;
 }
 
-int flows_dead_pins(struct agent *agent, const char *name, json_t **ret, struct ff_error *err)
+/* A move that begins meanwhile keeps its entries: PUT /v1/config leaves them alone. */
+static void dead_pins_collect(struct agent *agent, const struct instance *instance, json_t *list)
 {
 	uint8_t value[STREAM_VALUE_MAX];
 	struct ff_flow_key key, next, *prev = NULL;
-	struct instance *instance;
-	json_t *list = json_array();
+	struct move *moves[FF_LANES_MAX];
 	char text[FLOW_TEXT_MAX];
 
-	pthread_mutex_lock(&agent->lock);
-	instance = agent_instance_named(agent, name);
-	while (instance && json_array_size(list) < DEAD_PINS_MAX &&
+	move_all(agent, moves);
+	while (json_array_size(list) < DEAD_PINS_MAX &&
 	       !bpf_map_get_next_key(agent->dp->pins_fd, prev, &next)) {
 		const char *how;
 
 		key = next;
 		prev = &key;
-		if (key.service != instance->service || key_moves(agent, &key) ||
+		if (key.service != instance->service || key_moves(moves, &key) ||
 		    table_lookup(agent->table, key.service, &key, &how).here != instance->id ||
 		    strcmp(how, "pin") || !state_lookup(&instance->state, &key, value))
 			continue;
 		json_array_append_new(list, json_string(flow_format(&key, text)));
 	}
-	pthread_mutex_unlock(&agent->lock);
+	for (size_t i = 0; i < FF_LANES_MAX; i++)
+		move_put(moves[i]);
+}
+
+int flows_dead_pins(struct agent *agent, const char *name, json_t **ret, struct ff_error *err)
+{
+	struct instance *instance;
+	json_t *list = json_array();
+
+	pthread_rwlock_rdlock(&agent->instances_lock);
+	instance = agent_instance_named(agent, name);
+	if (instance)
+		dead_pins_collect(agent, instance, list);
+	pthread_rwlock_unlock(&agent->instances_lock);
 	if (!instance) {
 		json_decref(list);
 		return error_set(err, ENOENT, FF_CODE_NOT_FOUND, NULL, "no instance %s on host %s",

@@ -3,166 +3,88 @@
 
 #include <string.h>
 
+#include "agent/desired.h"
 #include "agent/inventory_table.h"
 #include "agent/move.h"
 #include "agent/peers.h"
 #include "lib/json.h"
 #include "lib/log.h"
-#include "lib/match.h"
+
+static int stale(const struct agent *agent, uint64_t epoch, uint32_t known, struct ff_error *err)
+{
+	return error_set(err, ESTALE, FF_CODE_STALE_EPOCH,
+			 "another orchestrator has taken over: stop this one",
+			 "epoch %llu is older than %u, which host %s has accepted",
+			 (unsigned long long)epoch, known, agent->config->host);
+}
 
 int inventory_epoch(struct agent *agent, uint64_t epoch, struct ff_error *err)
 {
-	uint32_t known = agent->dp->host->epoch;
+	uint32_t known = __atomic_load_n(&agent->dp->host->epoch, __ATOMIC_SEQ_CST);
 
 	if (epoch > UINT32_MAX)
 		return error_set(err, EINVAL, FF_CODE_BAD_REQUEST, NULL, "epoch %llu",
 				 (unsigned long long)epoch);
-	if (epoch < known)
-		return error_set(err, ESTALE, FF_CODE_STALE_EPOCH,
-				 "another orchestrator has taken over: stop this one",
-				 "epoch %llu is older than %u, which host %s has accepted",
-				 (unsigned long long)epoch, known, agent->config->host);
-	if (epoch > known)
-		agent->config_version = 0;
-	__atomic_store_n(&agent->dp->host->epoch, (uint32_t)epoch, __ATOMIC_SEQ_CST);
+	/* several may raise it at a time: it never goes back */
+	do {
+		if (epoch < known)
+			return stale(agent, epoch, known, err);
+	} while (epoch > known &&
+		 !__atomic_compare_exchange_n(&agent->dp->host->epoch, &known, (uint32_t)epoch,
+					      false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
 	return 0;
 }
 
 /* ---- hosts ------------------------------------------------------------------------------------- */
 
-static int address_read(const json_t *item, const char *key, struct ff_addr *ret,
-			struct ff_error *err)
+static void hosts_apply(struct agent *agent, const struct desired *d)
 {
-	const char *text = NULL;
-	int r = json_opt_str(item, key, &text, err);
+	struct ff_error why = {};
 
-	if (r || !text || !*text)
-		return r;
-	return addr_parse(text, ret) ? error_set(err, EINVAL, FF_CODE_BAD_REQUEST, NULL,
-						 "%s: `%s` is no address", key, text)
-				     : 0;
-}
-
-static int hosts_apply(struct agent *agent, const json_t *config, struct ff_error *err)
-{
-	struct agent_host hosts[FF_HOSTS_MAX] = {};
-	json_t *list, *item;
-	int64_t own;
-	size_t i;
-	int r;
-
-	r = json_get_range(config, "host_id", 1, FF_HOSTS_MAX - 1, &own, err);
-	if (!r)
-		r = json_get_array(config, "hosts", &list, err);
-	for (i = 0; !r && i < json_array_size(list); i++) {
-		const char *url = "";
-		int64_t id;
-
-		item = json_array_get(list, i);
-		r = json_get_range(item, "id", 1, FF_HOSTS_MAX - 1, &id, err);
-		if (r)
-			break;
-		hosts[id].known = true;
-		r = json_get_text(item, "name", hosts[id].name, FF_NAME_MAX, err);
-		if (!r)
-			r = json_opt_str(item, "url", &url, err);
-		if (!r)
-			r = address_read(item, "ipv4", &hosts[id].ipv4, err);
-		if (!r)
-			r = address_read(item, "ipv6", &hosts[id].ipv6, err);
-		snprintf(hosts[id].url, sizeof(hosts[id].url), "%s", url);
-	}
-	if (r)
-		return r;
-	memcpy(agent->hosts, hosts, sizeof(hosts));
-	agent->dp->host->host = (uint16_t)own;
+	pthread_rwlock_wrlock(&agent->instances_lock);
+	memcpy(agent->hosts, d->hosts, sizeof(agent->hosts));
+	pthread_rwlock_unlock(&agent->instances_lock);
+	agent->dp->host->host = d->host;
 	memset(agent->dp->host->name, 0, FF_NAME_MAX);
 	strncpy((char *)agent->dp->host->name, agent->config->host, FF_NAME_MAX - 1);
+	if (peers_self_refresh(agent, &why))
+		log_warn("%s", why.message);
 	peers_refresh(agent);
-	return 0;
 }
 
 /* ---- instances --------------------------------------------------------------------------------- */
 
-struct wanted {
-	uint16_t id, service, host;
-	uint64_t capacity;
-	char	 name[FF_NAME_MAX];
-	bool	 is;
-};
-
-static int wanted_read(const json_t *config, struct wanted *wanted, struct ff_error *err)
-{
-	json_t *list;
-	int r = json_get_array(config, "instances", &list, err);
-
-	for (size_t i = 0; !r && i < json_array_size(list); i++) {
-		json_t *item = json_array_get(list, i);
-		int64_t id, service, host;
-		uint64_t capacity = 1u << 20;
-
-		r = json_get_range(item, "id", 1, FF_INSTANCES_MAX - 1, &id, err);
-		if (!r)
-			r = json_get_range(item, "service", 1, FF_SERVICES_MAX - 1, &service, err);
-		if (!r)
-			r = json_get_range(item, "host", 1, FF_HOSTS_MAX - 1, &host, err);
-		if (!r)
-			r = json_opt_uint(item, "capacity", &capacity, err);
-		if (!r)
-			r = json_get_text(item, "name", wanted[id].name, FF_NAME_MAX, err);
-		if (r)
-			return r;
-		wanted[id].is = true;
-		wanted[id].id = (uint16_t)id;
-		wanted[id].service = (uint16_t)service;
-		wanted[id].host = (uint16_t)host;
-		wanted[id].capacity = capacity;
-	}
-	return r;
-}
-
-static const json_t *service_of(const json_t *config, uint16_t number)
-{
-	json_t *item;
-	size_t i;
-
-	json_array_foreach (json_object_get(config, "services"), i, item)
-		if (json_integer_value(json_object_get(item, "id")) == number)
-			return item;
-	return NULL;
-}
-
-static void spec_of(struct agent *agent, const json_t *config, const struct wanted *wanted,
+static void spec_of(struct agent *agent, const struct desired *d, uint16_t id,
 		    struct instance_spec *ret)
 {
-	const struct ff_service *service = &agent->dp->services[wanted->service];
-	const json_t *json = service_of(config, wanted->service);
+	const struct desired_instance *wanted = &d->instances[id];
+	const struct desired_service *service = &d->services[wanted->service];
 
 	*ret = (struct instance_spec){
 		.name = wanted->name,
-		.nf = agent->services[wanted->service].nf,
+		.nf = service->nf,
 		.nf_dir = agent->config->nf_dir,
 		.pin_dir = agent->dp->pin_dir,
 		.maps_dir = agent->dp->maps_dir,
-		.id = wanted->id,
+		.id = id,
 		.service = wanted->service,
-		.slots = service->slot_mask + 1,
-		.seed = {service->seed[0], service->seed[1]},
+		.slots = service->slots,
+		.seed = { service->seed[0], service->seed[1] },
 		.capacity = wanted->capacity,
-		.config = json ? json_object_get(json, "config") : NULL,
+		.config = service->config,
 	};
 }
 
-static int instance_start(struct agent *agent, const json_t *config, const struct wanted *wanted,
+static int instance_start(struct agent *agent, const struct desired *d, uint16_t id,
 			  struct ff_error *err)
 {
 	struct instance_spec spec;
 	struct instance *instance = NULL;
 	int r;
 
-	spec_of(agent, config, wanted, &spec);
+	spec_of(agent, d, id, &spec);
 	r = instance_adopt(&spec, &instance, err);
-	if (!r && instance->id != wanted->id) {
+	if (!r && instance->id != id) {
 		/* of a service that was removed while we were away */
 		instance_remove(instance, NULL);
 		instance_free(instance);
@@ -179,24 +101,27 @@ static int instance_start(struct agent *agent, const json_t *config, const struc
 		r = instance_configure(instance, spec.config, err);
 	}
 	if (!r)
-		r = datapath_nf_set(agent->dp, wanted->id, instance->prog_fd);
+		r = datapath_nf_set(agent->dp, id, instance->prog_fd);
 	if (r) {
 		instance_free(instance);
 		return r;
 	}
 	pthread_rwlock_wrlock(&agent->instances_lock);
-	agent->instances[wanted->id] = instance;
+	agent->instances[id] = instance;
 	pthread_rwlock_unlock(&agent->instances_lock);
 	return 0;
 }
 
 static bool instance_in_move(struct agent *agent, const struct instance *instance)
 {
-	for (size_t i = 0; i < FF_LANES_MAX; i++)
-		if (agent->moves[i] && (agent->moves[i]->instance_from == instance ||
-					agent->moves[i]->instance_to == instance))
-			return true;
-	return false;
+	bool found = false;
+
+	pthread_mutex_lock(&agent->moves_lock);
+	for (size_t i = 0; i < FF_LANES_MAX && !found; i++)
+		found = agent->moves[i] && (agent->moves[i]->instance_from == instance ||
+					    agent->moves[i]->instance_to == instance);
+	pthread_mutex_unlock(&agent->moves_lock);
+	return found;
 }
 
 static void instance_end(struct agent *agent, uint16_t id)
@@ -214,48 +139,52 @@ static void instance_end(struct agent *agent, uint16_t id)
 }
 
 /* Where every instance is, before the tables name it. */
-static void places_apply(struct agent *agent, const struct wanted *wanted)
+static void places_apply(struct agent *agent, const struct desired *d)
 {
 	for (uint32_t id = 1; id < FF_INSTANCES_MAX; id++) {
 		struct ff_instance fresh = {};
 
-		if (wanted[id].is) {
-			fresh.host = wanted[id].host;
-			fresh.service = wanted[id].service;
+		if (d->instances[id].is) {
+			fresh.host = d->instances[id].host;
+			fresh.service = d->instances[id].service;
 		}
 		if (memcmp(&agent->dp->instances[id], &fresh, sizeof(fresh)))
 			agent->dp->instances[id] = fresh;
 	}
 }
 
-static int instances_start(struct agent *agent, const json_t *config, const struct wanted *wanted,
+/* Of an instance that runs: what may change. */
+static int instance_adjust(struct agent *agent, const struct desired *d, uint16_t id,
 			   struct ff_error *err)
+{
+	const struct desired_instance *w = &d->instances[id];
+	struct agent_service *service = &agent->services[w->service];
+	int r;
+
+	instance_set_capacity(agent->instances[id], w->capacity);
+	if (!service->changed)
+		return 0;
+	r = instance_configure(agent->instances[id], d->services[w->service].config, err);
+	if (r) { /* not applied: try again with the next one */
+		json_decref(service->config);
+		service->config = NULL;
+	}
+	return r;
+}
+
+static int instances_start(struct agent *agent, const struct desired *d, struct ff_error *err)
 {
 	int result = 0;
 
-	for (uint32_t id = 1; id < FF_INSTANCES_MAX; id++) {
-		const struct wanted *w = &wanted[id];
+	for (uint16_t id = 1; id < FF_INSTANCES_MAX; id++) {
+		const struct desired_instance *w = &d->instances[id];
 		struct ff_error why = {};
 		int r;
 
-		if (!w->is || w->host != agent->dp->host->host)
+		if (!w->is || w->host != d->host)
 			continue;
-		if (agent->instances[id]) {
-			instance_set_capacity(agent->instances[id], w->capacity);
-			if (agent->services[w->service].changed &&
-			    instance_configure(agent->instances[id],
-					       agent->services[w->service].config, &why)) {
-				error_prefix(&why, "instance %s", w->name);
-				log_error("%s", why.message);
-				result = why.err;
-				*err = why;
-				/* not applied: try again with the next one */
-				json_decref(agent->services[w->service].config);
-				agent->services[w->service].config = NULL;
-			}
-			continue;
-		}
-		r = instance_start(agent, config, w, &why);
+		r = agent->instances[id] ? instance_adjust(agent, d, id, &why) :
+					   instance_start(agent, d, id, &why);
 		if (r) {
 			error_prefix(&why, "instance %s", w->name);
 			log_error("%s", why.message);
@@ -266,135 +195,64 @@ static int instances_start(struct agent *agent, const json_t *config, const stru
 	return result;
 }
 
-static void instances_end(struct agent *agent, const struct wanted *wanted)
+static void instances_end(struct agent *agent, const struct desired *d)
 {
 	for (uint16_t id = 1; id < FF_INSTANCES_MAX; id++)
 		if (agent->instances[id] &&
-		    (!wanted[id].is || wanted[id].host != agent->dp->host->host) &&
+		    (!d->instances[id].is || d->instances[id].host != d->host) &&
 		    !instance_in_move(agent, agent->instances[id]))
 			instance_end(agent, id);
 }
 
 /* ---- services ---------------------------------------------------------------------------------- */
 
-static int seed_read(const char *text, __u64 ret[2], struct ff_error *err)
+/* What each service is; `used` is set once its table is there. */
+static void services_describe(struct agent *agent, const struct desired *d)
 {
-	char half[17] = {};
-	char *end;
+	for (size_t i = 1; i < FF_SERVICES_MAX; i++) {
+		const struct desired_service *s = &d->services[i];
+		struct ff_service *service = &agent->dp->services[i];
+		struct agent_service *own = &agent->services[i];
 
-	if (strlen(text) != 32)
-		return error_set(err, EINVAL, FF_CODE_BAD_REQUEST, NULL,
-				 "seed: 32 hexadecimal digits, not `%s`", text);
-	for (int i = 0; i < 2; i++) {
-		memcpy(half, text + 16 * i, 16);
-		ret[i] = strtoull(half, &end, 16);
-		if (*end)
-			return error_set(err, EINVAL, FF_CODE_BAD_REQUEST, NULL,
-					 "seed: 32 hexadecimal digits, not `%s`", text);
+		if (!s->is)
+			continue;
+		memcpy(own->name, s->name, sizeof(own->name));
+		memcpy(own->nf, s->nf, sizeof(own->nf));
+		own->changed = s->config != own->config && !json_equal(s->config, own->config);
+		if (own->changed) {
+			json_decref(own->config);
+			own->config = json_incref(s->config);
+		}
+		service->epoch = agent->dp->host->epoch;
+		if (service->used) /* all else is as it was: desired_check() */
+			continue;
+		service->slot_mask = s->slots - 1;
+		service->group_shift = state_geometry_of(s->slots, 0).group_shift;
+		memcpy(service->seed, s->seed, sizeof(s->seed));
+		service->class = s->class;
+		service->any = s->any;
 	}
-	return 0;
 }
 
-/* What a service is; `used` is set once its table is there. */
-static int service_describe(struct agent *agent, const json_t *item, uint16_t *ret_number,
-			    struct ff_error *err)
+static int services_apply(struct agent *agent, struct desired *d, struct ff_error *err)
 {
-	const char *seed, *class = "";
-	json_t *config;
-	struct ff_service *service;
-	struct ff_match match;
-	int64_t id, slots;
-	bool exact;
-	__u64 seeds[2];
-	int r;
-
-	r = json_get_range(item, "id", 1, FF_SERVICES_MAX - 1, &id, err);
-	if (!r)
-		r = json_get_range(item, "slots", 1, FF_SLOTS_MAX, &slots, err);
-	if (!r)
-		r = json_get_str(item, "seed", &seed, err);
-	if (!r)
-		r = json_opt_str(item, "class", &class, err);
-	if (!r)
-		r = json_get_text(item, "name", agent->services[id].name, FF_NAME_MAX, err);
-	if (!r)
-		r = json_get_text(item, "nf", agent->services[id].nf, FF_NAME_MAX, err);
-	if (!r)
-		r = seed_read(seed, seeds, err);
-	if (!r)
-		r = match_from_text(class, &match, &exact, err);
-	if (r)
-		return r;
-	if (!exact || (slots & (slots - 1)))
-		return error_set(err, EINVAL, FF_CODE_BAD_REQUEST,
-				 "a class is a conjunction, slots a power of two",
-				 "service %s: class `%s`, %d slots", agent->services[id].name,
-				 class, (int)slots);
-	service = &agent->dp->services[id];
-	if (!service->used) {
-		service->slot_mask = (uint32_t)slots - 1;
-		service->group_shift = state_geometry_of((uint32_t)slots, 0).group_shift;
-		memcpy(service->seed, seeds, sizeof(seeds));
-	} else if (service->slot_mask != (uint32_t)slots - 1 ||
-		   memcmp(service->seed, seeds, sizeof(seeds))) {
-		return error_set(err, EEXIST, FF_CODE_REFUSED,
-				 "remove the service and make a new one",
-				 "service %s has other slots or another seed on host %s",
-				 agent->services[id].name, agent->config->host);
-	}
-	config = json_object_get(item, "config");
-	agent->services[id].changed = config != agent->services[id].config &&
-				      !json_equal(config, agent->services[id].config);
-	if (agent->services[id].changed) {
-		json_decref(agent->services[id].config);
-		agent->services[id].config = json_incref(config);
-	}
-	service->class = match;
-	service->any = !*class;
-	service->epoch = agent->dp->host->epoch;
-	*ret_number = (uint16_t)id;
-	return 0;
-}
-
-static int services_apply(struct agent *agent, const json_t *config, struct ff_error *err)
-{
-	bool seen[FF_SERVICES_MAX] = {};
-	json_t *item;
-	size_t i;
+	struct move *moves[FF_LANES_MAX];
 	int r = 0;
 
-	json_array_foreach (json_object_get(config, "services"), i, item) {
-		uint16_t number;
-
-		number = (uint16_t)json_integer_value(json_object_get(item, "id"));
-		r = inventory_table_apply(agent, item, number, err);
-		if (r)
-			return r;
-		seen[number] = true;
-		__atomic_store_n(&agent->dp->services[number].used, 1, __ATOMIC_RELEASE);
+	move_all(agent, moves);
+	for (uint16_t i = 1; i < FF_SERVICES_MAX && !r; i++) {
+		if (!d->services[i].is)
+			continue;
+		r = inventory_table_apply(agent, moves, &d->services[i].table, err);
+		if (!r)
+			__atomic_store_n(&agent->dp->services[i].used, 1, __ATOMIC_RELEASE);
 	}
-	for (uint16_t number = 1; number < FF_SERVICES_MAX; number++)
-		if (!seen[number] && agent->dp->services[number].used)
-			table_clear(agent->table, number);
-	return 0;
-}
-
-static int services_describe(struct agent *agent, const json_t *config, struct ff_error *err)
-{
-	json_t *list, *item;
-	size_t i;
-	int r = json_get_array(config, "services", &list, err);
-
-	if (r)
-		return r;
-	json_array_foreach (list, i, item) {
-		uint16_t number;
-
-		r = service_describe(agent, item, &number, err);
-		if (r)
-			return r;
-	}
-	return 0;
+	for (size_t i = 0; i < FF_LANES_MAX; i++)
+		move_put(moves[i]);
+	for (uint16_t i = 1; i < FF_SERVICES_MAX && !r; i++)
+		if (!d->services[i].is && agent->dp->services[i].used)
+			table_clear(agent->table, i);
+	return r;
 }
 
 /* ---- all ---------------------------------------------------------------------------------------- */
@@ -411,51 +269,55 @@ static void config_save(struct agent *agent, const json_t *config)
 }
 
 /* A request that was long under way must not undo a newer one. A new epoch counts anew. */
-static int version_check(const struct agent *agent, const json_t *config, uint64_t *ret_version,
+static int version_check(struct agent *agent, uint64_t version, uint64_t epoch,
 			 struct ff_error *err)
 {
-	uint64_t version = 0;
-	int r = json_opt_uint(config, "version", &version, err);
+	uint32_t known = __atomic_load_n(&agent->dp->host->epoch, __ATOMIC_SEQ_CST);
 
-	if (r)
-		return r;
-	if (version < agent->config_version)
+	if (epoch < known)
+		return stale(agent, epoch, known, err);
+	if (epoch == agent->config_epoch && version < agent->config_version)
 		return error_set(err, ESTALE, FF_CODE_STALE_EPOCH, NULL,
 				 "configuration %llu is older than %llu, which host %s has",
 				 (unsigned long long)version,
 				 (unsigned long long)agent->config_version, agent->config->host);
-	*ret_version = version;
 	return 0;
 }
 
-int inventory_apply(struct agent *agent, const json_t *config, struct ff_error *err)
+/* Under agent.lock. All of it is known to be well-formed, and to agree with what runs. */
+static int desired_apply(struct agent *agent, struct desired *d, struct ff_error *err)
 {
-	struct wanted *wanted = calloc(FF_INSTANCES_MAX, sizeof(*wanted));
-	uint64_t version = 0;
-	int r, failed = 0;
+	int r, failed;
 
-	if (!wanted)
-		return error_nomem(err);
+	hosts_apply(agent, d);
+	services_describe(agent, d);
+	places_apply(agent, d);
+	failed = instances_start(agent, d, err);
+	r = services_apply(agent, d, failed ? NULL : err);
+	if (!r)
+		instances_end(agent, d);
+	return r ? r : failed;
+}
+
+int inventory_apply(struct agent *agent, const json_t *config, uint64_t epoch, struct ff_error *err)
+{
+	_cleanup_desired_ struct desired *d = NULL;
+	int r = desired_read(config, &d, err);
+
+	if (r)
+		return r;
 	pthread_mutex_lock(&agent->lock);
-	r = version_check(agent, config, &version, err);
+	r = version_check(agent, d->version, epoch, err);
 	if (!r)
-		r = wanted_read(config, wanted, err);
-	if (!r)
-		r = hosts_apply(agent, config, err);
-	if (!r)
-		r = services_describe(agent, config, err);
+		r = desired_check(d, agent->dp->services, err);
 	if (!r) {
-		agent->config_version = version; /* a malformed one counts for nothing */
-		places_apply(agent, wanted);
-		failed = instances_start(agent, config, wanted, err);
-		r = services_apply(agent, config, failed ? NULL : err);
-		if (!r)
-			instances_end(agent, wanted);
+		agent->config_version = d->version; /* a malformed one counts for nothing */
+		agent->config_epoch = (uint32_t)epoch;
+		r = desired_apply(agent, d, err);
 		config_save(agent, config);
 	}
 	pthread_mutex_unlock(&agent->lock);
-	free(wanted);
-	return r ? r : failed;
+	return r;
 }
 
 /* The maps hold everything that packets need; this is what only the agent needs: names, addresses. */
@@ -463,7 +325,8 @@ int inventory_adopt(struct agent *agent, struct ff_error *err)
 {
 	_cleanup_free_ char *path = NULL;
 	_cleanup_json_ json_t *config = NULL;
-	struct wanted *wanted;
+	_cleanup_desired_ struct desired *d = NULL;
+	struct ff_error why = {};
 	int r;
 
 	if (asprintf(&path, "%s/config.json", agent->config->state_dir) < 0)
@@ -471,16 +334,16 @@ int inventory_adopt(struct agent *agent, struct ff_error *err)
 	config = json_load_file(path, 0, NULL);
 	if (!config || !agent->dp->host->host)
 		return 0; /* new here: the orchestrator will tell */
-	wanted = calloc(FF_INSTANCES_MAX, sizeof(*wanted));
-	if (!wanted)
-		return error_nomem(err);
-	r = wanted_read(config, wanted, err);
+	r = desired_read(config, &d, &why);
 	if (!r)
-		r = hosts_apply(agent, config, err);
-	if (!r)
-		r = services_describe(agent, config, err);
-	if (!r) /* one that doesn't start is logged, and mustn't keep the others from their packets */
-		instances_start(agent, config, wanted, err);
-	free(wanted);
-	return r;
+		r = desired_check(d, agent->dp->services, &why);
+	if (r) { /* as if new: the orchestrator will tell, and the packets go on */
+		log_warn("%s: %s", path, why.message);
+		return 0;
+	}
+	hosts_apply(agent, d);
+	services_describe(agent, d);
+	/* one that doesn't start is logged, and mustn't keep the others from their packets */
+	instances_start(agent, d, &why);
+	return 0;
 }

@@ -9,13 +9,15 @@
 #include "agent/agent.h"
 
 /*
- * PUT /v1/config: brings this host to the desired state; may be repeated. What it can't do (an NF
- * that doesn't load) is an error that names it; the rest is done all the same.
+ * PUT /v1/config: brings this host to the desired state; may be repeated. One that is malformed, or
+ * doesn't agree with what runs, changes nothing. What then can't be done (an NF that doesn't load) is
+ * an error that names it; the rest is done all the same. `epoch` is the request's, accepted already.
  */
-int inventory_apply(struct agent *agent, const json_t *config, struct ff_error *err);
+int inventory_apply(struct agent *agent, const json_t *config, uint64_t epoch,
+		    struct ff_error *err);
 
 /* After a restart: the last configuration, from STATE_DIR/config.json, and the pinned instances. */
 int inventory_adopt(struct agent *agent, struct ff_error *err);
 
-/* Refuses an epoch below the highest accepted one, or accepts it. Under agent.lock. */
+/* Refuses an epoch below the highest accepted one, or accepts it. Takes no lock. */
 int inventory_epoch(struct agent *agent, uint64_t epoch, struct ff_error *err);

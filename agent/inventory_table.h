@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #pragma once
 
-#include <jansson.h>
-
 #include "agent/agent.h"
+#include "agent/table.h"
 
-/* Makes the table of service `number` as `item`, a service of the configuration, says. Entries under
- * a move are left alone. Under agent.lock. */
-int inventory_table_apply(struct agent *agent, const json_t *item, uint16_t number,
-			  struct ff_error *err);
+/* Makes a service's table as wanted, but for the entries of `moves`. */
+int inventory_table_apply(struct agent *agent, struct move *const moves[FF_LANES_MAX],
+			  struct table_desired *table, struct ff_error *err);

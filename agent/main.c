@@ -16,24 +16,13 @@
 #include "agent/control.h"
 #include "agent/inventory.h"
 #include "agent/move.h"
+#include "agent/online.h"
 #include "agent/peers.h"
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/version.h"
 
-#define HOUSEKEEPING_MS 1000 /* neighbours, addresses, expired state */
-
-struct instance *agent_instance(struct agent *agent, uint16_t number)
-{
-	return number < FF_INSTANCES_MAX ? agent->instances[number] : NULL;
-}
-
-struct instance *agent_instance_named(struct agent *agent, const char *name)
-{
-	for (size_t i = 1; i < FF_INSTANCES_MAX; i++)
-		if (agent->instances[i] && !strcmp(agent->instances[i]->name, name))
-			return agent->instances[i];
-	return NULL;
-}
+#define HOUSEKEEPING_S 1 /* neighbours, addresses, expired state */
 
 static void help(void)
 {
@@ -64,23 +53,57 @@ static void sweep(struct agent *agent)
 	pthread_rwlock_unlock(&agent->instances_lock);
 }
 
+/* A CPU has come or gone: with all that knows how many there are, the agent starts anew. */
+static void cpus_check(struct agent *agent)
+{
+	struct ff_error err = {};
+	int count = online_count(&err);
+
+	if (count == agent->dp->cpus) {
+		atomic_store(&agent->cpus_unfit, false);
+	} else if (count > 0) {
+		log_warn("host %s has %d CPUs now, not %d: starting anew", agent->config->host,
+			 count, agent->dp->cpus);
+		atomic_store(&agent->again, true);
+		kill(getpid(), SIGTERM);
+	} else if (!atomic_exchange(&agent->cpus_unfit, true)) {
+		log_error("%s; no move is begun; %s", err.message, err.mend);
+	}
+}
+
+static void housekeep(struct agent *agent)
+{
+	struct ff_error err = {};
+
+	pthread_mutex_lock(&agent->lock);
+	if (peers_self_refresh(agent, &err))
+		log_warn("%s", err.message);
+	peers_refresh(agent);
+	if (agent->moves_waiting)
+		move_adopt_all(agent, true, NULL);
+	pthread_mutex_unlock(&agent->lock);
+	sweep(agent);
+	cpus_check(agent);
+}
+
 static void *housekeeping(void *arg)
 {
 	struct agent *agent = arg;
 
-	while (!atomic_load(&agent->stop)) {
-		struct ff_error err = {};
+	pthread_mutex_lock(&agent->stop_lock);
+	while (!agent->stop) {
+		struct timespec until;
 
-		if (datapath_addresses_refresh(agent->dp, &err))
-			log_warn("%s", err.message);
-		pthread_mutex_lock(&agent->lock);
-		peers_refresh(agent);
-		pthread_mutex_unlock(&agent->lock);
-		sweep(agent);
+		pthread_mutex_unlock(&agent->stop_lock);
+		housekeep(agent);
 		sd_notify(0, "WATCHDOG=1");
-		for (int i = 0; i < HOUSEKEEPING_MS / 50 && !atomic_load(&agent->stop); i++)
-			clock_sleep_ns(50 * NSEC_PER_MSEC);
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec += HOUSEKEEPING_S;
+		pthread_mutex_lock(&agent->stop_lock);
+		if (!agent->stop)
+			pthread_cond_timedwait(&agent->stopping, &agent->stop_lock, &until);
 	}
+	pthread_mutex_unlock(&agent->stop_lock);
 	return NULL;
 }
 
@@ -90,7 +113,7 @@ static int interfaces_attach(struct agent *agent, struct ff_error *err)
 
 	for (unsigned int i = 0; !r && i < agent->config->steering_count; i++)
 		r = datapath_attach(agent->dp, agent->config->steering[i], FF_IFACE_STEERING, err);
-	return r ? r : datapath_addresses_refresh(agent->dp, err);
+	return r ? r : peers_self_refresh(agent, err);
 }
 
 static int agent_start(struct agent *agent, struct ff_error *err)
@@ -111,7 +134,7 @@ static int agent_start(struct agent *agent, struct ff_error *err)
 	if (!r)
 		r = interfaces_attach(agent, err);
 	if (!r)
-		r = move_adopt_all(agent, err);
+		r = move_adopt_all(agent, false, err);
 	return r ? r : control_start(agent, err);
 }
 
@@ -126,8 +149,11 @@ static void agent_stop(struct agent *agent)
 		move_put(moves[i]);
 	}
 	control_stop(agent);
-	for (size_t i = 0; i < FF_LANES_MAX; i++)
+	for (size_t i = 0; i < FF_LANES_MAX; i++) {
+		if (agent->moves[i]) /* a late request may have started its threads again */
+			move_leave(agent->moves[i]);
 		move_put(agent->moves[i]);
+	}
 	for (size_t i = 0; i < FF_INSTANCES_MAX; i++)
 		instance_free(agent->instances[i]);
 	for (size_t i = 0; i < FF_SERVICES_MAX; i++)
@@ -149,12 +175,16 @@ static int signals_block(void)
 	return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
-static int run(const char *config, struct ff_error *err)
+/* *ret_again: to be run anew, as another process. */
+static int run(const char *config, bool *ret_again, struct ff_error *err)
 {
-	struct agent agent = {.started_ns = clock_ns(),
-			      .lock = PTHREAD_MUTEX_INITIALIZER,
-			      .instances_lock = PTHREAD_RWLOCK_INITIALIZER};
-	struct rlimit files = {65536, 65536};
+	struct agent agent = { .started_ns = clock_ns(),
+			       .lock = PTHREAD_MUTEX_INITIALIZER,
+			       .moves_lock = PTHREAD_MUTEX_INITIALIZER,
+			       .instances_lock = PTHREAD_RWLOCK_INITIALIZER,
+			       .stop_lock = PTHREAD_MUTEX_INITIALIZER,
+			       .stopping = PTHREAD_COND_INITIALIZER };
+	struct rlimit files = { 65536, 65536 };
 	_cleanup_close_ int fd = signals_block();
 	pthread_t keeper;
 	bool keeping = false;
@@ -173,27 +203,34 @@ static int run(const char *config, struct ff_error *err)
 		sd_notify(0, "READY=1");
 		while (read(fd, &info, sizeof(info)) < 0 && errno == EINTR)
 			;
-		sd_notify(0, "STOPPING=1");
+		sd_notify(0, atomic_load(&agent.again) ? "RELOADING=1" : "STOPPING=1");
 		log_info("host %s: stopping; packets go on", agent.config->host);
 	}
-	atomic_store(&agent.stop, true);
+	pthread_mutex_lock(&agent.stop_lock);
+	agent.stop = true;
+	pthread_cond_signal(&agent.stopping);
+	pthread_mutex_unlock(&agent.stop_lock);
 	if (keeping)
 		pthread_join(keeper, NULL);
 	agent_stop(&agent);
 	agent_config_free(agent.config);
+	*ret_again = atomic_load(&agent.again);
 	return r;
 }
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'}, {"log-level", required_argument, NULL, 'l'},
-		{"help", no_argument, NULL, 'h'},	  {"version", no_argument, NULL, 'V'},
-		{NULL, 0, NULL, 0},
+		{ "config", required_argument, NULL, 'c' },
+		{ "log-level", required_argument, NULL, 'l' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ NULL, 0, NULL, 0 },
 	};
 	enum log_level level = LOG_LEVEL_INFO;
 	const char *config = NULL;
 	struct ff_error err = {};
+	bool again = false;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "c:l:hV", options, NULL)) >= 0) {
@@ -204,14 +241,15 @@ int main(int argc, char **argv)
 		case 'l':
 			if (!log_level_parse(optarg, &level))
 				break;
-			fprintf(stderr, "flowferry-agent: log level `%s`: error, warn, info or debug\n",
+			fprintf(stderr,
+				"flowferry-agent: log level `%s`: error, warn, info or debug\n",
 				optarg);
 			return 2;
 		case 'h':
 			help();
 			return 0;
 		case 'V':
-			puts("flowferry-agent " AGENT_VERSION);
+			puts("flowferry-agent " FF_VERSION);
 			return 0;
 		default:
 			return 2;
@@ -222,9 +260,13 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	log_init("flowferry-agent", level);
-	if (run(config, &err)) {
+	if (run(config, &again, &err)) {
 		log_error("%s%s%s", err.message, *err.mend ? "; " : "", err.mend);
 		return 1;
 	}
-	return 0;
+	if (!again)
+		return 0;
+	execv("/proc/self/exe", argv);
+	log_error("can't start anew: %s", strerror(errno));
+	return 1;
 }

@@ -6,18 +6,36 @@
 #include "agent/move_internal.h"
 #include "lib/json.h"
 
-struct move *move_get(struct agent *agent, const char *id, struct ff_error *err)
+static struct move *move_find(struct agent *agent, const char *id)
 {
 	struct move *found = NULL;
 
-	pthread_mutex_lock(&agent->lock);
+	pthread_mutex_lock(&agent->moves_lock);
 	for (size_t i = 0; i < FF_LANES_MAX && !found; i++)
 		if (agent->moves[i] && !strcmp(agent->moves[i]->id, id))
 			found = agent->moves[i];
 	if (found)
 		atomic_fetch_add(&found->refs, 1);
-	pthread_mutex_unlock(&agent->lock);
-	if (!found)
+	pthread_mutex_unlock(&agent->moves_lock);
+	return found;
+}
+
+bool move_is_listed(struct agent *agent, const char *id)
+{
+	struct move *move = move_find(agent, id);
+
+	move_put(move);
+	return move;
+}
+
+struct move *move_get(struct agent *agent, const char *id, struct ff_error *err)
+{
+	struct move *found = move_find(agent, id);
+
+	if (!found && move_is_saved(agent, id)) /* its entries may hold packets: not "unknown" */
+		error_set(err, EAGAIN, FF_CODE_BUSY, "its agent's log tells what is in the way",
+			  "host %s could not take up move %s yet", agent->config->host, id);
+	else if (!found)
 		error_set(err, ENOENT, FF_CODE_NOT_FOUND, NULL, "no move %s on host %s", id,
 			  agent->config->host);
 	return found;
@@ -25,13 +43,13 @@ struct move *move_get(struct agent *agent, const char *id, struct ff_error *err)
 
 void move_all(struct agent *agent, struct move *ret[FF_LANES_MAX])
 {
-	pthread_mutex_lock(&agent->lock);
+	pthread_mutex_lock(&agent->moves_lock);
 	for (size_t i = 0; i < FF_LANES_MAX; i++) {
 		ret[i] = agent->moves[i];
 		if (ret[i])
 			atomic_fetch_add(&ret[i]->refs, 1);
 	}
-	pthread_mutex_unlock(&agent->lock);
+	pthread_mutex_unlock(&agent->moves_lock);
 }
 
 void move_put(struct move *move)

@@ -82,7 +82,7 @@ struct move {
 	/* steering */
 	pthread_mutex_t turn; /* held by switch and unswitch: one at a time; before `edit` */
 	uint64_t  switched_ns;
-	bool	  unswitched; /* once back, never forth again */
+	bool	  unswitched; /* it stays or has gone back: never forth again */
 	uint32_t  fence_host; /* where the fences go */
 	uint64_t  fence_token;
 	atomic_bool fence_cancel;
@@ -90,7 +90,7 @@ struct move {
 	pthread_t fencer;
 };
 
-/* Finds a move and takes a reference; NULL and *err: there's none. */
+/* Finds a move and takes a reference; NULL and *err: there's none (-ENOENT), or not yet (-EAGAIN). */
 struct move *move_get(struct agent *agent, const char *id, struct ff_error *err);
 void move_put(struct move *move);
 DEFINE_CLEANUP(struct move *, move_put);
@@ -103,8 +103,12 @@ void move_all(struct agent *agent, struct move *ret[FF_LANES_MAX]);
 int move_prepare(struct agent *agent, const char *id, json_t *body, json_t **ret_reply,
 		 struct ff_error *err);
 
-/* Takes up the moves of an earlier agent. */
-int move_adopt_all(struct agent *agent, struct ff_error *err);
+/*
+ * Takes up the moves of an earlier agent. One that can't be (its instance isn't there, no memory)
+ * keeps its entries and lanes as they are, and move_get() says -EAGAIN; call it `again` under agent.lock
+ * while agent.moves_waiting.
+ */
+int move_adopt_all(struct agent *agent, bool again, struct ff_error *err);
 
 /* Writes the entries as the phases want them, in one step; then waits until packets see them. */
 int move_apply(struct move *move, uint64_t *ret_ns, struct ff_error *err);

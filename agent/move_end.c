@@ -146,10 +146,9 @@ static int move_end(struct move *move, bool revert, struct instance *loser, bool
 	pthread_mutex_lock(&agent->lock);
 	lane_close(&move->source_lane);
 	lane_close(&move->target_lane);
-	strcpy(agent->ended.ids[agent->ended.next++ % AGENT_ENDED_MAX], move->id);
 	pthread_mutex_unlock(&agent->lock);
-	move_unsave(move);
-	move_delist(move);
+	move_unsave(agent, move->id);
+	move_delist(move, true);
 	move->ended = true;
 	return 0;
 }
@@ -179,16 +178,22 @@ static int abort_locked(struct move *move, bool force, struct ff_error *err)
 	if (move->ended)
 		return 0;
 	work_stop(move);
+	if (move->failed) { /* its prepare, which has cleaned up */
+		move->ended = true;
+		return 0;
+	}
 	if (move_ask(move, REQUEST_ABORT) != ANSWER_GO) {
 		if (!force)
 			return refuse_in(move, "abort", err);
 		staged_only = false;
 	}
 	if (move->instance_to) {
-		/* nothing more arrives from the source: what it still sends is refused from here on */
+		/*
+		 * Nothing more arrives from the source: what it still sends is refused from here on. And
+		 * an agent that takes this up half-way must not release what is given back.
+		 */
 		pthread_mutex_lock(&move->lock);
-		if (move->target_phase == PHASE_PREPARED)
-			move_target_phase(move, PHASE_RETURNED);
+		move_target_phase(move, PHASE_RETURNED);
 		pthread_mutex_unlock(&move->lock);
 		target_wait(move);
 	}

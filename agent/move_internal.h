@@ -13,8 +13,25 @@ int move_new(struct agent *agent, const char *id, const json_t *body, struct mov
 /* The instances that this host needs for its roles. Under agent.lock. */
 int move_instances_find(struct move *move, struct ff_error *err);
 
-/* Removes the move's file. */
-void move_unsave(const struct move *move);
+/* A move's id is also the name of its file. */
+bool move_id_ok(const char *id);
+int move_path(const struct agent *agent, const char *id, char **ret); /* -ENOMEM */
 
-/* Takes it off the agent's list, with the list's reference. */
-void move_delist(struct move *move);
+/* The move's file: is there one, and away with it. */
+bool move_is_saved(const struct agent *agent, const char *id);
+void move_unsave(const struct agent *agent, const char *id);
+
+/*
+ * Puts it on the agent's list; refused where it would touch entries of another move. Under
+ * agent.lock: no other comes in between.
+ */
+int move_enlist(struct move *move, struct ff_error *err);
+
+/* Its entries are written, or (not `well`) never will be: whoever waits for that goes on. */
+void move_prepared(struct move *move, bool well);
+
+/* Is it on the agent's list? */
+bool move_is_listed(struct agent *agent, const char *id);
+
+/* Takes it off the agent's list, with the list's reference; one that has ended never comes back. */
+void move_delist(struct move *move, bool ended);

@@ -16,13 +16,14 @@
 /* What follows the outer IP header: the parts that don't change from packet to packet. */
 static void tunnel_header(uint8_t *at)
 {
-	struct udphdr udp = {.dest = htons(FF_GENEVE_PORT)};
+	struct udphdr udp = { .dest = htons(FF_GENEVE_PORT) };
 	struct ff_geneve geneve = {
 		.ver_optlen = sizeof(struct ff_geneve_option) / 4,
 		.protocol = htons(FF_ETH_P_TEB),
 	};
-	struct ff_geneve_option option = {
-		.class = htons(FF_GENEVE_CLASS), .type = FF_GENEVE_TYPE, .length = 3};
+	struct ff_geneve_option option = { .class = htons(FF_GENEVE_CLASS),
+					   .type = FF_GENEVE_TYPE,
+					   .length = 3 };
 
 	memcpy(at, &udp, sizeof(udp));
 	memcpy(at + 8, &geneve, sizeof(geneve));
@@ -39,10 +40,11 @@ static uint32_t sum_words(const void *data, size_t bytes)
 	return sum;
 }
 
+/* `src`: by which the others know this host; of several addresses the kernel might take another. */
 static void header_make(struct ff_peer *peer, const struct netlink_nexthop *hop,
-			const struct ff_addr *dst)
+			const struct ff_addr *src, const struct ff_addr *dst)
 {
-	struct ethhdr eth = {.h_proto = htons(addr_is_ipv4(dst) ? ETH_P_IP : ETH_P_IPV6)};
+	struct ethhdr eth = { .h_proto = htons(addr_is_ipv4(dst) ? ETH_P_IP : ETH_P_IPV6) };
 	uint8_t *l3 = peer->header + sizeof(eth);
 
 	memset(peer, 0, sizeof(*peer));
@@ -52,13 +54,13 @@ static void header_make(struct ff_peer *peer, const struct netlink_nexthop *hop,
 	memcpy(eth.h_source, hop->src_mac, 6);
 	memcpy(peer->header, &eth, sizeof(eth));
 	if (addr_is_ipv4(dst)) {
-		struct iphdr ip = {.version = 4,
-				   .ihl = 5,
-				   .ttl = 64,
-				   .frag_off = htons(IP_DF),
-				   .protocol = IPPROTO_UDP,
-				   .saddr = hop->src.word[3],
-				   .daddr = dst->word[3]};
+		struct iphdr ip = { .version = 4,
+				    .ihl = 5,
+				    .ttl = 64,
+				    .frag_off = htons(IP_DF),
+				    .protocol = IPPROTO_UDP,
+				    .saddr = src->word[3],
+				    .daddr = dst->word[3] };
 
 		peer->encap_len = FF_ENCAP_V4;
 		peer->csum = sum_words(&ip, sizeof(ip));
@@ -70,21 +72,44 @@ static void header_make(struct ff_peer *peer, const struct netlink_nexthop *hop,
 		ip6.ip6_flow = htonl(6u << 28);
 		ip6.ip6_nxt = IPPROTO_UDP;
 		ip6.ip6_hlim = 64;
-		memcpy(&ip6.ip6_src, &hop->src, 16);
+		memcpy(&ip6.ip6_src, src, 16);
 		memcpy(&ip6.ip6_dst, dst, 16);
 		peer->encap_len = FF_ENCAP_V6;
 		memcpy(l3, &ip6, sizeof(ip6));
 		tunnel_header(l3 + sizeof(ip6));
 	}
-	peer->ready = 1;
+}
+
+/* `ready` says which of the two headers is used. When this returns, nobody reads the other one. */
+static void peer_switch(struct agent *agent, uint32_t number, uint32_t ready)
+{
+	__atomic_store_n(&agent->dp->peers[number].ready, ready, __ATOMIC_SEQ_CST);
+	cpus_quiesce(agent->cpus);
+}
+
+/* Packets see the old header or the new one, whole. */
+static void peer_write(struct agent *agent, uint32_t number, const struct ff_peer *fresh)
+{
+	struct ff_peer *first = &agent->dp->peers[number], *second = first + FF_HOSTS_MAX;
+	struct ff_peer *used = first->ready == FF_PEER_SECOND ? second : first;
+	struct ff_peer *spare = first->ready == FF_PEER_FIRST ? second : first;
+	const size_t at = sizeof(fresh->ready), size = sizeof(*fresh) - at;
+
+	if (first->ready && !memcmp((uint8_t *)used + at, (const uint8_t *)fresh + at, size))
+		return;
+	memcpy((uint8_t *)spare + at, (const uint8_t *)fresh + at, size);
+	peer_switch(agent, number, spare == first ? FF_PEER_FIRST : FF_PEER_SECOND);
 }
 
 static void peer_refresh(struct agent *agent, struct nl_sock *nl, uint32_t number)
 {
-	const struct agent_host *host = &agent->hosts[number];
-	struct ff_peer *peer = &agent->dp->peers[number], fresh;
-	const struct ff_addr *dst = addr_is_zero(&host->ipv4) ? &host->ipv6 : &host->ipv4;
+	const struct desired_host *self = &agent->hosts[agent->dp->host->host];
+	const struct desired_host *host = &agent->hosts[number];
+	bool is_v6 = addr_is_zero(&host->ipv4);
+	const struct ff_addr *dst = is_v6 ? &host->ipv6 : &host->ipv4;
+	const struct ff_addr *src = is_v6 ? &self->ipv6 : &self->ipv4;
 	struct netlink_nexthop hop;
+	struct ff_peer fresh;
 	int r = netlink_nexthop(nl, dst, &hop);
 
 	/* -EAGAIN: resolution is going; an old header is better than none */
@@ -97,11 +122,8 @@ static void peer_refresh(struct agent *agent, struct nl_sock *nl, uint32_t numbe
 		log_debug("host %s isn't reached by the fabric interface", host->name);
 		return;
 	}
-	header_make(&fresh, &hop, dst);
-	if (!memcmp(&fresh, peer, sizeof(fresh)))
-		return;
-	memcpy((uint8_t *)peer + 4, (uint8_t *)&fresh + 4, sizeof(fresh) - 4);
-	__atomic_store_n(&peer->ready, 1, __ATOMIC_RELEASE);
+	header_make(&fresh, &hop, addr_is_zero(src) ? &hop.src : src, dst);
+	peer_write(agent, number, &fresh);
 }
 
 /* Only known hosts may send us tunnel packets. */
@@ -111,7 +133,7 @@ static void senders_sync(struct agent *agent)
 	__u32 number;
 
 	for (number = 1; number < FF_HOSTS_MAX; number++) {
-		struct agent_host *host = &agent->hosts[number];
+		struct desired_host *host = &agent->hosts[number];
 
 		if (!host->known || number == agent->dp->host->host)
 			continue;
@@ -121,7 +143,7 @@ static void senders_sync(struct agent *agent)
 			bpf_map_update_elem(agent->dp->peer_addrs_fd, &host->ipv6, &number, 0);
 	}
 	while (!bpf_map_get_next_key(agent->dp->peer_addrs_fd, prev, &next)) {
-		struct agent_host *host;
+		struct desired_host *host;
 
 		key = next;
 		if (bpf_map_lookup_elem(agent->dp->peer_addrs_fd, &key, &number))
@@ -137,6 +159,14 @@ static void senders_sync(struct agent *agent)
 	}
 }
 
+int peers_self_refresh(struct agent *agent, struct ff_error *err)
+{
+	const struct desired_host *self = &agent->hosts[agent->dp->host->host];
+	const struct ff_addr own[2] = { self->ipv4, self->ipv6 };
+
+	return datapath_addresses_refresh(agent->dp, own, err);
+}
+
 void peers_refresh(struct agent *agent)
 {
 	_cleanup_netlink_ struct nl_sock *nl = NULL;
@@ -149,7 +179,7 @@ void peers_refresh(struct agent *agent)
 			continue;
 		if (agent->hosts[number].known)
 			peer_refresh(agent, nl, number);
-		else
-			agent->dp->peers[number].ready = 0;
+		else if (agent->dp->peers[number].ready)
+			peer_switch(agent, number, 0);
 	}
 }

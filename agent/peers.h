@@ -12,3 +12,6 @@
 
 /* Brings maps peers and peer_addrs in line with agent->hosts. Under agent.lock; once a second. */
 void peers_refresh(struct agent *agent);
+
+/* This host's own addresses: tunnel packets are known by them. Under agent.lock. */
+int peers_self_refresh(struct agent *agent, struct ff_error *err);

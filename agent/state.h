@@ -47,6 +47,9 @@ struct state {
 	size_t record_size;
 	uint64_t *forget_slots; /* mapped: what forget deletes */
 	uint32_t sweep_next;	/* group at which the next part begins */
+	uint32_t sweep_pause;	/* calls to let go by after each part, less one */
+	uint32_t sweep_wait;	/* of these, still to come */
+	uint32_t sweep_vain;	/* parts since one found something */
 };
 
 /* The slot of a flow of this service. */
@@ -136,7 +139,7 @@ int state_forget_keys(struct state *state, const struct ff_flow_key *keys, size_
 		      uint64_t *ret_deleted, struct ff_error *err);
 
 /*
- * Deletes what has been expired for FF_SWEEP_GRACE, in all groups but those of a slot in @skip (may
+ * Deletes what has been expired for FF_STATE_GRACE_NS, in all groups but those of a slot in @skip (may
  * be NULL). Safe against packets: see FF_DEAD in bpf/abi.h. @now_ns is CLOCK_MONOTONIC.
  */
 int state_sweep(struct state *state, uint64_t now_ns, const struct slotset *skip,
@@ -144,7 +147,8 @@ int state_sweep(struct state *state, uint64_t now_ns, const struct slotset *skip
 
 /*
  * The same for the next sixteenth of the groups, in turn: for a caller that comes round every second.
- * All of them when the instance is nearly full.
+ * All of them when the instance is nearly full and the last look found something. While nothing
+ * expires it looks less and less often, at last in every eighth call: flows at rest cost nothing.
  */
 int state_sweep_part(struct state *state, uint64_t now_ns, const struct slotset *skip,
 		     uint64_t *ret_swept, struct ff_error *err);

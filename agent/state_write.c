@@ -15,6 +15,8 @@
 #define GROUPS_PER_RUN 8
 /* What a periodic sweep looks at: with one a second, each entry every 16 s, 15 ms of 1 M flows. */
 #define SWEEP_PARTS 16
+/* While nothing expires, only every eighth call looks: 2 ms a second, of 1 M flows. */
+#define SWEEP_PAUSE_MAX 7
 
 int state_program_run(const struct state *state, int fd, const char *name, void *context,
 		      uint32_t size, struct ff_error *err)
@@ -277,25 +279,55 @@ int state_sweep(struct state *state, uint64_t now_ns, const struct slotset *skip
 	return r;
 }
 
+/* Whether it is this call's turn. */
+static bool sweep_due(struct state *state)
+{
+	bool due;
+
+	pthread_mutex_lock(&state->lock);
+	due = !state->sweep_wait;
+	state->sweep_wait = due ? state->sweep_pause : state->sweep_wait - 1;
+	pthread_mutex_unlock(&state->lock);
+	return due && state_flows(state);
+}
+
+/* A whole round in vain doubles the pause; what expires in masse is spread over all parts. */
+static void sweep_note(struct state *state, uint64_t swept)
+{
+	pthread_mutex_lock(&state->lock);
+	if (swept) {
+		state->sweep_vain = 0;
+		state->sweep_pause = 0;
+		state->sweep_wait = 0;
+	} else if (++state->sweep_vain % SWEEP_PARTS == 0) {
+		state->sweep_pause = MIN(2 * state->sweep_pause + 1, (uint32_t)SWEEP_PAUSE_MAX);
+	}
+	pthread_mutex_unlock(&state->lock);
+}
+
 int state_sweep_part(struct state *state, uint64_t now_ns, const struct slotset *skip,
 		     uint64_t *ret_swept, struct ff_error *err)
 {
-	uint32_t part = (state->groups + SWEEP_PARTS - 1) / SWEEP_PARTS;
+	uint32_t first = 0, part = (state->groups + SWEEP_PARTS - 1) / SWEEP_PARTS;
 	struct ff_sweep sweep = { .now_ns = now_ns };
 	uint64_t swept = 0;
-	uint32_t first;
-	int r;
+	int r = 0;
 
-	/* dead entries count against the capacity, so a full instance looks everywhere at once */
-	if (state_flows(state) > state->control->capacity / 8 * 7)
-		return state_sweep(state, now_ns, skip, ret_swept, err);
-	pthread_mutex_lock(&state->lock);
-	first = state->sweep_next < state->groups ? state->sweep_next : 0;
-	part = MIN(part, state->groups - first);
-	state->sweep_next = first + part;
-	pthread_mutex_unlock(&state->lock);
-	sweep_skip(state, skip, &sweep);
-	r = groups_sweep(state, &sweep, first, part, &swept, err);
+	if (sweep_due(state)) {
+		pthread_mutex_lock(&state->lock);
+		/* dead entries count against the capacity, so a full instance looks everywhere */
+		if (state_flows(state) > state->control->capacity / 8 * 7 && !state->sweep_vain) {
+			part = state->groups;
+		} else {
+			first = state->sweep_next < state->groups ? state->sweep_next : 0;
+			part = MIN(part, state->groups - first);
+			state->sweep_next = first + part;
+		}
+		pthread_mutex_unlock(&state->lock);
+		sweep_skip(state, skip, &sweep);
+		r = groups_sweep(state, &sweep, first, part, &swept, err);
+		sweep_note(state, swept);
+	}
 	if (ret_swept)
 		*ret_swept = swept;
 	return r;

@@ -81,7 +81,7 @@ static int switch_locked(struct move *move, bool back, json_t **ret_reply, struc
 	pthread_mutex_unlock(&move->lock);
 	if (late) /* a request that was long under way: the move is being rolled back */
 		return error_set(err, EBUSY, FF_CODE_REFUSED, NULL,
-				 "move %s has been switched back on host %s", move->id,
+				 "move %s is being rolled back on host %s", move->id,
 				 move->agent->config->host);
 	r = move_apply(move, &now, err);
 	if (r)
@@ -104,14 +104,34 @@ static int switch_locked(struct move *move, bool back, json_t **ret_reply, struc
 	return 0;
 }
 
+static int is_steering(const struct move *move, struct ff_error *err)
+{
+	return move->is_steering ? 0
+				 : error_set(err, EINVAL, FF_CODE_REFUSED, NULL,
+					     "host %s has no steering part in move %s",
+					     move->agent->config->host, move->id);
+}
+
+int steering_stay(struct move *move, struct ff_error *err)
+{
+	int r = is_steering(move, err);
+
+	if (r)
+		return r;
+	pthread_mutex_lock(&move->turn); /* a switch that is under way comes first */
+	pthread_mutex_lock(&move->lock);
+	move->unswitched = true;
+	pthread_mutex_unlock(&move->lock);
+	pthread_mutex_unlock(&move->turn);
+	return 0;
+}
+
 int steering_switch(struct move *move, bool back, json_t **ret_reply, struct ff_error *err)
 {
-	int r;
+	int r = is_steering(move, err);
 
-	if (!move->is_steering)
-		return error_set(err, EINVAL, FF_CODE_REFUSED, NULL,
-				 "host %s has no steering part in move %s",
-				 move->agent->config->host, move->id);
+	if (r)
+		return r;
 	pthread_mutex_lock(&move->turn);
 	r = switch_locked(move, back, ret_reply, err);
 	pthread_mutex_unlock(&move->turn);

@@ -108,6 +108,7 @@ static int pin_write(struct table *t, const struct ff_flow_key *key, uint32_t ba
 	if (r)
 		return r;
 	pin.steer[bank] = *steer;
+	pin.steer[0].mark = pin.steer[1].mark = ff_pin_mark(key);
 	if (bpf_map_update_elem(t->dp->pins_fd, key, &pin, BPF_ANY))
 		return -errno;
 	service->pins[bank] += (uint32_t)is - (uint32_t)was;

@@ -70,8 +70,7 @@ struct table_desired {
 	const void *ctx;
 };
 
-/* Makes the service's table so, in one step; entries whose owner is right already keep their
- * flags. */
+/* Makes the service's table so, in one step; entries that are busy stay as they are. */
 int table_sync(struct table *table, const struct table_desired *desired, struct ff_error *err);
 
 /* Removes all of a service. */

@@ -7,9 +7,10 @@
  * bool, an enum field or implicit padding, and the byte order of each field is in its type.
  *
  * Who writes what:
- *   agent only          services, table, pins, rules, peers, ifaces, local_addrs, lane set-up, jobs
- *   data path only      reasons, instance_stats, park cells, log records, fragments
- *   both, atomically    lane.park_tail, lane.park_head, fences, entry head.expires (see each)
+ *   agent only          services, table, pins, rules, peers, ifaces, local_addrs, lane set-up
+ *   data path only      reasons, instance_stats, park cells, log records, fragments, lane.park_head
+ *   both, atomically    lane.park_tail, lane.log_tail, fences, entry head.expires (see each)
+ *   both, one CPU       jobs: an agent's thread on that CPU, and its live frames
  */
 #pragma once
 
@@ -45,8 +46,9 @@
 #define FF_REASONS(X)                                                                              \
 	X(NONE, "none", "not counted")                                                             \
 	X(PASS_NOT_IP, "pass-not-ip", "not IP (ARP, LLDP, ...): to the kernel")                    \
+	X(PASS_NOT_US, "pass-not-us", "frame for another station: to the kernel")                  \
 	X(PASS_LOCAL, "pass-local", "addressed to this host: to the kernel")                       \
-	X(PASS_MULTICAST, "pass-multicast", "multicast or link-local: to the kernel")              \
+	X(PASS_MULTICAST, "pass-multicast", "multicast, broadcast, link-local: to the kernel")     \
 	X(PASS_NO_SERVICE, "pass-no-service", "belongs to no service: to the kernel")              \
 	X(PASS_PROTOCOL, "pass-protocol", "transport protocol without flows: to the kernel")       \
 	X(PASS_NO_ROUTE, "pass-no-route", "the FIB can't forward it in XDP: to the kernel")        \
@@ -150,7 +152,7 @@ struct ff_steer {
 	__u16 here;
 	__u8  flags;
 	__u8  lane;
-	__u16 pad;
+	__u16 mark; /* pins: ff_pin_mark() of the key */
 };
 _Static_assert(sizeof(struct ff_steer) == 8, "ff_steer");
 
@@ -174,11 +176,27 @@ _Static_assert(sizeof(struct ff_rule) == 88, "ff_rule");
 #define FF_RULES_INDEX(service, bank, rule)                                                        \
 	((((__u32)(service)*2u + (__u32)(bank)) * FF_RULES_MAX) + (__u32)(rule))
 
-/* Map pins: ff_flow_key -> one entry a bank. */
+/*
+ * Map pins: ff_flow_key -> one entry a bank. The map may give the memory of an element that was
+ * replaced to another key's at once, before a packet that has just found it has read it; so an entry
+ * is read in one piece, and its mark says whose it is.
+ */
 struct ff_pin {
 	struct ff_steer steer[2];
 };
 _Static_assert(sizeof(struct ff_pin) == 16, "ff_pin");
+
+static inline __attribute__((always_inline)) __u16 ff_pin_mark(const struct ff_flow_key *key)
+{
+	const __u64 *word = (const __u64 *)key;
+	__u64 mark = word[4];
+
+	mark = mark * 0x9e3779b97f4a7c15ull ^ word[3];
+	mark = mark * 0x9e3779b97f4a7c15ull ^ word[2];
+	mark = mark * 0x9e3779b97f4a7c15ull ^ word[1];
+	mark = mark * 0x9e3779b97f4a7c15ull ^ word[0];
+	return (mark * 0x9e3779b97f4a7c15ull) >> 48;
+}
 
 /*
  * Map services: [number]. `active` selects the bank of slots, rules and pins alike: its store is
@@ -240,8 +258,9 @@ struct ff_geneve_option {
 	__be16 slot;
 	__u8   hops; /* tunnel hops taken, this one included */
 	__u8   kind;
-	__be32 reserved;
-	__be16 port[2]; /* of the packet: source, destination; for later fragments */
+	__u8   proto; /* of the packet, for later fragments */
+	__u8   reserved[3];
+	__be16 port[2]; /* of the packet: source, destination; likewise */
 };
 _Static_assert(sizeof(struct ff_geneve_option) == 16, "ff_geneve_option");
 
@@ -260,9 +279,12 @@ _Static_assert(sizeof(struct ff_fence) == 24, "ff_fence");
 #define FF_ENCAP_MAX 88
 
 /*
- * Map peers: [host]. The whole outer header but length, checksum, source port and option fields
- * is made ready by the agent; `ready` 0: next hop unresolved.
+ * Map peers: [host] and [FF_HOSTS_MAX + host]. The whole outer header but length, checksum, source
+ * port and option fields is made ready by the agent. The first one's `ready` says which of the two
+ * is in use, so that a packet never sees half a change; 0: next hop unresolved.
  */
+#define FF_PEER_FIRST  1u
+#define FF_PEER_SECOND 2u
 struct ff_peer {
 	__u32 ready;
 	__u32 ifindex;
@@ -293,21 +315,22 @@ struct ff_iface {
 };
 _Static_assert(sizeof(struct ff_iface) == 40, "ff_iface");
 
-/* Map fragments (LRU: soft state): what a datagram's first fragment told. */
+/* Map fragments (LRU: soft state): what a datagram's first fragment told. See fragment.h. */
 struct ff_frag_key {
 	__u8   addr[2][16]; /* source, destination */
 	__be32 id;
-	__u8   proto;
+	__u8   proto; /* IPv6: 0 */
 	__u8   pad[3];
 };
 _Static_assert(sizeof(struct ff_frag_key) == 40, "ff_frag_key");
 
 struct ff_frag {
 	__be16 port[2];
-	__u32  pad;
-	__u64  seen_ns;
+	__u16  reason; /* it was left to the kernel, for this reason; 0: it has a flow */
+	__u8   proto;
+	__u8   pad;
 };
-_Static_assert(sizeof(struct ff_frag) == 16, "ff_frag");
+_Static_assert(sizeof(struct ff_frag) == 8, "ff_frag");
 
 /* ---- moves --------------------------------------------------------------------------------- */
 
@@ -373,9 +396,10 @@ struct ff_cell {
 	__u16  slot;
 	__u8   hops;
 	__u8   cells;	/* of this packet */
-	__be16 port[2]; /* as in the tunnel option */
+	__be16 port[2]; /* as in the tunnel option, like proto */
 	__u16  service;
-	__u16  pad2;
+	__u8   proto;
+	__u8   pad;
 	__u8   data[];
 };
 _Static_assert(sizeof(struct ff_cell) == 24, "ff_cell");
@@ -399,7 +423,6 @@ struct ff_job {
 	__u64 token;
 	__u64 switched_ns; /* CLOCK_MONOTONIC */
 	__u64 paths[FF_PATHS / 64]; /* fences still to send */
-	__u64 released;	   /* packets taken from the ring */
 	__u32 host;	   /* fence: to; release: return the packets to it; 0: give them to */
 	__u16 instance;	   /* this one */
 	__u16 service;
@@ -407,7 +430,7 @@ struct ff_job {
 	__u16 lane;
 	__u32 prog; /* FF_PROG_FENCE or FF_PROG_RELEASE */
 };
-_Static_assert(sizeof(struct ff_job) == 64, "ff_job");
+_Static_assert(sizeof(struct ff_job) == 56, "ff_job");
 
 /* A live frame of the agent's: Ethernet header, type FF_ETH_P_FENCE, and the cookie. */
 #define FF_JOB_FRAME 64

@@ -13,6 +13,8 @@
  */
 #include "bpf/maps.h"
 #include "bpf/parse.h"
+#include "bpf/station.h"
+#include "bpf/fragment.h"
 #include "bpf/steer.h"
 #include "bpf/tunnel.h"
 #include "bpf/park.h"
@@ -61,30 +63,6 @@ static __always_inline int deliver(struct xdp_md *ctx, struct ff_pkt *pkt,
 	return ff_verdict(XDP_DROP, FF_REASON_DROP_NO_INSTANCE);
 }
 
-/* A first fragment is remembered, a later one finds its ports; 0 or a reason. */
-static __always_inline int fragment_ports(struct ff_pkt *pkt, const struct ff_cursor *c)
-{
-	struct ff_frag_key key;
-	struct ff_frag *known, fresh = {};
-
-	if (pkt->flags & FF_PKT_RELATED)
-		return 0;
-	fragment_key(&key, c);
-	if (pkt->flags & FF_PKT_FRAG_LATER) {
-		known = bpf_map_lookup_elem(&fragments, &key);
-		if (!known)
-			return FF_REASON_DROP_FRAG_NO_FIRST;
-		pkt->port[0] = known->port[0];
-		pkt->port[1] = known->port[1];
-		return 0;
-	}
-	fresh.port[0] = pkt->port[0];
-	fresh.port[1] = pkt->port[1];
-	fresh.seen_ns = pkt->now_ns;
-	bpf_map_update_elem(&fragments, &key, &fresh, BPF_ANY);
-	return 0;
-}
-
 static __always_inline int is_multicast(const struct ff_pkt *pkt, const struct ff_cursor *c)
 {
 	const __u8 *to = c->addr[1];
@@ -104,7 +82,8 @@ static __always_inline void packet_begin(struct xdp_md *ctx, struct ff_pkt *pkt)
 	pkt->steer_flags = 0;
 }
 
-SEC("xdp") int steer(struct xdp_md *ctx)
+SEC("xdp")
+int steer(struct xdp_md *ctx)
 {
 	struct ff_pkt *pkt = ff_scratch();
 	struct ff_host_info *host = ff_host();
@@ -118,17 +97,24 @@ SEC("xdp") int steer(struct xdp_md *ctx)
 	if (!pkt || !host)
 		return ff_verdict(XDP_DROP, FF_REASON_DROP_INTERNAL);
 	packet_begin(ctx, pkt);
-	reason = parse_packet((void *)(long)ctx->data, (void *)(long)ctx->data_end, pkt, &c);
+	reason = frame_check(ctx, pkt);
 	if (reason)
+		return ff_verdict(XDP_PASS, reason);
+	reason = parse_packet((void *)(long)ctx->data, (void *)(long)ctx->data_end, pkt, &c);
+	if (reason) {
+		fragment_refused(pkt, &c, reason);
 		return refuse(reason);
+	}
 	if (is_multicast(pkt, &c))
 		return ff_verdict(XDP_PASS, FF_REASON_PASS_MULTICAST);
 	if (bpf_map_lookup_elem(&local_addrs, c.addr[1]))
 		return ff_verdict(XDP_PASS, FF_REASON_PASS_LOCAL);
-	if (pkt->flags & FF_PKT_FRAGMENT) {
-		reason = fragment_ports(pkt, &c);
+	if (pkt->flags & FF_PKT_FRAG_LATER) {
+		reason = fragment_follow(pkt, &c);
 		if (reason)
 			return refuse(reason);
+	} else if (pkt->flags & FF_PKT_FRAGMENT) {
+		fragment_note(pkt, &c, 0);
 	}
 	flow_key_set(pkt, &c);
 	service = service_of(pkt);
@@ -200,6 +186,7 @@ static __always_inline int arrive(struct xdp_md *ctx, struct ff_pkt *pkt,
 	pkt->hops = arrival->option.hops;
 	pkt->kind = arrival->option.kind;
 	pkt->slot = bpf_ntohs(arrival->option.slot);
+	pkt->proto = arrival->option.proto;
 	pkt->port[0] = arrival->option.port[0];
 	pkt->port[1] = arrival->option.port[1];
 	if (bpf_xdp_adjust_head(ctx, arrival->header)) /* less than a frame is left */
@@ -244,17 +231,20 @@ static __always_inline __u32 job_prog(struct xdp_md *ctx)
 	return job->prog;
 }
 
-SEC("xdp") int fabric(struct xdp_md *ctx)
+SEC("xdp")
+int fabric(struct xdp_md *ctx)
 {
 	struct ff_pkt *pkt = ff_scratch();
+	struct ff_iface *iface = iface_of(ctx);
 	struct ff_arrival arrival = {};
 	struct ff_cursor c;
-	int reason;
+	int reason, strange;
 
 	if (!pkt)
 		return ff_verdict(XDP_DROP, FF_REASON_DROP_INTERNAL);
 	packet_begin(ctx, pkt);
-	reason = tunnel_check(ctx, &arrival);
+	strange = station_check((void *)(long)ctx->data, (void *)(long)ctx->data_end, iface);
+	reason = strange || !iface ? NOT_TUNNEL : tunnel_check(ctx, iface, &arrival);
 	if (!reason) {
 		pkt->key.service = arrival.vni;
 		if (arrival.protocol == bpf_htons(FF_ETH_P_FENCE) &&
@@ -267,13 +257,15 @@ SEC("xdp") int fabric(struct xdp_md *ctx)
 	}
 	if (reason != NOT_TUNNEL)
 		return ff_verdict(XDP_DROP, reason);
-	bpf_tail_call(ctx, &progs, job_prog(ctx));
+	bpf_tail_call(ctx, &progs, job_prog(ctx)); /* a live frame is addressed to nobody */
+	if (strange)
+		return ff_verdict(XDP_PASS, strange);
 	/* Not ours: what isn't plain IP to somewhere else is for the kernel, as it came. */
 	reason = parse_packet((void *)(long)ctx->data, (void *)(long)ctx->data_end, pkt, &c);
 	if (reason)
-		return ff_verdict(XDP_PASS, reason < FF_REASON_DROP_FRAG_NO_FIRST
-						    ? reason
-						    : FF_REASON_PASS_BAD_HEADER);
+		return ff_verdict(XDP_PASS, reason < FF_REASON_DROP_FRAG_NO_FIRST ?
+						    reason :
+						    FF_REASON_PASS_BAD_HEADER);
 	if (is_multicast(pkt, &c))
 		return ff_verdict(XDP_PASS, FF_REASON_PASS_MULTICAST);
 	if (bpf_map_lookup_elem(&local_addrs, c.addr[1]))
@@ -283,7 +275,8 @@ SEC("xdp") int fabric(struct xdp_md *ctx)
 	return forward_packet(ctx, pkt);
 }
 
-SEC("xdp") int forward(struct xdp_md *ctx)
+SEC("xdp")
+int forward(struct xdp_md *ctx)
 {
 	struct ff_pkt *pkt = ff_scratch();
 
@@ -292,7 +285,8 @@ SEC("xdp") int forward(struct xdp_md *ctx)
 	return forward_packet(ctx, pkt);
 }
 
-SEC("xdp") int too_big(struct xdp_md *ctx)
+SEC("xdp")
+int too_big(struct xdp_md *ctx)
 {
 	struct ff_pkt *pkt = ff_scratch();
 	__u32 ifindex = ctx->ingress_ifindex, mtu;
@@ -312,7 +306,8 @@ SEC("xdp") int too_big(struct xdp_md *ctx)
 	return ff_verdict(XDP_DROP, FF_REASON_DROP_TOO_BIG);
 }
 
-SEC("xdp") int release(struct xdp_md *ctx)
+SEC("xdp")
+int release(struct xdp_md *ctx)
 {
 	struct ff_pkt *pkt = ff_scratch();
 	struct ff_job *job = job_of_cpu();
@@ -328,8 +323,7 @@ SEC("xdp") int release(struct xdp_md *ctx)
 		return XDP_DROP;
 	number = pkt->key.service;
 	service = bpf_map_lookup_elem(&services, &number);
-	if (!service ||
-	    parse_packet((void *)(long)ctx->data, (void *)(long)ctx->data_end, pkt, &c))
+	if (!service || parse_packet((void *)(long)ctx->data, (void *)(long)ctx->data_end, pkt, &c))
 		return ff_verdict(XDP_DROP, FF_REASON_DROP_LOST_CELL);
 	flow_key_set(pkt, &c);
 	if (job->host) {
@@ -365,7 +359,8 @@ static __always_inline int fence_path(struct ff_job *job)
 	return -1;
 }
 
-SEC("xdp") int fence(struct xdp_md *ctx)
+SEC("xdp")
+int fence(struct xdp_md *ctx)
 {
 	struct ff_job *job = job_of_cpu();
 	__u32 have = ff_frame_len(ctx), need;
@@ -407,4 +402,5 @@ SEC("xdp") int fence(struct xdp_md *ctx)
 	return bpf_redirect_map(&tx_ports, peer->ifindex, XDP_DROP);
 }
 
-char _license[] SEC("license") = "Dual BSD/GPL";
+char _license[] SEC("license")
+= "Dual BSD/GPL";

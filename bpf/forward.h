@@ -3,8 +3,8 @@
  * forward.h - on to the next hop by the kernel's FIB, in XDP where it can be.
  *
  * Whatever XDP can't do (unresolved neighbour, TTL at its end, link too small, an egress without
- * our program such as a VLAN device) goes to the kernel unchanged, which does it and answers with
- * the right ICMP.
+ * our program such as a VLAN device) goes to the kernel, which does it and answers with the right
+ * ICMP. It gets the packet as it was, TTL and all, in a frame to the interface without VLAN tags.
  */
 #pragma once
 
@@ -18,8 +18,7 @@
 static __always_inline int to_kernel(struct xdp_md *ctx, __u32 reason)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	__u32 ifindex = ctx->ingress_ifindex;
-	struct ff_iface *iface = bpf_map_lookup_elem(&ifaces, &ifindex);
+	struct ff_iface *iface = iface_of(ctx);
 	struct ethhdr *eth = data;
 
 	if (iface && data + sizeof(*eth) <= end)
@@ -70,7 +69,8 @@ static __always_inline int ttl_take(void *l3, void *end, __u8 family)
 
 		if ((void *)(ip + 1) > end || ip->ttl <= 1)
 			return -1;
-		check = ip->check + bpf_htons(0x0100); /* RFC 1624 for a change of -1 in that byte */
+		check = ip->check +
+			bpf_htons(0x0100); /* RFC 1624 for a change of -1 in that byte */
 		ip->check = check + (check >= 0xffff);
 		ip->ttl--;
 	} else {

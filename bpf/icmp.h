@@ -113,7 +113,7 @@ static __always_inline int may_answer(const struct ff_pkt *pkt, const struct ff_
 static __always_inline int too_big_answer(struct xdp_md *ctx, struct ff_pkt *pkt, __u32 mtu)
 {
 	__u32 l2, tags = ff_detach(pkt->l3_off - sizeof(struct ethhdr));
-	__u32 have = ff_frame_len(ctx), ifindex = ctx->ingress_ifindex;
+	__u32 have = ff_frame_len(ctx);
 	__u32 quote = pkt->family == 4 ? QUOTE_V4 : QUOTE_V6;
 	int grow = pkt->family == 4 ? 28 : 48;
 	struct ff_iface *iface;
@@ -123,7 +123,7 @@ static __always_inline int too_big_answer(struct xdp_md *ctx, struct ff_pkt *pkt
 	if (tags > L2_MAX - sizeof(struct ethhdr))
 		return -1;
 	l2 = ff_detach(tags + sizeof(struct ethhdr)); /* 14 .. L2_MAX, and remembered as that */
-	iface = bpf_map_lookup_elem(&ifaces, &ifindex);
+	iface = iface_of(ctx);
 	if (!iface || !may_answer(pkt, iface))
 		return -1;
 	if (quote > pkt->l3_len)
@@ -141,6 +141,6 @@ static __always_inline int too_big_answer(struct xdp_md *ctx, struct ff_pkt *pkt
 		return -1;
 	__builtin_memcpy(data, head + 6, 6);
 	__builtin_memcpy(data + 6, iface->mac, 6);
-	return pkt->family == 4 ? icmp4_write(ctx, iface, l2, mtu, quote)
-				: icmp6_write(ctx, iface, l2, mtu, quote);
+	return pkt->family == 4 ? icmp4_write(ctx, iface, l2, mtu, quote) :
+				  icmp6_write(ctx, iface, l2, mtu, quote);
 }

@@ -2,8 +2,7 @@
 /*
  * maps.h - the maps of the data path itself; those that NF objects share are in pkt.h.
  *
- * All are pinned by the agent, so forwarding outlives it. The agent is their only writer but for
- * `fragments`, `fences` and the cells of `park_rings`, which the data path fills.
+ * All are pinned by the agent, so forwarding outlives it. Who writes which is told atop abi.h.
  */
 #pragma once
 
@@ -23,7 +22,7 @@ FF_ARRAY(services, struct ff_service, FF_SERVICES_MAX);
 FF_ARRAY(table, struct ff_slot, FF_SERVICES_MAX * 2 * FF_SLOTS_MAX);
 FF_ARRAY(rules, struct ff_rule, FF_SERVICES_MAX * 2 * FF_RULES_MAX);
 FF_ARRAY(instances, struct ff_instance, FF_INSTANCES_MAX);
-FF_ARRAY(peers, struct ff_peer, FF_HOSTS_MAX);
+FF_ARRAY(peers, struct ff_peer, 2 * FF_HOSTS_MAX);
 FF_ARRAY(fences, struct ff_fences, FF_LANES_MAX);
 FF_ARRAY(jobs, struct ff_job, FF_CPUS_MAX);
 
@@ -92,7 +91,14 @@ struct {
 	__array(values, struct ff_park_ring);
 } park_rings SEC(".maps");
 
-/* Own number and whether the numbers are worth a look: never change while the host is up. */
+static __always_inline struct ff_iface *iface_of(struct xdp_md *ctx)
+{
+	__u32 ifindex = ctx->ingress_ifindex;
+
+	return bpf_map_lookup_elem(&ifaces, &ifindex);
+}
+
+/* This host: its number never changes while its data path is up. */
 static __always_inline struct ff_host_info *ff_host(void)
 {
 	__u32 zero = 0;

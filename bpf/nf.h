@@ -47,10 +47,12 @@
 #define ff_or	     FF_TAG("merge:or")
 #define ff_clock     FF_TAG("clock")
 
-#define FF_MSEC 1000000ull
-#define FF_SEC	1000000000ull
+#define FF_MSEC	     1000000ull
+#define FF_SEC	     1000000000ull
 
-#define FF_PASS 0
+#define FF_PASS	     0
+
+#define FF_EEXIST    17 /* <errno.h> is user space's */
 
 /*
  * An entry being revived carries a time so long ago: expired for every packet, yet too young for the
@@ -114,7 +116,7 @@ static __always_inline void ff_keep(struct ff_head *head, const struct ff_pkt *p
 
 struct ff_lock {
 	struct bpf_spin_lock lock;
-	__u32		     pad;
+	__u32 pad;
 };
 
 struct {
@@ -132,12 +134,15 @@ static __always_inline struct ff_lock *ff_lock_of(const struct ff_pkt *pkt)
 	return bpf_map_lookup_elem(&locks, &index);
 }
 
-/* For an NF that found no room, or whose new entry raced: the reason to return. */
+/* For an NF that got no new entry: the reason to return. */
 static __always_inline int ff_refuse(struct ff_pkt *pkt)
 {
 	__u32 instance = pkt->instance;
-	struct ff_instance_stats *stats = bpf_map_lookup_elem(&instance_stats, &instance);
+	struct ff_instance_stats *stats;
 
+	if (pkt->flags & FF_PKT_RACED)
+		return FF_REASON_DROP_STATE_RACE;
+	stats = bpf_map_lookup_elem(&instance_stats, &instance);
 	if (stats)
 		stats->flows_refused++;
 	return FF_REASON_NF_TABLE_FULL;
@@ -148,14 +153,21 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
  *	struct NAME_entry { struct ff_head head; TYPE state; }
  *	struct NAME_entry *NAME_get(pkt)	   the live entry, or NULL
  *	struct NAME_entry *NAME_new(pkt, lifetime) a fresh one, or the one another CPU just made;
- *						   NULL: no room
+ *						   NULL: no room, or a race: ff_refuse() tells
  * An expired entry counts as absent; `new` revives it. (NAME_types makes clang write the types out in
  * BTF, which it doesn't where they are named in an inner map only.)
+ *
+ * Between the look at an expired entry and the lock, the agent's sweep may delete it, and another
+ * flow be given its memory at once. So an entry is first claimed, by exchanging the time that it
+ * expired at, which no fresh one has, and zeroed before it is alive, so that nobody counts into the
+ * old state; and who didn't claim it doesn't trust the pointer, however alive what is there looks,
+ * but looks the key up again. If the entry is dead then, but still there, nobody can insert the key:
+ * the packet is dropped, and the flow's next one begins afresh.
  */
 #define FF_FLOW_STATE(NAME, TYPE)                                                                  \
 	struct NAME##_entry {                                                                      \
 		struct ff_head head;                                                               \
-		TYPE	       state;                                                              \
+		TYPE state;                                                                        \
 	};                                                                                         \
 	struct NAME##_group {                                                                      \
 		__uint(type, BPF_MAP_TYPE_HASH);                                                   \
@@ -169,7 +181,8 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 		__uint(max_entries, FF_GROUPS_MAX);                                                \
 		__type(key, __u32);                                                                \
 		__array(values, struct NAME##_group);                                              \
-	} NAME SEC(".maps") FF_TAG("scope:per-flow");                                              \
+	} NAME SEC(".maps")                                                                        \
+	FF_TAG("scope:per-flow");                                                                  \
 	struct {                                                                                   \
 		__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);                                           \
 		__uint(max_entries, 1);                                                            \
@@ -177,8 +190,8 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 		__type(value, __u8[sizeof(struct NAME##_entry)]);                                  \
 	} NAME##_fresh SEC(".maps");                                                               \
                                                                                                    \
-	static __always_inline __attribute__((unused)) struct NAME##_entry *NAME##_get(            \
-		struct ff_pkt *pkt)                                                                \
+	static __always_inline                                                                     \
+		__attribute__((unused)) struct NAME##_entry *NAME##_get(struct ff_pkt *pkt)        \
 	{                                                                                          \
 		__u32 group = pkt->group;                                                          \
 		void *map = bpf_map_lookup_elem(&NAME, &group);                                    \
@@ -192,7 +205,7 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 	}                                                                                          \
                                                                                                    \
 	struct NAME##_types {                                                                      \
-		struct ff_flow_key  key[0];                                                        \
+		struct ff_flow_key key[0];                                                         \
 		struct NAME##_entry entry[0];                                                      \
 	};                                                                                         \
 	static __noinline int NAME##_insert(struct ff_pkt *pkt, __u64 lifetime,                    \
@@ -203,6 +216,7 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 		struct ff_instance_stats *stats;                                                   \
 		struct ff_head *head;                                                              \
 		void *map, *fresh;                                                                 \
+		long r;                                                                            \
                                                                                                    \
 		if (!pkt)                                                                          \
 			return -1;                                                                 \
@@ -214,8 +228,9 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 			return -1;                                                                 \
 		head->expires_ns = pkt->now_ns + lifetime;                                         \
 		head->slot = pkt->slot;                                                            \
-		if (bpf_map_update_elem(map, &pkt->key, fresh, BPF_NOEXIST))                       \
-			return 0;                                                                  \
+		r = bpf_map_update_elem(map, &pkt->key, fresh, BPF_NOEXIST);                       \
+		if (r)                                                                             \
+			return r == -FF_EEXIST ? 0 : -1;                                           \
 		__sync_fetch_and_add(&control->flows, 1);                                          \
 		stats = bpf_map_lookup_elem(&instance_stats, &instance);                           \
 		if (stats)                                                                         \
@@ -223,42 +238,49 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 		return 0;                                                                          \
 	}                                                                                          \
                                                                                                    \
+	/* Revives an expired entry; else what has become of it, NULL if it is deleted. */         \
+	static __always_inline struct NAME##_entry *NAME##_revive(struct ff_pkt *pkt, void *map,   \
+								  struct NAME##_entry *e,          \
+								  __u64 lifetime)                  \
+	{                                                                                          \
+		struct ff_lock *lock = ff_lock_of(pkt);                                            \
+		__u64 old;                                                                         \
+		int mine = 0;                                                                      \
+                                                                                                   \
+		if (!lock)                                                                         \
+			return NULL;                                                               \
+		bpf_spin_lock(&lock->lock);                                                        \
+		old = *(volatile __u64 *)&e->head.expires_ns;                                      \
+		if (old != FF_DEAD && old <= pkt->now_ns &&                                        \
+		    __sync_val_compare_and_swap(&e->head.expires_ns, old,                          \
+						pkt->now_ns - FF_CLAIM) == old) {                  \
+			__builtin_memset(&e->state, 0, sizeof(e->state));                          \
+			*(volatile __u64 *)&e->head.expires_ns = pkt->now_ns + lifetime;           \
+			mine = 1;                                                                  \
+		}                                                                                  \
+		bpf_spin_unlock(&lock->lock);                                                      \
+		return mine ? e : bpf_map_lookup_elem(map, &pkt->key);                             \
+	}                                                                                          \
+                                                                                                   \
 	static __always_inline struct NAME##_entry *NAME##_new(struct ff_pkt *pkt, __u64 lifetime) \
 	{                                                                                          \
 		__u32 group = pkt->group;                                                          \
 		void *map = bpf_map_lookup_elem(&NAME, &group);                                    \
-		struct NAME##_entry *e = map ? bpf_map_lookup_elem(map, &pkt->key) : NULL;         \
-		struct ff_lock *lock = ff_lock_of(pkt);                                            \
-		__u64 old;                                                                         \
-		int alive;                                                                         \
+		struct NAME##_entry *e;                                                            \
                                                                                                    \
-		if (!map || !lock)                                                                 \
+		if (!map)                                                                          \
 			return NULL;                                                               \
+		e = bpf_map_lookup_elem(map, &pkt->key);                                           \
+		if (e && e->head.expires_ns <= pkt->now_ns)                                        \
+			e = NAME##_revive(pkt, map, e, lifetime);                                  \
 		if (!e) {                                                                          \
 			if (NAME##_insert(pkt, lifetime, NULL))                                    \
 				return NULL;                                                       \
 			e = bpf_map_lookup_elem(map, &pkt->key);                                   \
-			if (!e)                                                                    \
-				return NULL;                                                       \
 		}                                                                                  \
-		if (e->head.expires_ns <= pkt->now_ns) {                                           \
-			/*                                                                         \
-			 * Claimed first, as the sweep may have deleted it and another flow may live\
-			 * there now; zeroed before it's alive, so nobody counts into the old state.\
-			 */                                                                        \
-			bpf_spin_lock(&lock->lock);                                                \
-			old = e->head.expires_ns;                                                  \
-			alive = old > pkt->now_ns;                                                 \
-			if (!alive && old != FF_DEAD &&                                            \
-			    __sync_val_compare_and_swap(&e->head.expires_ns, old,                  \
-							pkt->now_ns - FF_CLAIM) == old) {          \
-				__builtin_memset(&e->state, 0, sizeof(e->state));                  \
-				*(volatile __u64 *)&e->head.expires_ns = pkt->now_ns + lifetime;   \
-				alive = 1;                                                         \
-			}                                                                          \
-			bpf_spin_unlock(&lock->lock);                                              \
-			if (!alive)                                                                \
-				return NULL;                                                       \
+		if (!e || e->head.expires_ns <= pkt->now_ns) {                                     \
+			pkt->flags |= FF_PKT_RACED;                                                \
+			return NULL;                                                               \
 		}                                                                                  \
 		if (pkt->steer_flags & FF_STEER_LOG)                                               \
 			ff_log_change(pkt, &e->head);                                              \
@@ -272,7 +294,8 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 		__uint(max_entries, MAX);                                                          \
 		__type(key, KEY);                                                                  \
 		__type(value, TYPE);                                                               \
-	} NAME SEC(".maps") FF_TAG("scope:multi-flow")
+	} NAME SEC(".maps")                                                                        \
+	FF_TAG("scope:multi-flow")
 
 /* State of all flows of the instance: one TYPE, by NAME_all(). Change it by atomic adds. */
 #define FF_GLOBAL_STATE(NAME, TYPE)                                                                \
@@ -281,7 +304,8 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 		__uint(max_entries, 1);                                                            \
 		__type(key, __u32);                                                                \
 		__type(value, TYPE);                                                               \
-	} NAME SEC(".maps") FF_TAG("scope:all-flows");                                             \
+	} NAME SEC(".maps")                                                                        \
+	FF_TAG("scope:all-flows");                                                                 \
 	static __always_inline TYPE *NAME##_all(void)                                              \
 	{                                                                                          \
 		__u32 zero = 0;                                                                    \
@@ -295,7 +319,8 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 		__uint(max_entries, 1);                                                            \
 		__type(key, __u32);                                                                \
 		__type(value, TYPE);                                                               \
-	} config SEC(".maps") FF_TAG("config");                                                    \
+	} config SEC(".maps")                                                                      \
+	FF_TAG("config");                                                                          \
 	static __always_inline TYPE *ff_config(void)                                               \
 	{                                                                                          \
 		__u32 zero = 0;                                                                    \
@@ -304,7 +329,8 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 
 /* Defines the entry program `nf`, which the data path tail-calls. */
 #define FF_NF(FUNCTION)                                                                            \
-	SEC("xdp") int nf(struct xdp_md *ctx)                                                      \
+	SEC("xdp")                                                                                 \
+	int nf(struct xdp_md *ctx)                                                                 \
 	{                                                                                          \
 		struct ff_pkt *pkt = ff_scratch();                                                 \
 		struct ff_instance_stats *stats;                                                   \
@@ -326,4 +352,5 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 		bpf_tail_call(ctx, &progs, FF_PROG_FORWARD);                                       \
 		return ff_verdict(XDP_DROP, FF_REASON_DROP_INTERNAL);                              \
 	}                                                                                          \
-	char _license[] SEC("license") = "Dual BSD/GPL"
+	char _license[] SEC("license")                                                             \
+	= "Dual BSD/GPL"

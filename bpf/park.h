@@ -122,6 +122,7 @@ static __always_inline int park_packet(struct xdp_md *ctx, struct ff_pkt *pkt, i
 	lane->park_cpu = bpf_get_smp_processor_id();
 	cell->slot = pkt->slot;
 	cell->hops = pkt->hops;
+	cell->proto = pkt->proto;
 	cell->cells = CELLS_OF(len);
 	cell->port[0] = pkt->port[0];
 	cell->port[1] = pkt->port[1];
@@ -157,6 +158,7 @@ static __always_inline int park_take(struct xdp_md *ctx, struct ff_pkt *pkt, str
 	len = cell->len;
 	pkt->slot = cell->slot;
 	pkt->hops = cell->hops;
+	pkt->proto = cell->proto;
 	pkt->port[0] = cell->port[0];
 	pkt->port[1] = cell->port[1];
 	pkt->key.service = cell->service;

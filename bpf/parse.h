@@ -9,39 +9,25 @@
 
 #include "bpf/pkt.h"
 
-#define ETH_P_IP	0x0800
-#define ETH_P_IPV6	0x86dd
-#define ETH_P_8021Q	0x8100
-#define ETH_P_8021AD	0x88a8
+#define ETH_P_IP     0x0800
+#define ETH_P_IPV6   0x86dd
+#define ETH_P_8021Q  0x8100
+#define ETH_P_8021AD 0x88a8
 
-#define IP_MF	  0x2000
-#define IP_OFFSET 0x1fff
-
-enum {
-	PROTO_HOPOPTS = 0,
-	PROTO_ICMP = 1,
-	PROTO_TCP = 6,
-	PROTO_UDP = 17,
-	PROTO_ROUTING = 43,
-	PROTO_FRAGMENT = 44,
-	PROTO_AH = 51,
-	PROTO_ICMPV6 = 58,
-	PROTO_DSTOPTS = 60,
-	PROTO_SCTP = 132,
-	PROTO_MOBILITY = 135,
-};
+#define IP_MF	     0x2000
+#define IP_OFFSET    0x1fff
 
 /* What the walk through the headers carries along. */
 struct ff_cursor {
 	void *start; /* of the frame */
 	void *end;
-	__u32 off;   /* of the header at hand; bounded, so that the verifier follows */
-	__u32 l4_len; /* bytes of the datagram from off on, by the IP header */
-	__u8  addr[2][16]; /* source, destination */
+	__u32 off;	  /* of the header at hand; bounded, so that the verifier follows */
+	__u32 l4_len;	  /* bytes of the datagram from off on, by the IP header */
+	__u8 addr[2][16]; /* source, destination */
 	__be32 frag_id;
-	__u16 frag_off;	   /* in bytes */
-	__u8  proto;
-	__u8  more;
+	__u16 frag_off; /* in bytes */
+	__u8 proto;
+	__u8 more;
 };
 
 #define CURSOR_MAX 768 /* headers end by here: 14 + 8 + 60 or 40 + 6 extension headers, twice */
@@ -200,12 +186,6 @@ static __always_inline void flow_key_set(struct ff_pkt *pkt, const struct ff_cur
 	pkt->proto = c->proto;
 }
 
-static __always_inline int is_exthdr(__u8 proto)
-{
-	return proto == PROTO_HOPOPTS || proto == PROTO_ROUTING || proto == PROTO_DSTOPTS ||
-	       proto == PROTO_MOBILITY || proto == PROTO_AH || proto == PROTO_FRAGMENT;
-}
-
 static __always_inline int is_icmp_error(__u8 family, __u8 type)
 {
 	if (family == 6)
@@ -224,7 +204,10 @@ static __always_inline int proto_has_flows(__u8 family, __u8 proto)
 	       proto == (family == 4 ? PROTO_ICMP : PROTO_ICMPV6);
 }
 
-/* An ICMP error travels against the flow that it quotes: the quote's destination is its source. */
+/*
+ * An ICMP error travels against the flow that it quotes: the quote's destination is its source. From
+ * here on the cursor, with what it says of fragments, is the quote's.
+ */
 static __always_inline int parse_quote(struct ff_pkt *pkt, struct ff_cursor *c)
 {
 	const __u64 *src = (const __u64 *)c->addr[0];
@@ -234,6 +217,7 @@ static __always_inline int parse_quote(struct ff_pkt *pkt, struct ff_cursor *c)
 	__be16 *ports;
 	int reason;
 
+	pkt->flags |= FF_PKT_RELATED;
 	__builtin_memcpy(to, c->addr[1], 16);
 	c->off += sizeof(struct icmphdr);
 	reason = pkt->family == 4 ? parse_ipv4(c, &total) : parse_ipv6(c, &total);
@@ -258,7 +242,6 @@ static __always_inline int parse_quote(struct ff_pkt *pkt, struct ff_cursor *c)
 	__builtin_memcpy(swap, c->addr[0], 16);
 	__builtin_memcpy(c->addr[0], c->addr[1], 16);
 	__builtin_memcpy(c->addr[1], swap, 16);
-	pkt->flags |= FF_PKT_RELATED;
 	return 0;
 }
 
@@ -305,19 +288,25 @@ static __always_inline int parse_l4(struct ff_pkt *pkt, struct ff_cursor *c)
 	return FF_REASON_PASS_PROTOCOL;
 }
 
-static __always_inline void fragment_key(struct ff_frag_key *key, const struct ff_cursor *c)
+/* May a later fragment be one of the datagram's whose protocol this is? 0 or a reason. */
+static __always_inline int later_fragment_check(const struct ff_pkt *pkt, const struct ff_cursor *c)
 {
-	__builtin_memcpy(key->addr, c->addr, 32);
-	key->id = c->frag_id;
-	key->proto = c->proto;
-	key->pad[0] = key->pad[1] = key->pad[2] = 0;
+	if (!proto_has_flows(pkt->family, c->proto))
+		return FF_REASON_PASS_PROTOCOL;
+	if ((c->proto == PROTO_TCP && c->frag_off < 20) ||
+	    (c->proto == PROTO_SCTP && c->frag_off < 16)) /* header and first chunk's */
+		return FF_REASON_DROP_FRAG_OVERLAP;
+	return 0;
 }
 
 /*
- * Parses the frame from `start`. Fills in pkt's family, offsets, length, ports, flags, key and
- * dir; leaves the rest alone. pkt->port must hold the tunnel option's ports if FF_PKT_TUNNELED is
- * set: a later fragment that came by the tunnel takes them, so that it needs no memory here of its
- * first one, which another host may have seen.
+ * Parses the frame from `start`. Fills in pkt's family, offsets, length, ports, protocol and flags;
+ * leaves the rest alone.
+ *
+ * A later fragment's ports, and with IPv6 its protocol, are told by its datagram's first one only.
+ * If it came by the tunnel (FF_PKT_TUNNELED), the option told them, and pkt->port and pkt->proto must
+ * hold them: so it needs no memory here of its first one, which another host may have seen. Else
+ * they are for the caller to find, see fragment.h.
  */
 static __always_inline int parse_packet(void *start, void *end, struct ff_pkt *pkt,
 					struct ff_cursor *c)
@@ -374,15 +363,13 @@ static __always_inline int parse_packet(void *start, void *end, struct ff_pkt *p
 			return reason;
 	} else {
 		pkt->flags |= FF_PKT_FRAG_LATER;
-		pkt->port[0] = pkt->flags & FF_PKT_TUNNELED ? pkt->port[0] : 0;
-		pkt->port[1] = pkt->flags & FF_PKT_TUNNELED ? pkt->port[1] : 0;
-		if (pkt->family == 6 && is_exthdr(c->proto)) /* what it's of, only its first tells */
-			return FF_REASON_DROP_FRAG_NO_FIRST;
-		if (!proto_has_flows(pkt->family, c->proto))
-			return FF_REASON_PASS_PROTOCOL;
-		if ((c->proto == PROTO_TCP && c->frag_off < 20) ||
-		    (c->proto == PROTO_SCTP && c->frag_off < 16)) /* header and first chunk's */
-			return FF_REASON_DROP_FRAG_OVERLAP;
+		if (pkt->flags & FF_PKT_TUNNELED) {
+			if (pkt->proto) /* 0: the sender's agent is older than that field */
+				c->proto = pkt->proto;
+			return later_fragment_check(pkt, c);
+		}
+		pkt->port[0] = pkt->port[1] = 0;
 	}
+	pkt->proto = c->proto;
 	return 0;
 }

@@ -16,34 +16,54 @@
 #include "bpf/abi.h"
 #include "vmlinux/vmlinux.h" /* packet headers, by the kernel's own names */
 
-#define FF_PKT_RELATED	  1u /* an ICMP error: key, dir and proto are those of the quoted flow */
-#define FF_PKT_FRAGMENT	  2u /* part of a fragmented datagram */
-#define FF_PKT_FRAG_LATER 4u /* not its first part: it has no L4 header */
-#define FF_PKT_TUNNELED	  8u /* arrived by the tunnel */
+#define FF_PKT_RELATED	  1u  /* an ICMP error: key, dir and proto are those of the quoted flow */
+#define FF_PKT_FRAGMENT	  2u  /* part of a fragmented datagram */
+#define FF_PKT_FRAG_LATER 4u  /* not its first part: it has no L4 header */
+#define FF_PKT_TUNNELED	  8u  /* arrived by the tunnel */
+#define FF_PKT_RACED	  16u /* its flow's state is just being deleted: see NAME_new() in nf.h */
+
+/* What IP's protocol and IPv6's next header fields say. <linux/in6.h> clashes with vmlinux.h. */
+enum {
+	PROTO_HOPOPTS = 0,
+	PROTO_ICMP = 1,
+	PROTO_TCP = 6,
+	PROTO_UDP = 17,
+	PROTO_ROUTING = 43,
+	PROTO_FRAGMENT = 44,
+	PROTO_AH = 51,
+	PROTO_ICMPV6 = 58,
+	PROTO_DSTOPTS = 60,
+	PROTO_SCTP = 132,
+	PROTO_MOBILITY = 135,
+};
 
 struct ff_pkt {
 	struct ff_flow_key key;
-	__u64		   now_ns;
-	__u32		   ifindex;
-	__u16		   slot;
-	__u16		   group; /* of state maps */
-	__u16		   instance;
-	__u8		   steer_flags;
-	__u8		   lane;
-	__u8		   dir;	  /* 0: sent by endpoint 0 of the key */
-	__u8		   proto; /* key.proto */
-	__u8		   flags;
-	__u8		   tcp_flags; /* byte 13 of the TCP header; 0 for others */
-	__u8		   family;    /* 4 or 6 */
-	__u8		   hops;      /* tunnel hops taken */
-	__u8		   vlans;     /* tags in front of L3 */
-	__u8		   kind;      /* FF_KIND_* it arrived as */
-	__u16		   l3_off;
-	__u16		   l4_off;
-	__u16		   l3_len;  /* of the whole packet, L3 header included */
-	__be16		   port[2]; /* source, destination */
-	__u16		   peer;    /* host it no longer fits to */
-	__u32		   opaque;  /* see ff_opaque() */
+	__u64 now_ns;
+	__u32 ifindex;
+	__u16 slot;
+	__u16 group; /* of state maps */
+	__u16 instance;
+	__u8 steer_flags;
+	__u8 lane;
+	__u8 dir;   /* 0: sent by endpoint 0 of the key */
+	__u8 proto; /* key.proto */
+	__u8 flags;
+	__u8 tcp_flags; /* byte 13 of the TCP header; 0 for others */
+	__u8 family;	/* 4 or 6 */
+	__u8 hops;	/* tunnel hops taken */
+	__u8 vlans;	/* tags in front of L3 */
+	__u8 kind;	/* FF_KIND_* it arrived as */
+	__u16 l3_off;
+	__u16 l4_off;
+	__u16 l3_len;	       /* of the whole packet, L3 header included */
+	__be16 port[2];	       /* source, destination */
+	__u16 peer;	       /* host it no longer fits to */
+	__u32 opaque;	       /* see ff_opaque() */
+	__u32 station_ifindex; /* of the interface whose MAC is known, see frame_check() */
+	__u64 station_ns;      /* when it was looked up */
+	__u16 station_mac[3];
+	__u16 pad;
 };
 
 /* A pointer into the packet, or NULL; offsets come from the scratch map, so they're bounded here. */

@@ -9,7 +9,7 @@
 /* Records of the staging area: a program run of some 0.2 ms, for softirqs must not wait longer. */
 #define FF_STAGING_RECORDS 256
 
-/* An entry stays dead so long before it is deleted: a packet that found it alive has ended by then. */
+/* An entry is expired so long before it is deleted: a packet that found it alive has ended by then. */
 #define FF_STATE_GRACE_NS 1000000000ull
 
 #define FF_RECORD_UPSERT  1 /* as STREAM_UPSERT */

@@ -8,49 +8,12 @@
 #pragma once
 
 #include "bpf/maps.h"
-#include "bpf/parse.h"
+#include "bpf/match.h"
 
-static __always_inline int end_matches(const struct ff_end *end, const __u8 addr[16], __be16 port)
-{
-	const __u32 *word = (const __u32 *)addr;
-	__u32 diff;
-
-	diff = (word[0] & end->mask[0]) ^ end->addr[0];
-	diff |= (word[1] & end->mask[1]) ^ end->addr[1];
-	diff |= (word[2] & end->mask[2]) ^ end->addr[2];
-	diff |= (word[3] & end->mask[3]) ^ end->addr[3];
-	return !diff && bpf_ntohs(port) >= end->port_min && bpf_ntohs(port) <= end->port_max;
-}
-
-static __always_inline int end_wants_port(const struct ff_end *end)
-{
-	return end->port_min != 0 || end->port_max != 0xffff;
-}
-
-/*
- * Does the packet match? With FF_MATCH_EITHER in any of the two directions. A function of its own,
- * so that the verifier looks at it once.
- */
+/* Does the packet match? A function of its own, so that the verifier looks at it once. */
 __noinline int ff_match_packet(const struct ff_match *match, const struct ff_pkt *pkt)
 {
-	__u32 src;
-
-	if (!match || !pkt || !(match->flags & FF_MATCH_USED))
-		return 0;
-	if (match->proto && match->proto != pkt->key.proto)
-		return 0;
-	if (match->family && match->family != pkt->family)
-		return 0;
-	if ((pkt->key.proto == PROTO_ICMP || pkt->key.proto == PROTO_ICMPV6) &&
-	    (end_wants_port(&match->a) || end_wants_port(&match->b)))
-		return 0; /* an echo identifier is no port */
-	src = pkt->dir & 1;
-	if (end_matches(&match->a, pkt->key.addr[src], pkt->key.port[src]) &&
-	    end_matches(&match->b, pkt->key.addr[!src], pkt->key.port[!src]))
-		return 1;
-	return (match->flags & FF_MATCH_EITHER) &&
-	       end_matches(&match->a, pkt->key.addr[!src], pkt->key.port[!src]) &&
-	       end_matches(&match->b, pkt->key.addr[src], pkt->key.port[src]);
+	return match && pkt && match_packet(match, pkt, match->flags & FF_MATCH_EITHER);
 }
 
 /* The service that the packet belongs to, by its class; number 0: none. */
@@ -97,6 +60,33 @@ static __always_inline struct ff_rule *rule_of(struct ff_service *service, struc
 	return NULL;
 }
 
+/*
+ * The flow's pin in that bank: 1, 0 if there is none, -1 if its element went to other keys again and
+ * again while we looked (see ff_pin).
+ */
+static __always_inline int pin_of(const struct ff_pkt *pkt, __u32 bank, struct ff_steer *ret)
+{
+	union {
+		__u64 word;
+		struct ff_steer steer;
+	} entry;
+	struct ff_pin *pin;
+	int i;
+
+#pragma unroll
+	for (i = 0; i < 2; i++) {
+		pin = bpf_map_lookup_elem(&pins, &pkt->key);
+		if (!pin)
+			return 0;
+		entry.word = *(volatile __u64 *)&pin->steer[bank & 1];
+		if (entry.steer.mark == ff_pin_mark(&pkt->key)) {
+			*ret = entry.steer;
+			return !(entry.steer.flags & FF_STEER_ABSENT);
+		}
+	}
+	return -1;
+}
+
 /* Answers where the packet goes; pkt->key and pkt->slot are set. Returns a reason or 0. */
 static __always_inline int steer_of(struct ff_service *service, struct ff_pkt *pkt,
 				    struct ff_steer *ret)
@@ -105,17 +95,15 @@ static __always_inline int steer_of(struct ff_service *service, struct ff_pkt *p
 	__u32 index = FF_TABLE_INDEX(pkt->key.service, bank, pkt->slot);
 	struct ff_slot *slot = bpf_map_lookup_elem(&table, &index);
 	struct ff_rule *rule;
-	struct ff_pin *pin;
+	int found;
 
 	if (!slot)
 		return FF_REASON_DROP_SLOT;
 	pkt->group = pkt->slot >> (service->group_shift & 15);
 	if (service->pins[bank]) {
-		pin = bpf_map_lookup_elem(&pins, &pkt->key);
-		if (pin && !(pin->steer[bank].flags & FF_STEER_ABSENT)) {
-			*ret = pin->steer[bank];
-			return 0;
-		}
+		found = pin_of(pkt, bank, ret);
+		if (found)
+			return found > 0 ? 0 : FF_REASON_DROP_INTERNAL;
 	}
 	if (slot->rules) {
 		rule = rule_of(service, pkt, bank, slot->rules);

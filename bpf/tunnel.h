@@ -66,8 +66,13 @@ static __always_inline struct ff_outer *outer_write(void *data, void *end,
 static __always_inline struct ff_peer *peer_of(__u32 host)
 {
 	struct ff_peer *peer = bpf_map_lookup_elem(&peers, &host);
+	__u32 ready = peer ? *(volatile __u32 *)&peer->ready : 0;
 
-	return peer && peer->ready ? peer : NULL;
+	if (ready == FF_PEER_SECOND) {
+		host += FF_HOSTS_MAX;
+		peer = bpf_map_lookup_elem(&peers, &host);
+	}
+	return ready ? peer : NULL;
 }
 
 /* Sends the packet, a frame as it arrived, to a host. */
@@ -97,6 +102,7 @@ static __always_inline int tunnel_send(struct xdp_md *ctx, struct ff_pkt *pkt, _
 	outer->option.slot = bpf_htons(pkt->slot);
 	outer->option.hops = pkt->hops + 1;
 	outer->option.kind = kind;
+	outer->option.proto = pkt->proto;
 	outer->option.port[0] = pkt->port[0];
 	outer->option.port[1] = pkt->port[1];
 	return bpf_redirect_map(&tx_ports, peer->ifindex, XDP_DROP);
@@ -114,23 +120,20 @@ struct ff_arrival {
 #define NOT_TUNNEL (-1)
 
 /*
- * Is the frame a tunnel packet for this host, and a proper one? 0, NOT_TUNNEL, or a reason.
+ * Is the frame, which is for this interface, a tunnel packet for this host, and a proper one? 0,
+ * NOT_TUNNEL, or a reason.
  * No IP options, no VLAN: that's how peers send.
  */
-static __always_inline int tunnel_check(struct xdp_md *ctx, struct ff_arrival *ret)
+static __always_inline int tunnel_check(struct xdp_md *ctx, const struct ff_iface *iface,
+					struct ff_arrival *ret)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct ethhdr *eth = data;
-	__u32 ifindex = ctx->ingress_ifindex, vni;
-	struct ff_iface *iface;
 	struct ff_outer *outer;
 	struct ff_addr src = {};
-	__u32 *host;
+	__u32 *host, vni;
 
 	if (data + FF_ENCAP_V4 > end)
-		return NOT_TUNNEL;
-	iface = bpf_map_lookup_elem(&ifaces, &ifindex);
-	if (!iface)
 		return NOT_TUNNEL;
 	if (eth->h_proto == bpf_htons(ETH_P_IP)) {
 		struct iphdr *ip = data + sizeof(*eth);

@@ -10,6 +10,7 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/version.h"
 #include "orchestrator/config.h"
 #include "orchestrator/orchestrator.h"
 
@@ -72,7 +73,7 @@ static int options_parse(int argc, char **argv, struct options *options)
 			}
 			break;
 		case 'V':
-			puts("flowferry-orchestrator " ORCHESTRATOR_VERSION);
+			puts("flowferry-orchestrator " FF_VERSION);
 			return EXIT_SUCCESS + 1;
 		case 'h':
 			usage(stdout);

@@ -17,6 +17,7 @@ static const unsigned int timeouts_ms[MOVE_CALLS] = {
 	[MOVE_CALL_FINISH] = 60000,   /* deletes what moved: 2 million entries a second */
 	[MOVE_CALL_ABORT] = 60000,    /* likewise, what was staged */
 	[MOVE_CALL_QUERY] = 2000,
+	[MOVE_CALL_STAY] = 5000,  /* a switch that is under way comes first */
 	[MOVE_CALL_HOLD] = 10000, /* waits until final has been given up */
 	[MOVE_CALL_UNSWITCH] = 5000,
 	[MOVE_CALL_RETURN] = 30000, /* fences, and all that was parked */

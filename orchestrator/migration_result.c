@@ -15,6 +15,7 @@ static const struct {
 	{ MOVE_CALL_FINISH, "has not cleaned up yet" },
 	{ MOVE_CALL_ABORT, "has not forgotten the move yet" },
 	{ MOVE_CALL_REVERT, "has not cleaned up yet" },
+	{ MOVE_CALL_STAY, "may have switched late, so packets may be out of order" },
 	{ MOVE_CALL_HOLD, "did not take its flows back in order" },
 	{ MOVE_CALL_UNSWITCH, "still steers to the target, which forwards" },
 	{ MOVE_CALL_RETURN, "did not return the packets that it had parked" },

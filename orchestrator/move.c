@@ -28,6 +28,7 @@ static const struct {
 	[MOVE_FINISH] = { MOVE_CALL_FINISH, MOVE_ALL, MOVE_ENDED, 0 },
 	[MOVE_ABORT] = { MOVE_CALL_ABORT, MOVE_ALL, MOVE_ENDED, 0 },
 	[MOVE_DECIDE] = { MOVE_CALL_QUERY, MOVE_SOURCE | MOVE_TARGET, MOVE_HOLD, 0 },
+	[MOVE_STAY] = { MOVE_CALL_STAY, MOVE_STEERING, MOVE_HOLD, 0 },
 	[MOVE_HOLD] = { MOVE_CALL_HOLD, MOVE_SOURCE, MOVE_DECIDE, 0 },
 	[MOVE_UNSWITCH] = { MOVE_CALL_UNSWITCH, MOVE_STEERING, MOVE_RETURN, 0 },
 	[MOVE_RETURN] = { MOVE_CALL_RETURN, MOVE_TARGET, MOVE_RESUME, 0 },
@@ -74,8 +75,9 @@ static void call_send(struct step *step, unsigned int host, enum move_call call)
 static bool call_out_of_patience(const struct step *step, const struct move_slot *slot)
 {
 	const struct move *move = step->move;
-	uint64_t patience = phase_is_forward(move->phase) ? move->patience_ns :
-							    move->patience_back_ns;
+	/* for `stay`, which is for order alone, the flows of the other steering hosts don't wait long */
+	bool less = phase_is_forward(move->phase) || move->phase == MOVE_STAY;
+	uint64_t patience = less ? move->patience_ns : move->patience_back_ns;
 
 	if (move->attempts_max && slot->attempts >= move->attempts_max)
 		return true;
@@ -210,7 +212,7 @@ static void decide_back(struct step *step)
 	else if (move->held || move->decides >= MOVE_DECIDES_MAX)
 		phase_enter(step, MOVE_UNSWITCH);
 	else
-		phase_enter(step, MOVE_HOLD);
+		phase_enter(step, MOVE_STAY);
 }
 
 /* A query that found `committed` has entered finish already; here nobody has said so yet. */

@@ -10,15 +10,19 @@
  *	        abort                     decide ---------------------+
  *	          |                         | not committed
  *	          v                         v
- *	     rolled-back        hold -> decide -> unswitch -> return -> resume -> revert
- *	                                                                             |
- *	                                               rolled-back (failed if a step |
- *	                                               had to be given up) <---------+
+ *	     rolled-back        stay -> hold -> decide -> unswitch -> return -> resume -> revert
+ *	                                                                                     |
+ *	                                                       rolled-back (failed if a step |
+ *	                                                       had to be given up) <---------+
  *
  * Until the target has committed the source holds the truth, afterwards the target does. The one
  * question after a failure is therefore whether the target has committed. It is asked twice:
  * before `hold`, to go forward at once where that is possible, and after it, when the source can't
  * send the final state any more and the answer can't change.
+ *
+ * `stay` is for order: what the target has parked goes before what the source parks from `hold` on, so
+ * no packet may go to the target any more that was steered after packets that the source holds. A
+ * steering host that is slow might still switch then. It has agreed not to before the source holds.
  *
  * No I/O, no clock, no allocation: the driver (migration.h) performs the actions in their order,
  * and tests/unit/test_move.c explores every order of replies, losses, errors and crashes.
@@ -62,6 +66,7 @@ enum move_phase {
 	MOVE_FINISH,
 	MOVE_ABORT,
 	MOVE_DECIDE,
+	MOVE_STAY,
 	MOVE_HOLD,
 	MOVE_UNSWITCH,
 	MOVE_RETURN,
@@ -79,6 +84,7 @@ enum move_call {
 	MOVE_CALL_FINISH,
 	MOVE_CALL_ABORT,
 	MOVE_CALL_QUERY,
+	MOVE_CALL_STAY,
 	MOVE_CALL_HOLD,
 	MOVE_CALL_UNSWITCH,
 	MOVE_CALL_RETURN,

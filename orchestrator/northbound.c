@@ -2,6 +2,7 @@
 /* northbound.c - the table of routes; status, hosts, events. */
 #include "lib/clock.h"
 #include "lib/json.h"
+#include "lib/version.h"
 #include "orchestrator/events.h"
 #include "orchestrator/northbound.h"
 
@@ -30,7 +31,7 @@ static int status_get(struct http_request *req, struct http_response *resp)
 	}
 	return resp_json(resp, 200,
 			 json_pack("{si ss si si si si s{sI sO sO sO} sI}", "epoch",
-				   (int)store_epoch(orch->store), "version", ORCHESTRATOR_VERSION,
+				   (int)store_epoch(orch->store), "version", FF_VERSION,
 				   "hosts", (int)model->hosts_n, "hosts_up", hosts_up, "services",
 				   services, "instances", instances, "operations", "running",
 				   running, "completed", json_object_get(counts, "completed"),

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "lib/json.h"
-#include "lib/log.h"
+#include "orchestrator/action.h"
 #include "orchestrator/agent_client.h"
 #include "orchestrator/events.h"
 #include "orchestrator/monitor.h"
@@ -118,146 +118,54 @@ int instance_state_get(struct http_request *req, struct http_response *resp)
 
 /* ---- added and removed ----------------------------------------------------------------------- */
 
-static void instance_unmake(struct orchestrator *orch, struct instance *instance)
-{
-	struct model *model = &orch->model;
-	struct service *service = model_service(model, instance->service);
-	struct ff_error err = { 0 };
-
-	model_remove_instance(model, instance);
-	if (service && store_service_put(orch->store, model, service, &err) < 0)
-		log_error("%s", err.message);
-	model_touch(model);
-}
-
-static int instance_make(struct model *model, const char *of, const json_t *body,
-			 struct instance **ret, struct ff_error *err)
+int instance_post(struct http_request *req, struct http_response *resp)
 {
 	static const char *const fields[] = { "name", "host", NULL };
-	struct service *service;
-	const char *name, *on;
-	struct host *host;
+	struct orchestrator *orch = req_orch(req);
+	const char *service = req_param(req, "service"), *name, *host;
+	const json_t *body = req_json(req);
+	struct ff_error *err = resp_err(resp);
+	const struct instance *instance;
+	json_t *answer = NULL;
+	uint16_t id;
 	int r;
 
 	r = json_check_fields(body, fields, err);
 	if (r == 0)
 		r = json_get_str(body, "name", &name, err);
 	if (r == 0)
-		r = name_check("instance", name, err);
-	if (r == 0)
-		r = json_get_str(body, "host", &on, err);
-	if (r == 0)
-		r = model_get_service(model, of, &service, err);
-	if (r == 0)
-		r = model_get_host(model, on, &host, err);
+		r = json_get_str(body, "host", &host, err);
 	if (r < 0)
 		return r;
-	return model_add_instance(model, name, service->id, host->id, ret, err);
-}
+	{
+		MODEL_LOCKED(&orch->model);
 
-/* The first instance of a service owns everything; later ones nothing until a move. */
-static int instance_start(struct orchestrator *orch, uint16_t id, struct ff_error *err)
-{
-	struct model *model = &orch->model;
-	struct instance *instance = model_instance(model, id);
-	struct service *service;
-	unsigned int unowned, rules;
-	size_t pins;
-	int r;
-
-	model_touch(model);
-	r = monitor_settle(orch, model_host(model, instance->host), err);
-	instance = model_instance(model, id);
-	if (!instance)
-		return error_set(err, ENOENT, FF_CODE_NOT_FOUND, NULL,
-				 "the instance was removed while it was made");
-	service = model_service(model, instance->service);
-	if (r == 0) {
-		owners_count(&service->table, 0, &unowned, &pins, &rules);
-		if (unowned == service->table.slots)
-			owners_spread(&service->table, &id, 1);
-		r = store_service_put(orch->store, model, service, err);
+		r = action_instance_add(orch, service, name, host, &id, err);
+		instance = r == 0 ? model_instance(&orch->model, id) : NULL;
+		if (instance)
+			answer = instance_json(&orch->model, instance);
 	}
-	if (r < 0) {
-		instance_unmake(orch, instance);
-		return r;
-	}
-	model_touch(model);
-	return monitor_settle(orch, NULL, err);
-}
-
-int instance_post(struct http_request *req, struct http_response *resp)
-{
-	struct orchestrator *orch = req_orch(req);
-	struct model *model = &orch->model;
-	struct ff_error *err = resp_err(resp);
-	struct instance *instance;
-	json_t *answer = NULL;
-	const char *name;
-	uint16_t id;
-	int r;
-
-	model_lock(model);
-	r = instance_make(model, req_param(req, "service"), req_json(req), &instance, err);
-	if (r == 0) {
-		id = instance->id;
-		r = instance_start(orch, id, err);
-		instance = model_instance(model, id);
-		if (r == 0 && instance)
-			answer = instance_json(model, instance);
-	}
-	model_unlock(model);
 	if (r < 0)
 		return r;
-	name = json_string_value(json_object_get(req_json(req), "name"));
 	event_emit(orch->events, "instance-added",
-		   (struct event_about){ .service = req_param(req, "service"), .instance = name },
-		   "instance %s added to %s, by %s", name, req_param(req, "service"),
-		   req_peer(req));
+		   (struct event_about){ .service = service, .instance = name },
+		   "instance %s added to %s, by %s", name, service, req_peer(req));
 	return resp_json(resp, 201, answer);
-}
-
-/* Whether anything leads packets to it, or will. */
-static int instance_is_free(const struct model *model, const struct instance *instance,
-			    struct ff_error *err)
-{
-	const struct service *service = model_service(model, instance->service);
-	unsigned int slots, rules;
-	size_t pins;
-
-	for (const struct operation *operation = model->operations; operation;
-	     operation = operation->next)
-		if (operation->from == instance->id || operation->to == instance->id)
-			return error_set(err, EBUSY, FF_CODE_BUSY, "wait for it, or cancel it",
-					 "operation %s moves flows from or to %s", operation->id,
-					 instance->name);
-	owners_count(&service->table, instance->id, &slots, &pins, &rules);
-	if (slots || pins || rules)
-		return error_set(err, EBUSY, FF_CODE_BUSY, "move all of it to another instance",
-				 "instance %s owns %u slots, %zu pins, %u rules", instance->name,
-				 slots, pins, rules);
-	return 0;
 }
 
 int instance_delete(struct http_request *req, struct http_response *resp)
 {
 	struct orchestrator *orch = req_orch(req);
-	struct model *model = &orch->model;
 	const char *name = req_param(req, "instance");
-	struct instance *instance;
 	int r;
 
 	{
-		MODEL_LOCKED(model);
+		MODEL_LOCKED(&orch->model);
 
-		r = model_get_instance(model, name, &instance, resp_err(resp));
-		if (r == 0)
-			r = instance_is_free(model, instance, resp_err(resp));
-		if (r < 0)
-			return r;
-		instance_unmake(orch, instance);
-		monitor_settle(orch, NULL, resp_err(resp));
+		r = action_instance_remove(orch, name, resp_err(resp));
 	}
+	if (r < 0)
+		return r;
 	event_emit(orch->events, "instance-removed", (struct event_about){ .instance = name },
 		   "instance %s removed, by %s", name, req_peer(req));
 	return resp_empty(resp, 204);

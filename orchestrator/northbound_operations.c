@@ -5,6 +5,7 @@
 
 #include "lib/clock.h"
 #include "lib/json.h"
+#include "orchestrator/action.h"
 #include "orchestrator/agent_client.h"
 #include "orchestrator/events.h"
 #include "orchestrator/migration.h"
@@ -69,77 +70,40 @@ static int flows_fetch(struct orchestrator *orch, const struct move_request *req
 	return agent_flows(orch, host, request->from, filter, limit, true, ret_reply, err);
 }
 
-static void doc_fill(struct operation *operation, const struct move_request *request,
-		     const char *note)
-{
-	json_t *doc = operation->doc;
-	json_t *subject = change_to_json(operation->subject, OPERATION_FLOWS_SHOWN);
-
-	if (operation->subject->flows_n > OPERATION_FLOWS_SHOWN)
-		json_put_uint(subject, "flows_total", operation->subject->flows_n);
-	json_put_str(doc, "service", request->service);
-	json_put_str(doc, "from", request->from);
-	json_put_str(doc, "to", request->to);
-	json_put_str(doc, "guarantee", request->guarantee);
-	json_put_str(doc, "on_overflow", request->on_overflow);
-	json_put(doc, "subject", subject);
-	if (note[0])
-		json_put_str(doc, "note", note);
-}
-
-/* From the request to an operation that is stored and linked, but not driven yet. */
-static int operation_make(struct orchestrator *orch, const struct move_request *request,
-			  const json_t *fetched, struct operation **ret, struct ff_error *err)
+/* From the request to an operation that runs; the lock is held. */
+static int move_start(struct orchestrator *orch, const struct move_request *request,
+		      const json_t *fetched, struct operation **ret, struct ff_error *err)
 {
 	struct model *model = &orch->model;
-	_cleanup_operation_ struct operation *operation = operation_new("move");
 	struct request_flows flows = {
 		.list = json_object_get(fetched, "flows"),
 		.truncated = json_is_true(json_object_get(fetched, "truncated")),
 	};
+	_cleanup_change_ struct change *subject = NULL;
 	char note[REQUEST_NOTE_MAX];
+	struct action_move move = { .guarantee = request->guarantee,
+				    .on_overflow = request->on_overflow,
+				    .park_limit = request->park_limit,
+				    .no_precopy = request->no_precopy,
+				    .note = note };
 	struct parties parties;
 	int r;
 
-	if (!operation)
-		return error_nomem(err);
 	r = parties_find(model, request, &parties, err);
 	if (r < 0)
 		return r;
-	operation->service = parties.service->id;
-	operation->from = parties.from->id;
-	operation->to = parties.to->id;
 	r = request_resolve(request, model, parties.service, parties.from->id,
 			    fetched ? &flows : NULL, request_rules_taken(model, parties.service),
-			    &operation->subject, note, err);
-	if (r == 0)
-		r = request_check_overlap(model, parties.service, operation->subject, err);
-	if (r == 0)
-		r = migration_plan(orch, operation, request->guarantee, request->on_overflow,
-				   request->park_limit, err);
-	if (r == 0 && request->no_precopy)
-		r = json_put_bool(json_object_get(operation->request, "prepare"), "precopy", false);
+			    &subject, note, err);
 	if (r < 0)
 		return r;
-	doc_fill(operation, request, note);
-	r = store_operation_put(orch->store, operation, NULL, err);
-	if (r == 0)
-		*ret = TAKE_PTR(operation);
+	move.service = parties.service->id;
+	move.from = parties.from->id;
+	move.to = parties.to->id;
+	move.subject = subject;
+	r = action_move(orch, &move, ret, err);
+	subject = move.subject;
 	return r;
-}
-
-/* The store has it: it must not stay there as one that runs. */
-static void operation_drop(struct orchestrator *orch, struct operation *operation,
-			   const struct ff_error *why)
-{
-	_cleanup_json_ json_t *body = json_from_error(why);
-	struct ff_error err = { 0 };
-
-	json_put_str(operation->doc, "state", "failed");
-	json_put_uint(operation->doc, "ended", clock_wall_ms());
-	json_object_set(operation->doc, "error", json_object_get(body, "error"));
-	store_operation_put(orch->store, operation, NULL, &err);
-	operation_free(operation);
 }
 
 int move_post(struct http_request *req, struct http_response *resp)
@@ -162,20 +126,11 @@ int move_post(struct http_request *req, struct http_response *resp)
 		MODEL_LOCKED(model);
 
 		monitor_appear(orch);
-		if (model->stopping)
-			return error_set(err, ESHUTDOWN, FF_CODE_BUSY, "ask again when it is back",
-					 "the orchestrator is stopping");
-		r = operation_make(orch, &request, fetched, &operation, err);
+		r = move_start(orch, &request, fetched, &operation, err);
 		if (r < 0)
 			return r;
 		answer = json_deep_copy(operation->doc);
 		snprintf(location, sizeof(location), "/v1/operations/%s", operation->id);
-		r = migration_start(orch, operation, false, err);
-		if (r < 0) {
-			operation_drop(orch, operation, err);
-			return r;
-		}
-		operation_link(model, operation);
 	}
 	resp_header(resp, "Location", location);
 	return resp_json(resp, 202, TAKE_PTR(answer));

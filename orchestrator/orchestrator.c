@@ -7,6 +7,7 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/version.h"
 #include "orchestrator/agent_client.h"
 #include "orchestrator/events.h"
 #include "orchestrator/migration.h"
@@ -121,7 +122,7 @@ int orchestrator_start(struct orchestrator *orch, struct ff_error *err)
 	int r;
 
 	event_emit(orch->events, "orchestrator-started", (struct event_about){ 0 },
-		   "orchestrator " ORCHESTRATOR_VERSION " started, epoch %u",
+		   "orchestrator " FF_VERSION " started, epoch %u",
 		   store_epoch(orch->store));
 	/* before anybody watches or asks: recovered operations keep their flows for themselves */
 	r = recovery_start(orch, err);

@@ -7,7 +7,7 @@
  *	move owners change operation	pure
  *	model store config		what is known, in memory and on disk
  *	events agent_client desired	telling: clients, agents
- *	monitor subject migration	doing
+ *	monitor subject migration action	doing
  *	recovery northbound main	beginning
  *
  * Locks, in this order: the model's, the events', the store's.
@@ -23,7 +23,6 @@
 #include "orchestrator/model.h"
 #include "orchestrator/store.h"
 
-#define ORCHESTRATOR_VERSION "0.1.0"
 
 struct events;
 struct monitor;

@@ -14,6 +14,7 @@
  */
 #include <linux/in.h>
 
+#include "bpf/match.h"
 #include "bpf/nf.h"
 #include "bpf/nf/tcp.h"
 
@@ -140,44 +141,20 @@ static __always_inline int flow_is_over(enum fw_state state)
 struct fw_question {
 	const struct ff_pkt *pkt;
 	const struct fw_config *config;
-	__u32 dir;
 	enum fw_action action;
 };
 
-static __always_inline int end_matches(const struct ff_end *end, const struct ff_pkt *pkt,
-				       __u32 side)
-{
-	const __be32 *addr = (const __be32 *)pkt->key.addr[side & 1];
-	__u16 port = bpf_ntohs(pkt->key.port[side & 1]);
-
-	if ((addr[0] & end->mask[0]) != end->addr[0] || (addr[1] & end->mask[1]) != end->addr[1] ||
-	    (addr[2] & end->mask[2]) != end->addr[2] || (addr[3] & end->mask[3]) != end->addr[3])
-		return 0;
-	if (pkt->proto == IPPROTO_ICMP || pkt->proto == IPPROTO_ICMPV6) /* has no ports */
-		return !end->port_min && end->port_max == 0xffff;
-	return port >= end->port_min && port <= end->port_max;
-}
-
 static long rule_ask(__u32 i, struct fw_question *q)
 {
-	const struct ff_pkt *pkt = q->pkt;
 	const struct fw_rule *rule;
-	const struct ff_match *match;
 
 	if (i >= FW_RULES_MAX || i >= q->config->rules_count)
 		return 1;
 	rule = &q->config->rules[i];
-	match = &rule->match;
-	if (!(match->flags & FF_MATCH_USED) || (match->proto && match->proto != pkt->proto) ||
-	    (match->family && match->family != pkt->family))
+	if (!match_packet(&rule->match, q->pkt, rule->either))
 		return 0;
-	if ((end_matches(&match->a, pkt, q->dir) && end_matches(&match->b, pkt, q->dir ^ 1)) ||
-	    (rule->either && end_matches(&match->a, pkt, q->dir ^ 1) &&
-	     end_matches(&match->b, pkt, q->dir))) {
-		q->action = rule->action;
-		return 1;
-	}
-	return 0;
+	q->action = rule->action;
+	return 1;
 }
 
 static __always_inline int rules_allow(const struct ff_pkt *pkt, const struct fw_config *config)
@@ -185,7 +162,6 @@ static __always_inline int rules_allow(const struct ff_pkt *pkt, const struct fw
 	struct fw_question q = {
 		.pkt = pkt,
 		.config = config,
-		.dir = pkt->dir & 1,
 		.action = config->default_deny ? FW_DENY : FW_ALLOW,
 	};
 
@@ -605,7 +581,11 @@ static __always_inline __u64 state_timeout(const struct fw_config *config, __u32
 	return (configured[state] ? configured[state] : timeout_default_s[state]) * FF_SEC;
 }
 
-/* One packet of a flow, counted exactly whatever the other direction's CPU does. */
+/*
+ * One packet of a flow, counted exactly whatever the other direction's CPU does. How long it lives
+ * is stored inside the lock, too: behind it, an ACK that was judged before the other side's RST could
+ * store its five days after the RST its ten seconds, and a closed flow would keep its place.
+ */
 static __always_inline int flow_packet(struct fw_flows_entry *e, const struct ff_pkt *pkt,
 				       const struct fw_input *in, const struct fw_config *config)
 {
@@ -628,10 +608,10 @@ static __always_inline int flow_packet(struct fw_flows_entry *e, const struct ff
 	} else {
 		flow->dropped++;
 	}
-	bpf_spin_unlock(&lock->lock);
 	/* a reset connection's leftovers pass, but don't keep it */
 	if (reason == FF_PASS && (state != FW_CLOSE || before != FW_CLOSE))
 		ff_keep(&e->head, pkt, state_timeout(config, state));
+	bpf_spin_unlock(&lock->lock);
 	return reason;
 }
 

@@ -73,7 +73,7 @@ static void port_init(enum rig_port port, int net)
 	snprintf(
 		batch, sizeof(batch),
 		"ip -batch - <<'END'\n"
-		"link set %1$s address 02:00:00:00:%2$02d:01 up\n"
+		"link set %1$s address 02:00:00:00:00:02 up\n" /* PACKET_MAC_DST */
 		"link set %1$s-far address 02:00:00:00:%2$02d:02 up\n"
 		"address add 198.18.%2$d.1/24 dev %1$s\n"
 		"address add 2001:db8:%2$d::1/64 dev %1$s nodad\n"
@@ -148,13 +148,13 @@ static void iface_set(enum rig_port port, int net, uint32_t role)
 	struct ff_iface iface = {
 		.role = role,
 		.mtu = RIG_MTU,
-		.mac = { 2, 0, 0, 0, (uint8_t)net, 1 },
 		.ipv4 = { 198, 18, (uint8_t)net, 1 },
 		.ipv6 = { 0x20, 0x01, 0x0d, 0xb8, 0, (uint8_t)net, [15] = 1 },
 	};
 	struct ff_addr address = { .word[2] = htonl(0xffff) };
 	uint32_t one = 1;
 
+	memcpy(iface.mac, PACKET_MAC_DST, sizeof(iface.mac));
 	memcpy(&address.word[3], iface.ipv4, 4);
 	rig_map_set("ifaces", &rig->ifindex[port], &iface);
 	rig_map_set("tx_ports", &rig->ifindex[port], &rig->ifindex[port]);
@@ -168,7 +168,7 @@ static void peer_set(void)
 {
 	struct packet outer = {
 		.dst_mac = { 2, 0, 0, 0, 8, 2 },
-		.src_mac = { 2, 0, 0, 0, 8, 1 },
+		.src_mac = { 2, 0, 0, 0, 0, 2 },
 		.src = "198.18.8.1",
 		.dst = "198.18.8.2",
 		.proto = IPPROTO_UDP,
@@ -238,8 +238,11 @@ static void programs_init(enum rig_parts parts)
 	int steer = bpf_program__fd(dp->progs.steer), fabric = bpf_program__fd(dp->progs.fabric);
 
 	program_register(FF_PROG_FORWARD, dp->progs.forward);
-	if (parts == RIG_ALL)
+	if (parts == RIG_ALL) {
 		program_register(FF_PROG_TOO_BIG, dp->progs.too_big);
+		program_register(FF_PROG_FENCE, dp->progs.fence);
+		program_register(FF_PROG_RELEASE, dp->progs.release);
+	}
 	/* native: an attached program is also what makes a veth fit for BPF_PROG_TEST_RUN */
 	for (int port = 0; port < RIG_PORTS; port++) {
 		int prog = port == RIG_FABRIC ? fabric : steer;

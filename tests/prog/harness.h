@@ -8,6 +8,8 @@
  *	s0  steering  198.18.2.1/24  2001:db8:2::1/64   behind it the server
  *	f0  fabric    198.18.8.1/24  2001:db8:8::1/64   behind it host 2, .2, and a stranger, .66
  *
+ * All three have the MAC that packets are addressed to unless they say else, PACKET_MAC_DST.
+ *
  * Service 1 is everything, with RIG_SLOTS slots, owned by instance 1 (here) until a test says else;
  * instance 2 is on host 2, instance 3 on the unresolved host 3.
  *
@@ -95,6 +97,7 @@ extern const __u64 RIG_SEED[2];
 bool rig_flow_known(const char *flow);
 uint64_t rig_flow(const char *flow, const char *field, unsigned int index);
 void rig_flow_expire(const char *flow);	       /* as if its time had just run out */
+void rig_flow_die(const char *flow);	       /* as if a sweep were just deleting it */
 int64_t rig_flow_lifetime_s(const char *flow); /* left, rounded */
 void rig_config_set(const char *field, unsigned int index, uint64_t value);
 void rig_config_put(const char *field, unsigned int index, const void *data, size_t len);

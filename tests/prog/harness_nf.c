@@ -173,15 +173,25 @@ uint64_t rig_flow(const char *flow, const char *field, unsigned int index)
 	return number_read(entry, &at);
 }
 
-void rig_flow_expire(const char *flow)
+static void flow_expires_set(const char *flow, uint64_t expires_ns)
 {
 	uint8_t entry[VALUE_MAX];
 	struct ff_flow_key key;
 	int group = entry_read(flow, &key, entry);
 
 	cr_assert(group >= 0, "no state of %s", flow);
-	((struct ff_head *)entry)->expires_ns = now_ns();
+	((struct ff_head *)entry)->expires_ns = expires_ns;
 	cr_assert_eq(bpf_map_update_elem(group, &key, entry, BPF_EXIST), 0);
+}
+
+void rig_flow_expire(const char *flow)
+{
+	flow_expires_set(flow, now_ns());
+}
+
+void rig_flow_die(const char *flow)
+{
+	flow_expires_set(flow, FF_DEAD);
 }
 
 int64_t rig_flow_lifetime_s(const char *flow)

@@ -241,6 +241,9 @@ static void geneve_put(const struct geneve *geneve, struct frame *frame)
 		.slot = htons(geneve->slot),
 		.hops = geneve->hops ?: 1,
 		.kind = geneve->kind,
+		.proto = geneve->proto ?:
+				 inner ? inner->proto :
+					 0,
 		.port = { htons(geneve->port[0] ?:
 					inner	? inner->sport :
 						  0),

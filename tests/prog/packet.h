@@ -94,6 +94,7 @@ struct geneve {
 	uint8_t hops; /* 0: 1 */
 	uint8_t kind;
 	uint16_t port[2]; /* 0: as in `inner` */
+	uint8_t proto;	  /* likewise */
 };
 
 #define PACKET(...) (&(const struct packet){ __VA_ARGS__ })

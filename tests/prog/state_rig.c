@@ -317,15 +317,16 @@ void state_rig_packet(const struct instance *instance, const struct ff_flow_key 
 	cr_assert_eq(bpf_prog_test_run_opts(instance->prog_fd, &opts), 0);
 }
 
-uint64_t state_rig_refused(const struct instance *instance)
+struct ff_instance_stats state_rig_stats(const struct instance *instance)
 {
-	struct ff_instance_stats stats[CPUS_MAX];
+	struct ff_instance_stats stats[CPUS_MAX], sum = {};
 	uint32_t id = instance->id;
-	uint64_t refused = 0;
 
 	cr_assert(libbpf_num_possible_cpus() <= CPUS_MAX);
 	cr_assert_eq(bpf_map_lookup_elem(scratch.stats_fd, &id, stats), 0);
-	for (int cpu = 0; cpu < libbpf_num_possible_cpus(); cpu++)
-		refused += stats[cpu].flows_refused;
-	return refused;
+	for (int cpu = 0; cpu < libbpf_num_possible_cpus(); cpu++) {
+		sum.dropped += stats[cpu].dropped;
+		sum.flows_refused += stats[cpu].flows_refused;
+	}
+	return sum;
 }

@@ -63,5 +63,5 @@ uint32_t state_tally_once(const struct state_tally *tally);
 void state_rig_packet(const struct instance *instance, const struct ff_flow_key *key,
 		      uint64_t now_ns);
 
-/* Sum over CPUs. */
-uint64_t state_rig_refused(const struct instance *instance);
+/* `dropped` and `flows_refused` only, over all CPUs. */
+struct ff_instance_stats state_rig_stats(const struct instance *instance);

@@ -251,3 +251,19 @@ Test(firewall_rules, revived_by_the_other_side)
 	state_expect(TCP_FLOW, "FW_SYN_SENT");
 	cr_expect_eq(rig_flow(TCP_FLOW, "opener", 0), 1);
 }
+
+/* Caught between the sweep's two steps: neither revived, nor taken for a full table. */
+Test(firewall_rules, flow_that_is_being_deleted)
+{
+	const struct row race = {
+		"SYN", RIG_CLIENT, { C4, TCP_C, .tcp_flags = TH_SYN }, DROPPED(DROP_STATE_RACE)
+	};
+
+	rig_rows(&syn_c, 1);
+	rig_flow_die(TCP_FLOW);
+	rig_rows(&race, 1);
+	cr_expect_not(rig_flow_known(TCP_FLOW));
+	cr_expect_eq(rig_stats().flows_refused, 0);
+	cr_expect_eq(rig_stats().dropped, 1);
+	cr_expect_eq(rig_flows(), 1, "counted until the sweep has deleted it");
+}

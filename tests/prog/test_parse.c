@@ -152,6 +152,47 @@ Test(parse, leaves_to_the_kernel)
 	rig_rows(rows, COUNT(rows));
 }
 
+/* A promiscuous interface sees them; their own gateway forwards them, and once is enough. */
+Test(parse, frames_for_others)
+{
+	const struct row rows[] = {
+		{ "for another station",
+		  RIG_CLIENT,
+		  { C4, TCP, .dst_mac = { 2, 0, 0, 0, 0, 3 } },
+		  PASSED(PASS_NOT_US) },
+		{ "first byte differs",
+		  RIG_CLIENT,
+		  { C4, TCP, .dst_mac = { 6, 0, 0, 0, 0, 2 } },
+		  PASSED(PASS_NOT_US) },
+		{ "IPv6, tagged",
+		  RIG_CLIENT,
+		  { C6, UDP, .vlan = { 5 }, .dst_mac = { 2, 0, 0, 1, 0, 2 } },
+		  PASSED(PASS_NOT_US) },
+		{ "malformed",
+		  RIG_CLIENT,
+		  { S4, .proto = IPPROTO_ICMP, .icmp_type = 3, .dst_mac = { 2, 0, 0, 0, 0, 3 } },
+		  PASSED(PASS_NOT_US) },
+		{ "for everybody",
+		  RIG_CLIENT,
+		  { C4, UDP, .dst_mac = { 255, 255, 255, 255, 255, 255 } },
+		  PASSED(PASS_MULTICAST) },
+		{ "for a group",
+		  RIG_CLIENT,
+		  { C6, UDP, .dst_mac = { 0x33, 0x33, 0, 0, 0, 1 } },
+		  PASSED(PASS_MULTICAST) },
+		{ "for this one", RIG_CLIENT, { C4, TCP, .dst_mac = { 2, 0, 0, 0, 0, 2 } }, SENT },
+	};
+	const struct packet strange = rows[0].packet;
+	struct outcome outcome;
+	struct frame frame;
+
+	rig_rows(rows, COUNT(rows));
+	packet_build(&strange, &frame);
+	rig_run_frame(RIG_CLIENT, frame.data, frame.len, &outcome);
+	cr_assert_eq(outcome.out.len, frame.len);
+	cr_expect_arr_eq(outcome.out.data, frame.data, frame.len, "the kernel gets it as it came");
+}
+
 Test(parse, bad_headers)
 {
 	const struct row rows[] = {

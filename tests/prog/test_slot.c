@@ -134,6 +134,95 @@ Test(slot, later_fragments_take_the_way_of_the_first)
 	cr_expect_eq(ntohs(option_of(&outcome)->port[1]), 53);
 }
 
+/* A destination options header behind the fragment header, and what the first one has behind it. */
+#define OPTIONS_UDP(...)                                                                           \
+	OCTETS(17, 0, 1, 4, 0, 0, 0, 0, 0x13, 0x88, 0, 53, 0, 40, 0, 0, __VA_ARGS__)
+#define OPTIONS_GRE OCTETS(47, 0, 1, 4, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0)
+#define FIRST	    .proto = 60, .more_fragments = true
+#define LATER	    .frag_off = 16, .payload_len = 32
+
+Test(slot, fragments_with_an_extension_header_behind)
+{
+	const struct row rows[] = {
+		{ "later one first",
+		  RIG_CLIENT,
+		  { C6, LATER, .proto = 60, .frag_id = 3 },
+		  DROPPED(DROP_FRAG_NO_FIRST) },
+		{ "first",
+		  RIG_CLIENT,
+		  { C6, FIRST, .frag_id = 3, .payload = OPTIONS_UDP(1, 2, 3, 4, 5, 6, 7, 8) },
+		  SENT },
+		{ "later", RIG_CLIENT, { C6, LATER, .proto = 60, .frag_id = 3 }, SENT },
+		{ "later, which says something else (RFC 8200, 4.5)",
+		  RIG_CLIENT,
+		  { C6, LATER, .proto = 47, .frag_id = 3 },
+		  SENT },
+		{ "of another datagram",
+		  RIG_CLIENT,
+		  { C6, LATER, .proto = 60, .frag_id = 4 },
+		  DROPPED(DROP_FRAG_NO_FIRST) },
+		{ "first one of a protocol without flows",
+		  RIG_CLIENT,
+		  { C6, FIRST, .frag_id = 5, .payload = OPTIONS_GRE },
+		  PASSED(PASS_PROTOCOL) },
+		{ "later",
+		  RIG_CLIENT,
+		  { C6, LATER, .proto = 60, .frag_id = 5 },
+		  PASSED(PASS_PROTOCOL) },
+		{ "forged: a flow's datagram begins again, without one",
+		  RIG_CLIENT,
+		  { C6, FIRST, .frag_id = 3, .payload = OPTIONS_GRE },
+		  PASSED(PASS_PROTOCOL) },
+		{ "and changes nothing",
+		  RIG_CLIENT,
+		  { C6, LATER, .proto = 60, .frag_id = 3 },
+		  SENT },
+		{ "its identification used again, by a flow",
+		  RIG_CLIENT,
+		  { C6, FIRST, .frag_id = 5, .payload = OPTIONS_UDP(1, 2, 3, 4, 5, 6, 7, 8) },
+		  SENT },
+		{ "later", RIG_CLIENT, { C6, LATER, .proto = 60, .frag_id = 5 }, SENT },
+		{ "to this host, of any datagram",
+		  RIG_CLIENT,
+		  { .src = "2001:db8:1::2",
+		    .dst = "2001:db8:1::1",
+		    LATER,
+		    .proto = 60,
+		    .frag_id = 9 },
+		  PASSED(PASS_LOCAL) },
+	};
+	const struct packet later = { C6, LATER, .proto = 60, .frag_id = 3 };
+	struct ff_flow_key key = rig_key("udp [2001:db8:1::2]:5000 [2001:db8:2::2]:53");
+	struct outcome outcome;
+
+	rig_rows(rows, COUNT(rows));
+	rig_run(RIG_CLIENT, &later, &outcome);
+	cr_expect_eq(ntohs(option_of(&outcome)->slot), rig_slot(&key));
+	cr_expect_eq(option_of(&outcome)->proto, IPPROTO_UDP, "the other host can't know it");
+	cr_expect_eq(ntohs(option_of(&outcome)->port[0]), 5000);
+	cr_expect_eq(ntohs(option_of(&outcome)->port[1]), 53);
+}
+
+/* An ICMPv6 error that is itself a fragment, and quotes a datagram in order to lead it astray. */
+Test(slot, a_quote_is_no_first_fragment)
+{
+	static const struct packet gre = { C6, .proto = 47, .frag_id = 3, .more_fragments = true,
+					   .payload_len = 32 };
+	const struct row rows[] = {
+		{ "quotes another first fragment",
+		  RIG_SERVER,
+		  { S6, .proto = IPPROTO_ICMPV6, .icmp_type = 1, .frag_id = 8,
+		    .more_fragments = true, .quoted = &gre },
+		  PASSED(PASS_PROTOCOL) },
+		{ "later one of what it quotes",
+		  RIG_CLIENT,
+		  { C6, LATER, .proto = 60, .frag_id = 3 },
+		  DROPPED(DROP_FRAG_NO_FIRST) },
+	};
+
+	rig_rows(rows, COUNT(rows));
+}
+
 /* ---- slots --------------------------------------------------------------------------------- */
 
 Test(slot, slot_is_the_same_in_user_space_and_both_ways)

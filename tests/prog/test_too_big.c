@@ -32,7 +32,7 @@ static void run_too_big(const struct packet *packet, struct frame *ret_sent,
 static void ethernet_expect(const struct outcome *answer, const struct frame *sent)
 {
 	cr_expect_arr_eq(answer->out.data, sent->data + 6, 6, "to the sender");
-	cr_expect_arr_eq(answer->out.data + 6, ((uint8_t[]){ 2, 0, 0, 0, 1, 1 }), 6, "from c0");
+	cr_expect_arr_eq(answer->out.data + 6, PACKET_MAC_DST, 6, "from c0");
 	cr_expect_arr_eq(answer->out.data + 12, sent->data + 12, sent->l3_off - 12, "tags");
 	cr_expect(packet_checksum_ok(answer->out.data, answer->out.len), "checksum:\n%s",
 		  packet_dump(answer->out.data, answer->out.len));

@@ -82,6 +82,54 @@ Test(tunnel, to_the_owner)
 	cr_expect_eq(rig_flows(), 0, "state is the owner's business");
 }
 
+/* The agent writes a new header beside the old one, and then says by one store which is used. */
+Test(tunnel, the_header_in_use)
+{
+	uint32_t first = 2, second = FF_HOSTS_MAX + 2;
+	struct ff_peer peer, junk;
+
+	rig_owner_set_all(&(struct ff_steer){ .owner = RIG_THERE });
+	rig_map_get("peers", &first, &peer);
+	cr_assert_eq(peer.ready, FF_PEER_FIRST);
+	rig_map_set("peers", &second, &peer);
+	memset(&junk, 0xff, sizeof(junk));
+	junk.ready = FF_PEER_SECOND;
+	rig_map_set("peers", &first, &junk);
+	encapsulated_expect(&question, FLOW);
+	junk.ready = FF_PEER_FIRST;
+	rig_map_set("peers", &second, &junk);
+	rig_map_set("peers", &first, &peer);
+	encapsulated_expect(&question, FLOW);
+}
+
+/* A pin's element may have become another flow's before its entry is read: never followed then. */
+Test(tunnel, a_pin_of_this_flow_only)
+{
+	const struct row stolen = { "packet", RIG_CLIENT, question, DROPPED(DROP_INTERNAL) };
+	struct ff_flow_key key = rig_key(FLOW);
+	struct ff_steer there = { .owner = RIG_THERE };
+	struct ff_service service;
+	uint32_t number = RIG_SERVICE;
+	struct ff_pin pin;
+
+	key.service = RIG_SERVICE;
+	there.mark = ff_pin_mark(&key);
+	pin.steer[0] = pin.steer[1] = there;
+	rig_map_get("services", &number, &service);
+	service.pins[0] = service.pins[1] = 1;
+	rig_map_set("services", &number, &service);
+	rig_map_set("pins", &key, &pin);
+	encapsulated_expect(&question, FLOW);
+	pin.steer[0].mark ^= 0x40;
+	pin.steer[1].mark ^= 0x40;
+	rig_map_set("pins", &key, &pin);
+	rig_rows(&stolen, 1);
+	pin.steer[0] = pin.steer[1] = there;
+	pin.steer[0].flags = pin.steer[1].flags = FF_STEER_ABSENT;
+	rig_map_set("pins", &key, &pin);
+	rig_rows(&(struct row){ "packet", RIG_CLIENT, question, SENT }, 1);
+}
+
 Test(tunnel, no_way_to_the_owner)
 {
 	const struct row row = { "packet", RIG_CLIENT, question, DROPPED(DROP_NO_PEER) };
@@ -187,6 +235,33 @@ Test(tunnel, later_fragment_by_its_option)
 	cr_expect_eq(rig_flow(FLOW, "packets", 0), 2);
 }
 
+/* The same with IPv6, where the option names the protocol too. */
+Test(tunnel, later_fragment_with_an_extension_header)
+{
+	const struct packet later = { C6, .proto = 60, .frag_id = 3, .frag_off = 800,
+				      .payload_len = 8 };
+	struct geneve geneve = { .inner = &question6,
+				 .vni = RIG_SERVICE,
+				 .slot = flow_slot(FLOW6) };
+	struct geneve fragment = geneve, forged;
+	const struct row rows[] = {
+		{ "flow", RIG_FABRIC, { PEER, .tunnel = &geneve }, SENT },
+		{ "fragment", RIG_FABRIC, { PEER, .tunnel = &fragment }, SENT },
+		{ "of no protocol that has flows",
+		  RIG_FABRIC,
+		  { PEER, .tunnel = &forged },
+		  DROPPED(DROP_INNER) },
+	};
+
+	fragment.inner = &later;
+	fragment.port[0] = 5000, fragment.port[1] = 53;
+	fragment.proto = IPPROTO_UDP;
+	forged = fragment;
+	forged.proto = 60;
+	rig_rows(rows, COUNT(rows));
+	cr_expect_eq(rig_flow(FLOW6, "packets", 0), 2);
+}
+
 #define IN(...) .tunnel = GENEVE(.inner = &question, .vni = RIG_SERVICE, __VA_ARGS__)
 
 Test(tunnel, forged_and_malformed)
@@ -276,6 +351,37 @@ Test(tunnel, forged_and_malformed)
 
 	rig_rows(rows, COUNT(rows));
 	cr_expect_eq(rig_flows(), 0);
+	cr_expect_eq(rig_stats().packets, 0);
+}
+
+/* A frame for another station is no tunnel packet, whatever its addresses, and isn't forwarded. */
+Test(tunnel, frames_for_others)
+{
+	const struct row rows[] = {
+		{ "tunnel packet",
+		  RIG_FABRIC,
+		  { PEER, .dst_mac = { 2, 0, 0, 0, 0, 3 }, IN(.slot = 3) },
+		  PASSED(PASS_NOT_US) },
+		{ "stranger's",
+		  RIG_FABRIC,
+		  { .src = "198.18.8.66",
+		    .dst = "198.18.8.1",
+		    TUNNEL_UDP,
+		    .dst_mac = { 2, 0, 0, 0, 0, 3 },
+		    IN(.slot = 3) },
+		  PASSED(PASS_NOT_US) },
+		{ "to somewhere else",
+		  RIG_FABRIC,
+		  { C4, UDP_C, .dst_mac = { 2, 0, 0, 0, 0, 3 } },
+		  PASSED(PASS_NOT_US) },
+		{ "for everybody",
+		  RIG_FABRIC,
+		  { C4, UDP_C, .dst_mac = { 255, 255, 255, 255, 255, 255 } },
+		  PASSED(PASS_MULTICAST) },
+		{ "to somewhere else, by way of this host", RIG_FABRIC, { C4, UDP_C }, SENT },
+	};
+
+	rig_rows(rows, COUNT(rows));
 	cr_expect_eq(rig_stats().packets, 0);
 }
 
@@ -421,4 +527,31 @@ Test(tunnel, fence_from_a_stranger)
 	rig_rows(&row, 1);
 	rig_map_get("fences", &index, &board);
 	cr_expect_arr_eq(&board, &empty, sizeof(board));
+}
+
+/* The agent's live frames have no addresses; their cookie is what they're known by. */
+Test(tunnel, live_frames)
+{
+	struct ff_job_frame frame = { .proto = htons(FF_ETH_P_FENCE), .cookie = { 11, 22 } };
+	struct ff_job job = { .cookie = { 11, 22 },
+			      .token = TOKEN,
+			      .paths = { 1ull << 5 },
+			      .host = 2,
+			      .service = RIG_SERVICE,
+			      .prog = FF_PROG_FENCE };
+	struct outcome outcome;
+	uint16_t port;
+
+	for (uint32_t cpu = 0; cpu < FF_CPUS_MAX; cpu++)
+		rig_map_set("jobs", &cpu, &job);
+	rig_run_frame(RIG_FABRIC, &frame, sizeof(frame), &outcome);
+	cr_expect_eq(outcome.verdict, XDP_REDIRECT);
+	cr_expect_eq(outcome.reasons, REASON(FENCE_SENT), "%s", rig_reasons_text(outcome.reasons));
+	cr_assert_eq(outcome.out.len, FF_ENCAP_V4 + sizeof(struct ff_fence));
+	memcpy(&port, outcome.out.data + 34, sizeof(port));
+	cr_expect_eq(ntohs(port), FF_PATH_PORT + 5);
+	frame.cookie[1]++;
+	rig_run_frame(RIG_FABRIC, &frame, sizeof(frame), &outcome);
+	cr_expect_eq(outcome.verdict, XDP_PASS);
+	cr_expect_eq(outcome.reasons, REASON(PASS_NOT_US), "%s", rig_reasons_text(outcome.reasons));
 }

@@ -338,7 +338,7 @@ Test(migration, switch_refused)
 
 Test(migration, final_refused_goes_back_step_by_step)
 {
-	static const char *const steps[] = { "nf1 final",  "nf1 hold",	 "gw unswitch",
+	static const char *const steps[] = { "nf1 final",  "gw stay",	 "nf1 hold", "gw unswitch",
 					     "nf2 return", "nf1 resume", "nf1 abort" };
 	_cleanup_json_ json_t *operation = NULL;
 

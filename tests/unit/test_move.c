@@ -35,7 +35,7 @@ struct host {
 	uint8_t source;
 	uint8_t target;
 	uint8_t switched;
-	uint8_t unswitched; /* once: refuses switch from then on */
+	uint8_t unswitched; /* or stays: refuses switch from then on */
 	uint8_t fenced;	    /* its fences have reached the source */
 	uint8_t deleted;    /* source: its state */
 	uint8_t dead;	    /* for good */
@@ -65,6 +65,7 @@ struct world {
 	uint8_t cancels;
 	uint8_t deaths;
 	uint8_t phase, outcome, held, returns, doubt, decides, recovered;
+	uint8_t restless; /* a steering host has not promised to stay */
 	struct {
 		uint8_t state, attempts, tag;
 	} slot[HOSTS_MAX][MOVE_CALLS];
@@ -120,6 +121,8 @@ static void world_from_move(struct world *w, const struct move *move)
 			w->slot[h][c].state = move->slots[h][c].state;
 			w->slot[h][c].attempts = move->slots[h][c].attempts;
 			w->slot[h][c].tag = (uint8_t)move->slots[h][c].tag;
+			w->restless |= c == MOVE_CALL_STAY &&
+				       move->slots[h][c].state == MOVE_SLOT_GIVEN_UP;
 		}
 	}
 }
@@ -307,6 +310,9 @@ static enum reply host_call(struct world *w, uint32_t h, enum move_call call, bo
 	case MOVE_CALL_SWITCH:
 		if (host->unswitched)
 			return REPLY_REFUSED;
+		check(w->restless || host->orphan || host->switched ||
+			      host_with(w, MOVE_SOURCE)->source < S_HOLDING,
+		      "a packet goes to the target that was steered after what the source holds");
 		host->switched = host->fenced = 1;
 		return REPLY_OK;
 	case MOVE_CALL_FINAL:
@@ -323,6 +329,9 @@ static enum reply host_call(struct world *w, uint32_t h, enum move_call call, bo
 									      REPLY_OK;
 	case MOVE_CALL_HOLD:
 		return host_hold(w, host);
+	case MOVE_CALL_STAY:
+		host->unswitched = 1;
+		return REPLY_OK;
 	case MOVE_CALL_UNSWITCH:
 		host->switched = 0;
 		host->unswitched = 1;

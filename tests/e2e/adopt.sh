@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# shellcheck shell=bash source=lib.sh
+# What a restarted agent takes up, and what it can't yet; configurations that are refused as a whole;
+# CPUs and addresses that change.
+. "$E2E/lib.sh"
+. "$E2E/traffic.bash"
+
+# NF objects and the list of CPUs of this scenario's own
+mkdir /run/nf /run/good
+cp "$BUILD"/nf/*.bpf.o /run/nf
+cp "$BUILD"/nf/*.bpf.o /run/good
+mount --bind /run/nf "$BUILD/nf"
+online=/run/online.true
+cp /sys/devices/system/cpu/online $online
+cp $online /run/online
+mount --bind /run/online /sys/devices/system/cpu/online
+
+lab_up --hosts 2
+nf2=/run/flowferry/nf2/agent.sock
+epoch=$(host_api nf2 GET /v1/host | jq .epoch)
+state_dir=$(dirname "$(find /run/flowferry -path '*nf2*' -name config.json)")
+
+# nf2_call METHOD PATH BODY: prints the status; the answer is in /run/answer.json
+nf2_call()
+{
+	curl --silent --output /run/answer.json --write-out '%{http_code}' --max-time 20 \
+		--unix-socket $nf2 --request "$1" --header "X-Flowferry-Epoch: $epoch" \
+		--header 'Content-Type: application/json' --data "$3" "http://localhost$2"
+}
+
+step "a configuration with something wrong in it changes nothing"
+kill -STOP "$(lab_pid orch)"
+good=$(jq -c '.version += 1' "$state_dir/config.json")
+before=$(host_api nf2 GET /v1/host | jq -c '[.fabric, .instances[].name, .instances[].capacity]')
+hash_before=$(sha256sum <"$state_dir/config.json")
+changed=$(jq -c '(.hosts[] | .ipv4) |= "198.18.8.99" | .instances[].capacity = 77' <<<"$good")
+for wrong in '.services[0].seed = "7"' '.services[0].owners[0][0] = "0-99999"' \
+	'.services[0].class = "tcp"' '.services[0].slots = 8' '.instances[0].service = 9' \
+	'.services[0].pins = [{"flow": "tcp", "instance": 1}]' '.hosts[0].ipv6 = "nowhere"'; do
+	status=$(nf2_call PUT /v1/config "$(jq -c "$wrong" <<<"$changed")")
+	case $status in 4??) ;; *) fail "$wrong: $status" ;; esac
+	assert_json "$(cat /run/answer.json)" '.error.message | length > 5'
+	assert_eq "$(host_api nf2 GET /v1/host |
+		jq -c '[.fabric, .instances[].name, .instances[].capacity]')" "$before" "after $wrong"
+done
+assert_eq "$(sha256sum <"$state_dir/config.json")" "$hash_before" "the saved configuration"
+assert_eq "$(nf2_call PUT /v1/config "$good")" 200 "the same without fault"
+
+step "a move that can't be taken up yet is not given up"
+prepare='{"roles":["target"],"token":"0000000000001000","service":1,"from":1,"to":2,
+	"guarantee":"order-preserving","on_overflow":"abort","park_limit":64,"source_host":2,
+	"target_host":3,"subject":{"slots":"","flows":["udp 198.18.1.2:6000 198.18.2.2:6000"],"rules":[]},
+	"steering":[{"no":0,"host":1,"cpus":1}]}'
+assert_eq "$(nf2_call POST /v1/moves/waiting/prepare "$prepare")" 200 prepare
+lanes()
+{
+	bpftool -j map dump pinned /sys/fs/bpf/flowferry/nf2/maps/lanes |
+		jq -c '[.[].formatted.value | select(.token != 0) | [.token, .park_size]]'
+}
+lane=$(lanes)
+[ "$lane" != "[]" ] || fail "no lane"
+kill -KILL "$(lab_pid nf2)"
+rm /run/nf/firewall.bpf.o /sys/fs/bpf/flowferry/nf2/instances/fw-2/about
+ff lab restart nf2 >/dev/null
+wait_for "host_api nf2 GET /v1/host"
+assert_json "$(host_api nf2 GET /v1/host)" '.moves == [] and .instances == []'
+assert_eq "$(nf2_call GET /v1/moves/waiting '{}')" 503 "a move that waits"
+assert_json "$(cat /run/answer.json)" '.error.code == "busy"'
+for call in prepare final abort; do
+	assert_eq "$(nf2_call POST /v1/moves/waiting/$call "$prepare")" 503 "$call"
+done
+assert_eq "$(nf2_call POST /v1/moves/waiting/finish '{"to":2}')" 503 finish
+assert_eq "$(lanes)" "$lane" "its lane"
+
+step "and is taken up, and ended, when what was in its way has gone"
+cp /run/good/firewall.bpf.o /run/nf
+assert_eq "$(nf2_call PUT /v1/config "$good")" 200 "the configuration once more"
+wait_for "host_api nf2 GET /v1/host | jq -e '.moves[0].id == \"waiting\"'"
+assert_eq "$(nf2_call GET /v1/moves/waiting '{}')" 200 "the move"
+kill -CONT "$(lab_pid orch)"
+wait_for "[ \"\$(lanes)\" = '[]' ]" 30 # the orchestrator knows nothing of it, and has it ended
+assert_json "$(host_api nf2 GET /v1/host)" '.moves == []'
+assert_eq "$(find "$state_dir/moves" -type f)" "" "files of moves"
+move --from fw-1 --to fw-2
+in_host client ping -q -c 2 -i 0.1 -W 5 198.18.2.2
+
+step "a CPU that goes or comes: the agent starts anew, with its instances"
+cpus_are() # N: on every host
+{
+	local host
+	for host in gw nf1 nf2; do
+		host_api $host GET /v1/host | jq -e --argjson n "$1" '.cpus == $n' || return 1
+	done
+}
+pid=$(lab_pid nf2)
+echo 0 >/run/online
+wait_for "cpus_are 1" 20
+assert_eq "$(host_api nf2 GET /v1/host | jq .pid)" "$pid" "the process"
+assert_json "$(host_api nf2 GET /v1/host)" '[.instances[].name] == ["fw-2"]'
+in_host client ping -q -c 2 -i 0.1 -W 5 198.18.2.2
+cat "$online" >/run/online
+wait_for "cpus_are $(nproc)" 20
+
+step "CPUs that it can't work with: no move is begun"
+echo 0,2 >/run/online
+wait_for "grep -q 'no move is begun' /run/flowferry/lab/nf1.log" 20
+wait_for "grep -q 'no move is begun' /run/flowferry/lab/nf2.log" 20
+assert_exit 1 ff move --service fw --from fw-2 --to fw-1
+assert_contains "$output" CPUs
+kill -0 "$pid" || fail "the agent has ended"
+in_host client ping -q -c 2 -i 0.1 -W 5 198.18.2.2
+cat "$online" >/run/online
+wait_for "ff move --service fw --from fw-2 --to fw-1" 20
