@@ -5,6 +5,7 @@
 
 #include "agent/flows.h"
 #include "agent/inventory.h"
+#include "agent/monitor.h"
 #include "agent/move.h"
 #include "agent/source.h"
 #include "agent/steering.h"
@@ -47,12 +48,11 @@ static json_t *reasons_json(const struct agent *agent)
 	return json;
 }
 
-static json_t *instance_json(struct agent *agent, const struct instance *instance)
+static json_t *instance_json(const struct instance *instance)
 {
-	struct ff_instance_stats stats = {};
+	struct ff_instance_stats stats = meters_stats(&instance->meters);
 	char hash[17];
 
-	datapath_instance_stats(agent->dp, instance->id, &stats);
 	snprintf(hash, sizeof(hash), "%016llx", (unsigned long long)instance->state.schema->hash);
 	return json_pack("{ss si si ss sI sI sI sI sI sI sI si ss}", "name", instance->name, "id",
 			 instance->id, "service", instance->service, "nf", instance->nf, "flows",
@@ -71,7 +71,7 @@ static json_t *instances_json(struct agent *agent)
 
 	for (size_t id = 1; id < FF_INSTANCES_MAX; id++)
 		if (agent->instances[id])
-			json_array_append_new(list, instance_json(agent, agent->instances[id]));
+			json_array_append_new(list, instance_json(agent->instances[id]));
 	return list;
 }
 
@@ -133,6 +133,13 @@ static int get_host(struct http_request *req, struct http_response *resp)
 	pthread_rwlock_unlock(&agent->instances_lock);
 	json_put(json, "moves", moves_json(agent));
 	return resp_json(resp, 200, json);
+}
+
+static int get_samples(struct http_request *req, struct http_response *resp)
+{
+	struct agent *agent = req_userdata(req);
+
+	return monitor_answer(agent->monitor, req, resp);
 }
 
 static int put_config(struct http_request *req, struct http_response *resp)
@@ -307,8 +314,7 @@ static int step_switch(struct move *m, const json_t *body, json_t **reply, struc
 static int step_stay(struct move *m, const json_t *body, json_t **reply, struct ff_error *err)
 {
 	(void)body;
-	(void)reply;
-	return steering_stay(m, err);
+	return steering_stay(m, reply, err);
 }
 
 static int step_unswitch(struct move *m, const json_t *body, json_t **reply, struct ff_error *err)
@@ -328,9 +334,8 @@ static int step_final(struct move *m, const json_t *body, json_t **reply, struct
 
 static int step_hold(struct move *m, const json_t *body, json_t **reply, struct ff_error *err)
 {
-	(void)body;
 	(void)reply;
-	return is_source(m, err) ?: source_hold(m, err);
+	return is_source(m, err) ?: source_hold(m, body, err);
 }
 
 static int step_resume(struct move *m, const json_t *body, json_t **reply, struct ff_error *err)
@@ -395,6 +400,7 @@ static int post_finish(struct http_request *req, struct http_response *resp)
 
 static const struct http_route routes[] = {
 	{ "GET", "/v1/host", get_host, NULL, 0 },
+	{ "GET", "/v1/samples", get_samples, NULL, 0 },
 	{ "PUT", "/v1/config", put_config, NULL, HTTP_BODY_REQUIRED },
 	{ "GET", "/v1/instances", get_instances, NULL, 0 },
 	{ "GET", "/v1/instances/:name/state", get_instance_state, NULL, 0 },

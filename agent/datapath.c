@@ -161,8 +161,8 @@ static int maps_open(struct datapath *dp, struct ff_error *err)
 	dp->local_addrs_fd = bpf_map__fd(dp->skel->maps.local_addrs);
 	dp->ifaces_fd = bpf_map__fd(dp->skel->maps.ifaces);
 	dp->reasons_fd = bpf_map__fd(dp->skel->maps.reasons);
-	dp->instance_stats_fd = bpf_map__fd(dp->skel->maps.instance_stats);
 	dp->fabric_fd = bpf_program__fd(dp->skel->progs.fabric);
+	dp->pins_max = bpf_map__max_entries(dp->skel->maps.pins);
 	return 0;
 }
 
@@ -387,6 +387,20 @@ void datapath_iface_addresses(struct ff_iface *iface, uint32_t ifindex,
 	}
 }
 
+/* Word by word: an address that stays keeps its bit. */
+static void local_classes_set(struct ff_host_info *host, const struct ff_addr *addrs, size_t count)
+{
+	__u64 local[ARRAY_SIZE(host->local)] = {};
+
+	for (size_t i = 0; i < count; i++) {
+		uint32_t class = FF_LOCAL_CLASS(addrs[i].word);
+
+		local[class / 64] |= 1ull << (class % 64);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(local); i++)
+		__atomic_store_n(&host->local[i], local[i], __ATOMIC_RELAXED);
+}
+
 int datapath_addresses_refresh(struct datapath *dp, const struct ff_addr own[2],
 			       struct ff_error *err)
 {
@@ -411,6 +425,8 @@ int datapath_addresses_refresh(struct datapath *dp, const struct ff_addr own[2],
 	for (size_t i = 0; i < count; i++)
 		addrs[i] = list[i].addr;
 	r = address_set_sync(dp->local_addrs_fd, addrs, count);
+	if (!r)
+		local_classes_set(dp->host, addrs, count);
 	if (r)
 		return error_set(err, -r, FF_CODE_INTERNAL, NULL, "map local_addrs: %s",
 				 strerror(-r));
@@ -434,42 +450,36 @@ int datapath_addresses_refresh(struct datapath *dp, const struct ff_addr own[2],
 	return 0;
 }
 
-/* Sums a per-CPU value made of u64 counters. */
-static int percpu_sum(int fd, uint32_t key, size_t words, uint64_t *ret)
+/* All in one system call: the monitor asks ten times a second. */
+int datapath_reasons(const struct datapath *dp, uint64_t ret_counts[FF_REASON_MAX])
 {
 	int cpus = libbpf_num_possible_cpus();
 	_cleanup_free_ uint64_t *values = NULL;
+	__u32 keys[FF_REASON_MAX], next, count = FF_REASON_MAX;
 
 	if (cpus < 1)
 		return -EINVAL;
-	values = calloc((size_t)cpus * words, sizeof(*values));
+	values = calloc((size_t)cpus * FF_REASON_MAX, sizeof(*values));
 	if (!values)
 		return -ENOMEM;
-	if (bpf_map_lookup_elem(fd, &key, values))
+	/* an array is read in the order of its indices; ENOENT says that this was all of it */
+	if (bpf_map_lookup_batch(dp->reasons_fd, NULL, &next, keys, values, &count, NULL) &&
+	    errno != ENOENT)
 		return -errno;
-	memset(ret, 0, words * sizeof(*ret));
-	for (int cpu = 0; cpu < cpus; cpu++)
-		for (size_t w = 0; w < words; w++)
-			ret[w] += values[(size_t)cpu * words + w];
+	memset(ret_counts, 0, FF_REASON_MAX * sizeof(*ret_counts));
+	for (__u32 i = 0; i < count; i++)
+		for (int cpu = 0; cpu < cpus; cpu++)
+			ret_counts[i] += values[(size_t)i * (size_t)cpus + (size_t)cpu];
 	return 0;
 }
 
-int datapath_reasons(const struct datapath *dp, uint64_t ret_counts[FF_REASON_MAX])
+void datapath_programs(const struct datapath *dp,
+		       struct datapath_program ret_programs[DATAPATH_PROGRAMS])
 {
-	for (uint32_t i = 0; i < FF_REASON_MAX; i++) {
-		int r = percpu_sum(dp->reasons_fd, i, 1, &ret_counts[i]);
-
-		if (r)
-			return r;
-	}
-	return 0;
-}
-
-int datapath_instance_stats(const struct datapath *dp, uint32_t instance,
-			    struct ff_instance_stats *ret_stats)
-{
-	return percpu_sum(dp->instance_stats_fd, instance, sizeof(*ret_stats) / 8,
-			  (uint64_t *)ret_stats);
+	ret_programs[0] = (struct datapath_program){"steer",
+						    bpf_program__fd(dp->skel->progs.steer)};
+	ret_programs[1] = (struct datapath_program){"fabric",
+						    bpf_program__fd(dp->skel->progs.fabric)};
 }
 
 int datapath_nf_set(struct datapath *dp, uint32_t instance, int prog_fd)

@@ -34,16 +34,18 @@ struct datapath {
 	struct ff_instance  *instances; /* [FF_INSTANCES_MAX] */
 	struct ff_peer	    *peers;	/* [2 * FF_HOSTS_MAX], see ff_peer */
 	struct ff_lane	    *lanes;	/* [FF_LANES_MAX] */
+	uint64_t	     lanes_freed_ns[FF_LANES_MAX]; /* when a free one was last used */
 	struct ff_fences    *fences;	/* [FF_LANES_MAX] */
 	struct ff_job	    *jobs;	/* [FF_CPUS_MAX] */
 
 	/* map descriptors */
 	int pins_fd, nfs_fd, park_rings_fd, log_rings_fd, peer_addrs_fd, local_addrs_fd, ifaces_fd,
-		reasons_fd, instance_stats_fd;
+		reasons_fd;
 
 	int fabric_fd; /* the program that the agent runs on live frames */
 
 	unsigned int fabric_ifindex;
+	uint32_t pins_max; /* that the map pins takes */
 	struct datapath_bpf *skel;
 };
 
@@ -75,8 +77,15 @@ void datapath_iface_addresses(struct ff_iface *iface, uint32_t ifindex,
 
 /* The sum over CPUs of each reason's counter: FF_REASON_MAX numbers. */
 int datapath_reasons(const struct datapath *dp, uint64_t ret_counts[FF_REASON_MAX]);
-int datapath_instance_stats(const struct datapath *dp, uint32_t instance,
-			    struct ff_instance_stats *ret_stats);
+
+/* The programs that interfaces run; the others are part of them, by tail calls. */
+#define DATAPATH_PROGRAMS 2
+struct datapath_program {
+	const char *name;
+	int fd; /* borrowed */
+};
+void datapath_programs(const struct datapath *dp,
+		       struct datapath_program ret_programs[DATAPATH_PROGRAMS]);
 
 /* Puts an instance's program into the path of its packets; prog_fd -1 takes it out. */
 int datapath_nf_set(struct datapath *dp, uint32_t instance, int prog_fd);

@@ -21,6 +21,14 @@
 #define ROLL_BACK_CELLS 16384u
 
 /*
+ * Putting a ring into its place, or taking it away, waits for a grace period of RCU (8 ms and more
+ * here). So rings stay in free lanes for a while: a move soon after another one finds them there.
+ */
+#define RINGS_KEPT_NS (60 * NSEC_PER_SEC)
+
+#define RING_WASTE 4u /* times what a move needs: a ring that is larger isn't used for it */
+
+/*
  * One call's frames: its pages are new and so all carry the cookie (the kernel doesn't restore what
  * a program wrote), and the call takes about 25 us.
  */
@@ -63,21 +71,37 @@ static int ring_create(const char *name, uint32_t value_size, uint32_t flags, ui
 	return bpf_map_create(BPF_MAP_TYPE_ARRAY, name, 4, value_size, entries, &opts);
 }
 
-static int park_ring_open(struct lane *lane, uint32_t limit)
+static uint32_t cells_for(uint16_t overflow, uint32_t limit)
 {
 	/* what arrives while a full move is rolled back still finds a cell */
-	uint32_t more = lane->map->overflow != FF_OVERFLOW_DROP ? ROLL_BACK_CELLS
-								: FF_PARK_SIZE_MIN / 2;
-	uint32_t cells = MAX(power_of_two(CELLS_PACKET * limit + more), (uint32_t)FF_PARK_SIZE_MIN);
+	uint32_t more = overflow != FF_OVERFLOW_DROP ? ROLL_BACK_CELLS : FF_PARK_SIZE_MIN / 2;
+
+	return MAX(power_of_two(CELLS_PACKET * limit + more), (uint32_t)FF_PARK_SIZE_MIN);
+}
+
+static int park_ring_open(struct lane *lane, uint32_t cells)
+{
 	_cleanup_close_ int fd = ring_create("ff_park", FF_CELL_SIZE, 0, cells);
 
 	if (fd < 0)
 		return fd;
 	if (bpf_map_update_elem(lane->dp->park_rings_fd, &lane->number, &fd, 0))
 		return -errno;
-	lane->map->park_limit = limit;
 	lane->map->park_size = cells;
 	return 0;
+}
+
+/* A ring of an earlier move is used again if it's large enough, and no waste. */
+static int park_ring_have(struct lane *lane, uint32_t limit)
+{
+	uint32_t cells = cells_for(lane->map->overflow, limit);
+	int r = 0;
+
+	if (lane->map->park_size < cells || lane->map->park_size > RING_WASTE * cells)
+		r = park_ring_open(lane, cells);
+	if (!r)
+		lane->map->park_limit = limit;
+	return r;
 }
 
 static int log_map(struct lane *lane, int parity, int fd, uint32_t records)
@@ -90,6 +114,24 @@ static int log_map(struct lane *lane, int parity, int fd, uint32_t records)
 	if (mem == MAP_FAILED)
 		return -errno;
 	lane->log[parity] = mem;
+	return 0;
+}
+
+/* Maps the logs that are in the lane's places. */
+static int log_rings_map(struct lane *lane)
+{
+	for (int i = 0; i < 2; i++) {
+		uint32_t key = lane->number * 2 + (uint32_t)i, id;
+		_cleanup_close_ int fd = -1;
+		int r;
+
+		if (bpf_map_lookup_elem(lane->dp->log_rings_fd, &key, &id))
+			return -errno;
+		fd = bpf_map_get_fd_by_id(id);
+		r = fd < 0 ? fd : log_map(lane, i, fd, (uint32_t)lane->map->log_size);
+		if (r)
+			return r;
+	}
 	return 0;
 }
 
@@ -126,19 +168,53 @@ static uint32_t round_number(struct lane *lane)
 	return round;
 }
 
+/* How much of what the move needs a free lane has, from earlier moves. */
+static int lane_fitness(const struct ff_lane *lane, const struct lane_spec *spec)
+{
+	bool parks = lane->park_size >= cells_for(spec->overflow, spec->park_limit);
+
+	return 2 * ((lane->log_size != 0) == spec->log) + (spec->park ? parks : !lane->park_size);
+}
+
+static uint32_t lane_choose(const struct datapath *dp, const struct lane_spec *spec)
+{
+	uint32_t best = FF_LANES_MAX;
+
+	for (uint32_t i = 0; i < FF_LANES_MAX; i++)
+		if (!dp->lanes[i].token &&
+		    (best == FF_LANES_MAX || lane_fitness(&dp->lanes[i], spec) >
+						     lane_fitness(&dp->lanes[best], spec)))
+			best = i;
+	return best;
+}
+
+/*
+ * As new, but for the rings, and the tickets, which go on: what the cells of an earlier move say of
+ * theirs is then never taken for a packet of this one.
+ */
+static void lane_reset(struct ff_lane *map)
+{
+	struct ff_lane old = *map;
+
+	memset(map, 0, sizeof(*map));
+	map->park_size = old.park_size;
+	map->log_size = old.log_size;
+	map->park_head = old.park_tail & FF_PARK_OPEN ? old.park_head : old.park_tail;
+	map->park_tail = map->park_head;
+	map->round = old.round;
+}
+
 int lane_open(struct datapath *dp, struct cpus *cpus, const struct lane_spec *spec,
 	      struct lane *ret, struct ff_error *err)
 {
-	struct lane lane = {.dp = dp, .cpus = cpus};
+	struct lane lane = {.dp = dp, .cpus = cpus, .number = lane_choose(dp, spec)};
 	int r = 0;
 
-	while (lane.number < FF_LANES_MAX && dp->lanes[lane.number].token)
-		lane.number++;
 	if (lane.number == FF_LANES_MAX)
 		return error_set(err, EBUSY, FF_CODE_BUSY, "wait for one to end",
 				 "this host takes part in %d moves already", FF_LANES_MAX);
 	lane.map = &dp->lanes[lane.number];
-	memset(lane.map, 0, sizeof(*lane.map));
+	lane_reset(lane.map);
 	lane.map->service = spec->service;
 	lane.map->from = spec->from;
 	lane.map->to = spec->to;
@@ -146,11 +222,12 @@ int lane_open(struct datapath *dp, struct cpus *cpus, const struct lane_spec *sp
 	strncpy((char *)lane.map->op, spec->op, sizeof(lane.map->op) - 1);
 	lane_fences_clear(&lane);
 	if (spec->park)
-		r = park_ring_open(&lane, spec->park_limit);
+		r = park_ring_have(&lane, spec->park_limit);
 	if (!r && spec->log)
-		r = log_rings_open(&lane);
+		r = lane.map->log_size ? log_rings_map(&lane) : log_rings_open(&lane);
 	if (r) {
-		lane_close(&lane);
+		lane_sweep(dp, lane.number);
+		lane_leave(&lane);
 		return error_set(err, -r, FF_CODE_INTERNAL, "free some memory",
 				 "can't make the move's rings: %s", strerror(-r));
 	}
@@ -164,6 +241,7 @@ int lane_adopt(struct datapath *dp, struct cpus *cpus, uint64_t token, struct la
 	       struct ff_error *err)
 {
 	struct lane lane = {.dp = dp, .cpus = cpus};
+	int r;
 
 	for (; lane.number < FF_LANES_MAX; lane.number++)
 		if (dp->lanes[lane.number].token == token)
@@ -171,26 +249,16 @@ int lane_adopt(struct datapath *dp, struct cpus *cpus, uint64_t token, struct la
 	if (lane.number == FF_LANES_MAX)
 		return error_set(err, ENOENT, FF_CODE_NOT_FOUND, NULL, "no such move here");
 	lane.map = &dp->lanes[lane.number];
-	for (int i = 0; i < 2 && lane.map->log_size; i++) {
-		uint32_t key = lane.number * 2 + (uint32_t)i, id;
-		_cleanup_close_ int fd = -1;
-		int r;
-
-		if (bpf_map_lookup_elem(dp->log_rings_fd, &key, &id))
-			return error_set(err, errno, FF_CODE_INTERNAL, NULL, "lost a change log");
-		fd = bpf_map_get_fd_by_id(id);
-		r = fd < 0 ? fd : log_map(&lane, i, fd, (uint32_t)lane.map->log_size);
-		if (r)
-			return error_set(err, -r, FF_CODE_INTERNAL, NULL, "change log: %s",
-					 strerror(-r));
-	}
+	r = lane.map->log_size ? log_rings_map(&lane) : 0;
+	if (r)
+		return error_set(err, -r, FF_CODE_INTERNAL, NULL, "change log: %s", strerror(-r));
 	*ret = lane;
 	return 0;
 }
 
 int lane_park_open(struct lane *lane, uint32_t limit, struct ff_error *err)
 {
-	int r = lane->map->park_size ? 0 : park_ring_open(lane, limit);
+	int r = park_ring_have(lane, limit);
 
 	return r ? error_set(err, -r, FF_CODE_INTERNAL, "free some memory",
 			     "can't make the parking ring: %s", strerror(-r))
@@ -216,8 +284,11 @@ static void ring_delete(int rings_fd, uint32_t key)
 
 void lane_sweep(struct datapath *dp, uint32_t number)
 {
+	struct ff_lane *map = &dp->lanes[number];
+
 	/* first: a lane with a token has all its rings */
-	__atomic_store_n(&dp->lanes[number].token, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&map->token, 0, __ATOMIC_SEQ_CST);
+	map->park_size = map->log_size = 0;
 	ring_delete(dp->park_rings_fd, number);
 	ring_delete(dp->log_rings_fd, number * 2);
 	ring_delete(dp->log_rings_fd, number * 2 + 1);
@@ -227,8 +298,19 @@ void lane_close(struct lane *lane)
 {
 	if (!lane->map)
 		return;
-	lane_sweep(lane->dp, lane->number);
+	lane->dp->lanes_freed_ns[lane->number] = clock_ns();
+	__atomic_store_n(&lane->map->token, 0, __ATOMIC_SEQ_CST);
 	lane_leave(lane);
+}
+
+void lanes_trim(struct datapath *dp)
+{
+	uint64_t now = clock_ns();
+
+	for (uint32_t i = 0; i < FF_LANES_MAX; i++)
+		if (!dp->lanes[i].token && (dp->lanes[i].park_size || dp->lanes[i].log_size) &&
+		    now - dp->lanes_freed_ns[i] > RINGS_KEPT_NS)
+			lane_sweep(dp, i);
 }
 
 /* ---- rounds ------------------------------------------------------------------------------------ */

@@ -56,11 +56,17 @@ int lane_park_open(struct lane *lane, uint32_t limit, struct ff_error *err);
 /* Unmaps it, and leaves it as it is in the pinned maps. */
 void lane_leave(struct lane *lane);
 
-/* Frees it. No table entry may name it any more, and cpus_quiesce() must have followed. */
+/*
+ * Frees it. No table entry may name it any more, and cpus_quiesce() must have followed. Its rings
+ * stay for the next move, until lanes_trim().
+ */
 void lane_close(struct lane *lane);
 
-/* The same by number, of a lane that nobody knows any more. One that is free is fine. */
+/* Frees one by number that nobody knows any more, rings and all. One that is free is fine. */
 void lane_sweep(struct datapath *dp, uint32_t number);
+
+/* Deletes rings that no move has used for a minute. Called now and then, under the agent's lock. */
+void lanes_trim(struct datapath *dp);
 
 /* ---- source: rounds ------------------------------------------------------------------------ */
 

@@ -15,6 +15,8 @@
 #include "agent/agent.h"
 #include "agent/control.h"
 #include "agent/inventory.h"
+#include "agent/lane.h"
+#include "agent/monitor.h"
 #include "agent/move.h"
 #include "agent/online.h"
 #include "agent/peers.h"
@@ -81,6 +83,7 @@ static void housekeep(struct agent *agent)
 	peers_refresh(agent);
 	if (agent->moves_waiting)
 		move_adopt_all(agent, true, NULL);
+	lanes_trim(agent->dp);
 	pthread_mutex_unlock(&agent->lock);
 	sweep(agent);
 	cpus_check(agent);
@@ -135,7 +138,11 @@ static int agent_start(struct agent *agent, struct ff_error *err)
 		r = interfaces_attach(agent, err);
 	if (!r)
 		r = move_adopt_all(agent, false, err);
-	return r ? r : control_start(agent, err);
+	if (!r)
+		r = monitor_new(agent, &agent->monitor, err);
+	if (!r)
+		r = control_start(agent, err);
+	return r ? r : monitor_start(agent->monitor, err);
 }
 
 static void agent_stop(struct agent *agent)
@@ -148,7 +155,9 @@ static void agent_stop(struct agent *agent)
 			move_leave(moves[i]);
 		move_put(moves[i]);
 	}
+	monitor_stop(agent->monitor);
 	control_stop(agent);
+	monitor_free(agent->monitor);
 	for (size_t i = 0; i < FF_LANES_MAX; i++) {
 		if (agent->moves[i]) /* a late request may have started its threads again */
 			move_leave(agent->moves[i]);

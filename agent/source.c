@@ -3,19 +3,21 @@
 
 #include <string.h>
 
+#include "agent/steering.h"
 #include "agent/transfer.h"
 #include "lib/clock.h"
 #include "lib/json.h"
 #include "lib/log.h"
 
-#define ROUNDS_MAX	30	/* before it converges; a source that changes faster than that won't */
-#define CONVERGED_FLOWS 512	/* few enough for the last round: about a millisecond */
-#define URGENT_FLOWS	4096	/* a last round of so many goes before all ordinary work */
-#define SHORT_ROUND_NS	(2 * NSEC_PER_MSEC) /* between rounds while others switch */
+#define ROUNDS_MAX	30   /* before it converges; a source that changes faster than that won't */
+#define CONVERGED_FLOWS 512  /* few enough for the last round: about a millisecond */
+#define URGENT_FLOWS	4096 /* a last round of so many goes before all ordinary work */
+#define SHORT_ROUND_NS	(2 * NSEC_PER_MSEC)  /* between rounds while others switch */
 #define POLL_NS		(20 * NSEC_PER_USEC) /* for fences: they take some 100 us */
 #define POLL_SLOW_NS	NSEC_PER_MSEC
 #define POLL_FAST_NS	(100 * NSEC_PER_MSEC) /* after that the switch isn't imminent */
 #define FENCES_WAIT_NS	(5 * NSEC_PER_SEC)
+#define HOLD_WAIT_NS	(NSEC_PER_SEC) /* to be in order isn't worth more; the fences are sent again */
 
 static bool cancelled(struct move *move)
 {
@@ -29,10 +31,10 @@ static int round_begin(struct move *move, bool final, enum cpus_pace pace, struc
 {
 	struct transfer_spec spec = {
 		.target = move->target,
-		.header = {.epoch = move->agent->dp->host->epoch,
-			   .token = move->token,
-			   .round = move->rounds,
-			   .final = final},
+		.header = { .epoch = move->agent->dp->host->epoch,
+			    .token = move->token,
+			    .round = move->rounds,
+			    .final = final },
 		.state = &move->instance_from->state,
 		.cancel = &move->cancel,
 		.pace = pace,
@@ -68,8 +70,8 @@ static int round_end(struct move *move, struct transfer *transfer, int result, j
 static int round_full(struct move *move, bool final, json_t **ret_reply, struct ff_error *err)
 {
 	struct slotset slots;
-	struct move_taking taking = {move, move->instance_from};
-	struct state_select select = {.slots = &slots, .wants = NULL};
+	struct move_taking taking = { move, move->instance_from };
+	struct state_select select = { .slots = &slots, .wants = NULL };
 	struct transfer *transfer;
 	int r = round_begin(move, final, final ? PACE_NORMAL : PACE_BULK, &transfer, err);
 
@@ -377,12 +379,34 @@ static bool target_has_it(struct move *move)
 	return !strcmp(phase, "committed") || !strcmp(phase, "released");
 }
 
-int source_hold(struct move *move, struct ff_error *err)
+/* What was steered here before the switch goes before what the target has parked, so it isn't held. */
+static void hold_wait(struct move *move, const uint16_t cpus[FF_STEERING_MAX])
 {
-	enum answer answer;
-	int r;
+	uint64_t paths[FF_PATHS / 64], until = clock_ns() + HOLD_WAIT_NS;
 
+	if (move->guarantee != GUARANTEE_ORDER || move->source > PHASE_HANDOVER)
+		return;
+	subject_paths(&move->subject, paths);
+	while (!lane_fences_complete(&move->source_lane, cpus, paths)) {
+		if (clock_ns() > until || atomic_load(&move->ending)) {
+			log_warn("move %s: taken back without the fences of all that have switched",
+				 move->id);
+			return;
+		}
+		clock_sleep_ns(POLL_NS);
+	}
+}
+
+int source_hold(struct move *move, const json_t *json, struct ff_error *err)
+{
+	uint16_t cpus[FF_STEERING_MAX];
+	enum answer answer;
+	int r = steering_cpus(json, cpus, err);
+
+	if (r)
+		return r;
 	source_stop(move);
+	hold_wait(move, cpus);
 	if (move->source == PHASE_HANDOVER && target_has_it(move)) {
 		pthread_mutex_lock(&move->lock);
 		move_source_phase(move, PHASE_DONE);

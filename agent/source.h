@@ -20,8 +20,11 @@ int source_final(struct move *move, bool fence, json_t **ret_reply, struct ff_er
 /* Ends the thread, whatever it does; what it sends is without an end then. */
 void source_stop(struct move *move);
 
-/* Stops, and takes the flows back, parked. Refused once the target has committed. */
-int source_hold(struct move *move, struct ff_error *err);
+/*
+ * Stops, and takes the flows back, parked: behind what the steering hosts in `json` sent here before
+ * they switched. Refused once the target has committed.
+ */
+int source_hold(struct move *move, const json_t *json, struct ff_error *err);
 
 /* Waits for the target's fence, releases what was parked, opens. */
 int source_resume(struct move *move, bool fence, json_t **ret_reply, struct ff_error *err);

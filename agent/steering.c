@@ -5,6 +5,7 @@
 
 #include "agent/lane.h"
 #include "lib/clock.h"
+#include "lib/json.h"
 
 /* A fence that got lost is made good by the next ones; they are the same, and idempotent. */
 #define FENCE_REPEAT_MS	 10
@@ -64,6 +65,27 @@ void steering_stop(struct move *move)
 	atomic_store(&move->fence_cancel, false);
 }
 
+int steering_cpus(const json_t *json, uint16_t ret_cpus[FF_STEERING_MAX], struct ff_error *err)
+{
+	uint16_t cpus[FF_STEERING_MAX] = {};
+	json_t *list;
+	int r = json_get_array(json, "steering", &list, err);
+
+	for (size_t i = 0; !r && i < json_array_size(list); i++) {
+		json_t *item = json_array_get(list, i);
+		int64_t no, count;
+
+		r = json_get_range(item, "no", 0, FENCE_FROM_TARGET - 1, &no, err);
+		if (!r)
+			r = json_get_range(item, "cpus", 1, FF_CPUS_MAX, &count, err);
+		if (!r)
+			cpus[no] = (uint16_t)count;
+	}
+	if (!r)
+		memcpy(ret_cpus, cpus, sizeof(cpus));
+	return r;
+}
+
 /* Under move.turn. */
 static int switch_locked(struct move *move, bool back, json_t **ret_reply, struct ff_error *err)
 {
@@ -106,13 +128,13 @@ static int switch_locked(struct move *move, bool back, json_t **ret_reply, struc
 
 static int is_steering(const struct move *move, struct ff_error *err)
 {
-	return move->is_steering ? 0
-				 : error_set(err, EINVAL, FF_CODE_REFUSED, NULL,
+	return move->is_steering ? 0 :
+				   error_set(err, EINVAL, FF_CODE_REFUSED, NULL,
 					     "host %s has no steering part in move %s",
 					     move->agent->config->host, move->id);
 }
 
-int steering_stay(struct move *move, struct ff_error *err)
+int steering_stay(struct move *move, json_t **ret_reply, struct ff_error *err)
 {
 	int r = is_steering(move, err);
 
@@ -121,6 +143,7 @@ int steering_stay(struct move *move, struct ff_error *err)
 	pthread_mutex_lock(&move->turn); /* a switch that is under way comes first */
 	pthread_mutex_lock(&move->lock);
 	move->unswitched = true;
+	*ret_reply = json_pack("{sb}", "switched", move->switched);
 	pthread_mutex_unlock(&move->lock);
 	pthread_mutex_unlock(&move->turn);
 	return 0;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "agent/steering.h"
 #include "lib/clock.h"
 #include "lib/flow.h"
 #include "lib/json.h"
@@ -19,13 +20,13 @@
 /* ---- receiving --------------------------------------------------------------------------------- */
 
 struct upload {
-	struct move	      *move;
+	struct move *move;
 	struct stream_decoder *decoder;
-	struct state_origin    origin;
-	bool		       has_origin;
-	struct state_counts    counts;
-	uint64_t	       bytes, begun_ns, frozen_ns;
-	bool		       final;
+	struct state_origin origin;
+	bool has_origin;
+	struct state_counts counts;
+	uint64_t bytes, begun_ns, frozen_ns;
+	bool final;
 };
 
 static int on_header(void *ctx, const struct stream_header *header, struct ff_error *err)
@@ -76,7 +77,8 @@ static int overflow_check(const struct move *move, struct ff_error *err)
 {
 	const struct ff_lane *lane = move->target_lane.map;
 
-	if (move->overflow != FF_OVERFLOW_ABORT || !__atomic_load_n(&lane->overflowed, __ATOMIC_RELAXED))
+	if (move->overflow != FF_OVERFLOW_ABORT ||
+	    !__atomic_load_n(&lane->overflowed, __ATOMIC_RELAXED))
 		return 0;
 	return error_set(err, ENOBUFS, FF_CODE_REFUSED,
 			 "allow more with park_limit, or choose another on_overflow",
@@ -92,8 +94,9 @@ static int on_block(void *ctx, const struct stream_record *records, size_t count
 
 	if (!r)
 		r = subject_check(up->move, records, count, err);
-	return r ? r : state_restore(&up->move->instance_to->state, &up->origin, records, count,
-			     &up->counts, err);
+	return r ? r :
+		   state_restore(&up->move->instance_to->state, &up->origin, records, count,
+				 &up->counts, err);
 }
 
 static void upload_free(void *ctx)
@@ -120,9 +123,9 @@ static enum cpus_pace pace_asked(const struct http_request *req)
 {
 	const char *pace = req_query(req, "pace", "");
 
-	return *pace == '0' + PACE_URGENT ? PACE_URGENT
-	     : *pace == '0' + PACE_BULK	  ? PACE_BULK
-					  : PACE_NORMAL;
+	return *pace == '0' + PACE_URGENT ? PACE_URGENT :
+	       *pace == '0' + PACE_BULK	  ? PACE_BULK :
+					    PACE_NORMAL;
 }
 
 static int upload_begin(struct http_request *req, struct http_response *resp, void **ret_ctx)
@@ -130,7 +133,7 @@ static int upload_begin(struct http_request *req, struct http_response *resp, vo
 	struct agent *agent = req_userdata(req);
 	struct ff_error *err = resp_err(resp);
 	struct upload *up = calloc(1, sizeof(*up));
-	struct stream_sink sink = {.header = on_header, .block = on_block, .ctx = up};
+	struct stream_sink sink = { .header = on_header, .block = on_block, .ctx = up };
 	struct move *move;
 	int r;
 
@@ -259,26 +262,6 @@ void target_wait(struct move *move)
 
 /* ---- giving back ------------------------------------------------------------------------------- */
 
-static int steering_cpus(const json_t *json, uint16_t cpus[FF_STEERING_MAX], struct ff_error *err)
-{
-	json_t *list, *item;
-	size_t i;
-	int r = json_get_array(json, "steering", &list, err);
-
-	memset(cpus, 0, FF_STEERING_MAX * sizeof(*cpus));
-	for (i = 0; !r && i < json_array_size(list); i++) {
-		int64_t no, count;
-
-		item = json_array_get(list, i);
-		r = json_get_range(item, "no", 0, FENCE_FROM_TARGET - 1, &no, err);
-		if (!r)
-			r = json_get_range(item, "cpus", 1, FF_CPUS_MAX, &count, err);
-		if (!r)
-			cpus[no] = (uint16_t)count;
-	}
-	return r;
-}
-
 /* A fence behind the returned packets: they all left from one CPU. */
 static int fence_source(struct move *move, struct ff_error *err)
 {
@@ -302,8 +285,8 @@ static int fence_source(struct move *move, struct ff_error *err)
 		r = lane_fence_send(move->agent->dp, move->agent->cpus, &fence);
 	}
 	return r ? error_set(err, -r, FF_CODE_INTERNAL, NULL, "can't send fences: %s",
-			     strerror(-r))
-		 : 0;
+			     strerror(-r)) :
+		   0;
 }
 
 /*

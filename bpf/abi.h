@@ -8,8 +8,9 @@
  *
  * Who writes what:
  *   agent only          services, table, pins, rules, peers, ifaces, local_addrs, lane set-up
- *   data path only      reasons, instance_stats, park cells, log records, fragments, lane.park_head
- *   both, atomically    lane.park_tail, lane.log_tail, fences, entry head.expires (see each)
+ *   data path only      reasons, meter, park cells, log records, fragments, lane.park_head
+ *   both, atomically    lane.park_tail, lane.log_tail, fences, entry head.expires,
+ *                       slot_loads.flows (see each)
  *   both, one CPU       jobs: an agent's thread on that CPU, and its live frames
  */
 #pragma once
@@ -226,7 +227,7 @@ struct ff_instance {
 };
 _Static_assert(sizeof(struct ff_instance) == 8, "ff_instance");
 
-/* Map instance_stats: per CPU, [instance]. Only packets that the NF saw. */
+/* Of one instance, on one CPU or all. Only packets that the NF saw. */
 struct ff_instance_stats {
 	__u64 packets;
 	__u64 bytes; /* L3 */
@@ -235,6 +236,50 @@ struct ff_instance_stats {
 	__u64 flows_refused;
 };
 _Static_assert(sizeof(struct ff_instance_stats) == 40, "ff_instance_stats");
+
+/*
+ * Map meter of each NF object, memory-mapped: [CPU]. What the agent's monitor wants of every
+ * FF_SAMPLE_EVERY-th packet of the instance on that CPU: how long it took, and whose it was. A prime,
+ * so that no regular pattern of traffic (two directions in turn) always shows it the same one.
+ */
+#define FF_SAMPLE_EVERY 61
+#define FF_SAMPLES	128    /* kept until the agent comes round; a power of two */
+#define FF_TIMED_MAX_NS 100000 /* longer: the CPU was taken away meanwhile, and it isn't counted */
+#define FF_DROPS_MAX	64     /* bounds FF_REASON_MAX where its exact number may not be seen */
+
+struct ff_sample {
+	struct ff_flow_key key;
+	__u16 slot;
+	__u16 len; /* L3 */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct ff_sample) == 48, "ff_sample");
+
+struct ff_meter {
+	struct ff_instance_stats stats; /* of all packets */
+	__u32 wait; /* packets until the next sample */
+	__u32 row;  /* of this CPU in slot_loads; set by the agent before there are packets */
+	__u64 samples; /* the newest is ring[(samples - 1) % FF_SAMPLES] */
+	__u64 timed;   /* of those: with a time */
+	__u64 nf_ns;   /* their sum in the NF's own function */
+	__u64 path_ns; /* their sum from the packet's first instruction to the end of the NF */
+	__u64 pad[6];
+	__u64 drops[FF_DROPS_MAX]; /* by reason */
+	struct ff_sample ring[FF_SAMPLES];
+};
+_Static_assert(sizeof(struct ff_meter) == 6784, "ff_meter"); /* whole cache lines */
+_Static_assert(FF_REASON_MAX <= FF_DROPS_MAX, "ff_meter.drops");
+
+/*
+ * Map slot_loads of each NF object, memory-mapped: [CPU][slot], flat: meter.row + slot; to be summed
+ * over the CPUs. packets and flows count modulo 2^32: one CPU's flows may be "negative".
+ */
+struct ff_slot_load {
+	__u64 bytes;   /* L3 */
+	__u32 packets; /* like bytes: written by its own CPU only */
+	__u32 flows;   /* entries that live in the slot, expired ones included; atomic */
+};
+_Static_assert(sizeof(struct ff_slot_load) == 16, "ff_slot_load");
 
 /* ---- hosts and tunnel ---------------------------------------------------------------------- */
 
@@ -443,6 +488,13 @@ struct ff_job_frame {
 };
 _Static_assert(sizeof(struct ff_job_frame) == FF_JOB_FRAME, "ff_job_frame");
 
+/*
+ * Host_info says which classes of addresses this host's own are of, by words of a struct ff_addr: so
+ * most packets are spared the look into `local_addrs`.
+ */
+#define FF_LOCAL_CLASSES     512
+#define FF_LOCAL_CLASS(word) (((__u32)((word)[2] ^ (word)[3]) * 0x9e3779b1u) >> 23)
+
 /* Map host_info: [0]. */
 struct ff_host_info {
 	__u32 epoch; /* highest orchestrator epoch accepted */
@@ -451,8 +503,9 @@ struct ff_host_info {
 	__u32 next_round; /* never reused, so that a stale entry.round can't look current */
 	__u32 pad2;
 	__u8  name[FF_NAME_MAX];
+	__u64 local[FF_LOCAL_CLASSES / 64]; /* a bit for each class */
 };
-_Static_assert(sizeof(struct ff_host_info) == 48, "ff_host_info");
+_Static_assert(sizeof(struct ff_host_info) == 112, "ff_host_info");
 
 /* ---- NF state ------------------------------------------------------------------------------ */
 
@@ -479,8 +532,9 @@ struct ff_nf_control {
 	__u64 capacity; /* new flows are refused at this count */
 	__u32 instance;
 	__u32 service;
+	__u64 expired; /* entries that died of age: swept, or revived for a new flow; ever rising */
 };
-_Static_assert(sizeof(struct ff_nf_control) == 24, "ff_nf_control");
+_Static_assert(sizeof(struct ff_nf_control) == 32, "ff_nf_control");
 
 /* Context of an NF object's program `sweep`: what it is told and tells. */
 struct ff_sweep {

@@ -75,6 +75,102 @@ static __always_inline struct ff_nf_control *ff_control(void)
 	return bpf_map_lookup_elem(&control, &zero);
 }
 
+/* What the agent's monitor reads; sized by the agent for the host's CPUs and the service's slots. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, FF_CPUS_MAX);
+	__type(key, __u32);
+	__type(value, struct ff_meter);
+} meter SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ff_slot_load);
+} slot_loads SEC(".maps");
+
+static __always_inline struct ff_meter *ff_meter(void)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+
+	return bpf_map_lookup_elem(&meter, &cpu);
+}
+
+/* This CPU's count of the packet's slot. NULL: the agent has given no room for it. */
+static __always_inline struct ff_slot_load *ff_slot_load(const struct ff_pkt *pkt,
+							 const struct ff_meter *meter)
+{
+	__u32 index = meter->row + pkt->slot;
+
+	return bpf_map_lookup_elem(&slot_loads, &index);
+}
+
+/* One more flow, or one whose entry has begun a new life. */
+static __noinline __attribute__((unused)) int ff_flow_began(struct ff_pkt *pkt, int revived)
+{
+	struct ff_nf_control *control = ff_control();
+	struct ff_meter *meter = ff_meter();
+	struct ff_slot_load *load;
+
+	if (!pkt || !control || !meter)
+		return 0;
+	meter->stats.flows_new++;
+	if (revived) {
+		__sync_fetch_and_add(&control->expired, 1);
+		return 0;
+	}
+	__sync_fetch_and_add(&control->flows, 1);
+	load = ff_slot_load(pkt, meter);
+	if (load)
+		__sync_fetch_and_add(&load->flows, 1);
+	return 0;
+}
+
+/* The packet is a sample: whose it is, and how long it took since the NF `began`. */
+static __noinline __attribute__((unused)) int ff_sample_take(struct ff_pkt *pkt,
+							    __u64 began_ns)
+{
+	__u64 now_ns = bpf_ktime_get_ns();
+	struct ff_meter *meter = ff_meter();
+	struct ff_sample *sample;
+
+	if (!pkt || !meter)
+		return 0;
+	meter->wait = FF_SAMPLE_EVERY - 1;
+	sample = &meter->ring[meter->samples & (FF_SAMPLES - 1)];
+	sample->key = pkt->key;
+	sample->slot = pkt->slot;
+	sample->len = pkt->l3_len;
+	meter->samples++;
+	if (now_ns - pkt->now_ns > FF_TIMED_MAX_NS)
+		return 0;
+	meter->timed++;
+	meter->nf_ns += now_ns - began_ns;
+	meter->path_ns += now_ns - pkt->now_ns;
+	return 0;
+}
+
+/* Counts a packet that the NF has judged. */
+static __always_inline void ff_packet_count(const struct ff_pkt *pkt, struct ff_meter *meter,
+					    __u32 reason)
+{
+	struct ff_slot_load *load = ff_slot_load(pkt, meter);
+
+	meter->stats.packets++;
+	meter->stats.bytes += pkt->l3_len;
+	if (load) {
+		load->packets++;
+		load->bytes += pkt->l3_len;
+	}
+	if (reason != FF_PASS) {
+		meter->stats.dropped++;
+		meter->drops[reason & (FF_DROPS_MAX - 1)]++;
+	}
+}
+
 /* Notes in the move's log that this flow's state is about to change; once a round and flow. */
 static __always_inline void ff_log_change(struct ff_pkt *pkt, struct ff_head *head)
 {
@@ -137,14 +233,13 @@ static __always_inline struct ff_lock *ff_lock_of(const struct ff_pkt *pkt)
 /* For an NF that got no new entry: the reason to return. */
 static __always_inline int ff_refuse(struct ff_pkt *pkt)
 {
-	__u32 instance = pkt->instance;
-	struct ff_instance_stats *stats;
+	struct ff_meter *meter;
 
 	if (pkt->flags & FF_PKT_RACED)
 		return FF_REASON_DROP_STATE_RACE;
-	stats = bpf_map_lookup_elem(&instance_stats, &instance);
-	if (stats)
-		stats->flows_refused++;
+	meter = ff_meter();
+	if (meter)
+		meter->stats.flows_refused++;
 	return FF_REASON_NF_TABLE_FULL;
 }
 
@@ -211,9 +306,8 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 	static __noinline int NAME##_insert(struct ff_pkt *pkt, __u64 lifetime,                    \
 					    const struct NAME##_types *types)                      \
 	{                                                                                          \
-		__u32 zero = 0, group, instance;                                                   \
+		__u32 zero = 0, group;                                                             \
 		struct ff_nf_control *control = ff_control();                                      \
-		struct ff_instance_stats *stats;                                                   \
 		struct ff_head *head;                                                              \
 		void *map, *fresh;                                                                 \
 		long r;                                                                            \
@@ -221,7 +315,6 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 		if (!pkt)                                                                          \
 			return -1;                                                                 \
 		group = pkt->group;                                                                \
-		instance = pkt->instance;                                                          \
 		map = bpf_map_lookup_elem(&NAME, &group);                                          \
 		head = fresh = bpf_map_lookup_elem(&NAME##_fresh, &zero);                          \
 		if (!map || !head || !control || control->flows >= control->capacity)              \
@@ -231,11 +324,7 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 		r = bpf_map_update_elem(map, &pkt->key, fresh, BPF_NOEXIST);                       \
 		if (r)                                                                             \
 			return r == -FF_EEXIST ? 0 : -1;                                           \
-		__sync_fetch_and_add(&control->flows, 1);                                          \
-		stats = bpf_map_lookup_elem(&instance_stats, &instance);                           \
-		if (stats)                                                                         \
-			stats->flows_new++;                                                        \
-		return 0;                                                                          \
+		return ff_flow_began(pkt, 0);                                                      \
 	}                                                                                          \
                                                                                                    \
 	/* Revives an expired entry; else what has become of it, NULL if it is deleted. */         \
@@ -259,6 +348,8 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 			mine = 1;                                                                  \
 		}                                                                                  \
 		bpf_spin_unlock(&lock->lock);                                                      \
+		if (mine)                                                                          \
+			ff_flow_began(pkt, 1);                                                     \
 		return mine ? e : bpf_map_lookup_elem(map, &pkt->key);                             \
 	}                                                                                          \
                                                                                                    \
@@ -333,20 +424,18 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 	int nf(struct xdp_md *ctx)                                                                 \
 	{                                                                                          \
 		struct ff_pkt *pkt = ff_scratch();                                                 \
-		struct ff_instance_stats *stats;                                                   \
-		__u32 instance;                                                                    \
+		struct ff_meter *meter = ff_meter();                                               \
+		__u64 began_ns = 0;                                                                \
 		int reason;                                                                        \
                                                                                                    \
-		if (!pkt)                                                                          \
+		if (!pkt || !meter)                                                                \
 			return ff_verdict(XDP_DROP, FF_REASON_DROP_INTERNAL);                      \
-		instance = pkt->instance;                                                          \
+		if (!meter->wait--)                                                                \
+			began_ns = bpf_ktime_get_ns();                                             \
 		reason = FUNCTION(ctx, pkt);                                                       \
-		stats = bpf_map_lookup_elem(&instance_stats, &instance);                           \
-		if (stats) {                                                                       \
-			stats->packets++;                                                          \
-			stats->bytes += pkt->l3_len;                                               \
-			stats->dropped += reason != FF_PASS;                                       \
-		}                                                                                  \
+		if (began_ns)                                                                      \
+			ff_sample_take(pkt, began_ns);                                             \
+		ff_packet_count(pkt, meter, reason);                                               \
 		if (reason != FF_PASS)                                                             \
 			return ff_verdict(XDP_DROP, reason);                                       \
 		bpf_tail_call(ctx, &progs, FF_PROG_FORWARD);                                       \

@@ -16,12 +16,11 @@
 
 /* Of a packet's cells the first has a head, the others just room for `ready`, which they don't use:
  * so no packet's data is ever taken for it. */
-#define CELL_HEAD(i)  ((i) ? sizeof(__u64) : sizeof(struct ff_cell))
-#define CELLS_OF(len) (((len) + sizeof(struct ff_cell) - sizeof(__u64) - 1) /                       \
-			       (FF_CELL_SIZE - sizeof(__u64)) +                                    \
-		       1)
-#define PARK_CELLS    CELLS_OF(PARK_DATA)
-#define PARK_RESERVE  (FF_CPUS_MAX * PARK_CELLS)
+#define CELL_HEAD(i) ((i) ? sizeof(__u64) : sizeof(struct ff_cell))
+#define CELLS_OF(len)                                                                              \
+	(((len) + sizeof(struct ff_cell) - sizeof(__u64) - 1) / (FF_CELL_SIZE - sizeof(__u64)) + 1)
+#define PARK_CELLS   CELLS_OF(PARK_DATA)
+#define PARK_RESERVE (FF_CPUS_MAX * PARK_CELLS)
 _Static_assert(PARK_RESERVE <= FF_PARK_SIZE_MIN / 2, "the smallest ring has room");
 
 #define PARK_DONE 0 /* held (or dropped): the packet is no longer ours */
@@ -50,8 +49,8 @@ static __always_inline int cells_copy(struct xdp_md *ctx, void *ring, const stru
 		below = ff_detach((len - off < room ? len - off : room) - 1);
 		if (below >= room)
 			return -1;
-		if (out ? bpf_xdp_store_bytes(ctx, off, cell + CELL_HEAD(i), below + 1)
-			: bpf_xdp_load_bytes(ctx, off, cell + CELL_HEAD(i), below + 1))
+		if (out ? bpf_xdp_store_bytes(ctx, off, cell + CELL_HEAD(i), below + 1) :
+			  bpf_xdp_load_bytes(ctx, off, cell + CELL_HEAD(i), below + 1))
 			return -1;
 		off += below + 1;
 		if (off >= len)
@@ -90,19 +89,22 @@ static __always_inline int park_packet(struct xdp_md *ctx, struct ff_pkt *pkt, i
 	__u32 lane_no = pkt->lane, len = ff_frame_len(ctx);
 	struct ff_lane *lane = bpf_map_lookup_elem(&lanes, &lane_no);
 	void *ring = bpf_map_lookup_elem(&park_rings, &lane_no);
-	__u64 tail, cells, ticket;
+	__u64 tail, head, released, held, cells, ticket;
 	struct ff_cell *cell;
 
 	if (!lane || !lane->park_size || !ring) {
 		ff_count(FF_REASON_DROP_INTERNAL);
 		return PARK_DONE;
 	}
+	/* These first: what others park and release meanwhile must not take them past tail and parked. */
+	head = *(volatile __u64 *)&lane->park_head;
+	released = *(volatile __u64 *)&lane->released;
 	tail = *(volatile __u64 *)&lane->park_tail;
 	if (tail & FF_PARK_OPEN)
 		return PARK_OPEN;
-	cells = tail - *(volatile __u64 *)&lane->park_head;
-	if (lane->parked - *(volatile __u64 *)&lane->released >= lane->park_limit ||
-	    cells >= lane->park_size - PARK_RESERVE) {
+	held = *(volatile __u64 *)&lane->parked - released;
+	cells = tail - head;
+	if (held >= lane->park_limit || cells >= lane->park_size - PARK_RESERVE) {
 		int way = park_overflow(lane, cells, may_pass);
 
 		if (way == PARK_PAST)

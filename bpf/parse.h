@@ -23,7 +23,7 @@ struct ff_cursor {
 	void *end;
 	__u32 off;	  /* of the header at hand; bounded, so that the verifier follows */
 	__u32 l4_len;	  /* bytes of the datagram from off on, by the IP header */
-	__u8 addr[2][16]; /* source, destination */
+	__u64 addr[2][2]; /* source, destination; by words: byte by byte they take 20 ns */
 	__be32 frag_id;
 	__u16 frag_off; /* in bytes */
 	__u8 proto;
@@ -43,14 +43,29 @@ static __always_inline void *cursor_at(const struct ff_cursor *c, __u32 size)
 	return c->start + off;
 }
 
-static __always_inline void addr_map_v4(__u8 addr[16], __be32 v4)
+/* As words that are written whole, so that they can be read again without waiting for two stores. */
+static __always_inline void addr_map_v4(__u64 addr[2], __be32 v4)
 {
-	__u32 *word = (__u32 *)addr;
+	addr[0] = 0;
+	addr[1] = bpf_cpu_to_be64(0xffffull << 32 | bpf_ntohl(v4)); /* ::ffff:a.b.c.d */
+}
 
-	word[0] = 0;
-	word[1] = 0;
-	word[2] = bpf_htonl(0xffff);
-	word[3] = v4;
+/* `from` may be a packet's, on no boundary: fine for the architectures that have native XDP. */
+static __always_inline void addr_copy(__u64 to[2], const void *from)
+{
+	to[0] = ((const __u64 *)from)[0];
+	to[1] = ((const __u64 *)from)[1];
+}
+
+static __always_inline int addr_equal(const __u64 a[2], const __u64 b[2])
+{
+	return a[0] == b[0] && a[1] == b[1];
+}
+
+static __always_inline int addr_before(const __u64 a[2], const __u64 b[2])
+{
+	return a[0] != b[0] ? bpf_be64_to_cpu(a[0]) < bpf_be64_to_cpu(b[0]) :
+			      bpf_be64_to_cpu(a[1]) < bpf_be64_to_cpu(b[1]);
 }
 
 static __always_inline int parse_ipv4(struct ff_cursor *c, __u32 *ret_total)
@@ -140,7 +155,8 @@ static __always_inline int parse_ipv6(struct ff_cursor *c, __u32 *ret_total)
 		return FF_REASON_PASS_TRUNCATED;
 	if (ip6->version != 6)
 		return FF_REASON_PASS_BAD_HEADER;
-	__builtin_memcpy(c->addr, &ip6->saddr, 32);
+	addr_copy(c->addr[0], &ip6->saddr);
+	addr_copy(c->addr[1], &ip6->daddr);
 	c->frag_off = 0;
 	c->more = 0;
 	c->frag_id = 0;
@@ -154,30 +170,20 @@ static __always_inline int parse_ipv6(struct ff_cursor *c, __u32 *ret_total)
 /* Endpoint 0 of the key is the smaller one by address, then port, byte by byte. */
 static __always_inline void flow_key_set(struct ff_pkt *pkt, const struct ff_cursor *c)
 {
-	const __u32 *s = (const __u32 *)c->addr[0], *d = (const __u32 *)c->addr[1];
-	__u32 a, b, first;
+	__u64 *addr = (__u64 *)pkt->key.addr;
+	__u32 second = addr_equal(c->addr[0], c->addr[1]) ?
+			       bpf_ntohs(pkt->port[0]) > bpf_ntohs(pkt->port[1]) :
+			       addr_before(c->addr[1], c->addr[0]);
 
-	a = bpf_ntohl(s[3]), b = bpf_ntohl(d[3]);
-	if (pkt->family == 6) {
-		if (s[0] != d[0])
-			a = bpf_ntohl(s[0]), b = bpf_ntohl(d[0]);
-		else if (s[1] != d[1])
-			a = bpf_ntohl(s[1]), b = bpf_ntohl(d[1]);
-		else if (s[2] != d[2])
-			a = bpf_ntohl(s[2]), b = bpf_ntohl(d[2]);
-	}
-	if (a == b)
-		a = bpf_ntohs(pkt->port[0]), b = bpf_ntohs(pkt->port[1]);
-	first = a > b;
-	pkt->dir = first;
-	if (first) {
-		__builtin_memcpy(pkt->key.addr[0], c->addr[1], 16);
-		__builtin_memcpy(pkt->key.addr[1], c->addr[0], 16);
+	pkt->dir = second;
+	if (second) {
+		addr_copy(addr, c->addr[1]);
+		addr_copy(addr + 2, c->addr[0]);
 		pkt->key.port[0] = pkt->port[1];
 		pkt->key.port[1] = pkt->port[0];
 	} else {
-		__builtin_memcpy(pkt->key.addr[0], c->addr[0], 16);
-		__builtin_memcpy(pkt->key.addr[1], c->addr[1], 16);
+		addr_copy(addr, c->addr[0]);
+		addr_copy(addr + 2, c->addr[1]);
 		pkt->key.port[0] = pkt->port[0];
 		pkt->key.port[1] = pkt->port[1];
 	}
@@ -210,21 +216,18 @@ static __always_inline int proto_has_flows(__u8 family, __u8 proto)
  */
 static __always_inline int parse_quote(struct ff_pkt *pkt, struct ff_cursor *c)
 {
-	const __u64 *src = (const __u64 *)c->addr[0];
-	__u64 to[2];
-	__u8 swap[16];
+	__u64 to[2] = { c->addr[1][0], c->addr[1][1] }, swap[2];
 	__u32 total;
 	__be16 *ports;
 	int reason;
 
 	pkt->flags |= FF_PKT_RELATED;
-	__builtin_memcpy(to, c->addr[1], 16);
 	c->off += sizeof(struct icmphdr);
 	reason = pkt->family == 4 ? parse_ipv4(c, &total) : parse_ipv6(c, &total);
 	if (reason || c->frag_off)
 		return FF_REASON_DROP_ICMP_QUOTE;
 	/* it goes to whom the quoted packet came from; else it's forged, to look like a flow's */
-	if (to[0] != src[0] || to[1] != src[1])
+	if (!addr_equal(to, c->addr[0]))
 		return FF_REASON_DROP_ICMP_QUOTE;
 	if (!proto_has_flows(pkt->family, c->proto)) /* what it speaks of was the kernel's, too */
 		return FF_REASON_PASS_PROTOCOL;
@@ -239,9 +242,9 @@ static __always_inline int parse_quote(struct ff_pkt *pkt, struct ff_cursor *c)
 		pkt->port[0] = ports[1];
 		pkt->port[1] = ports[0];
 	}
-	__builtin_memcpy(swap, c->addr[0], 16);
-	__builtin_memcpy(c->addr[0], c->addr[1], 16);
-	__builtin_memcpy(c->addr[1], swap, 16);
+	addr_copy(swap, c->addr[0]);
+	addr_copy(c->addr[0], c->addr[1]);
+	addr_copy(c->addr[1], swap);
 	return 0;
 }
 

@@ -109,13 +109,6 @@ struct {
 } progs SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, FF_INSTANCES_MAX);
-	__type(key, __u32);
-	__type(value, struct ff_instance_stats);
-} instance_stats SEC(".maps");
-
-struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, FF_LANES_MAX);

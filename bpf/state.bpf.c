@@ -66,6 +66,23 @@ struct {
 	__type(value, struct ff_about);
 } about SEC(".maps");
 
+/* The NF's own: row 0 counts what isn't done by packets. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ff_slot_load);
+} slot_loads SEC(".maps");
+
+static __always_inline void slot_count(__u32 slot, __s32 change)
+{
+	struct ff_slot_load *load = bpf_map_lookup_elem(&slot_loads, &slot);
+
+	if (load)
+		__sync_fetch_and_add(&load->flows, change);
+}
+
 static __always_inline void flows_count(__s64 change)
 {
 	__u32 zero = 0;
@@ -73,6 +90,15 @@ static __always_inline void flows_count(__s64 change)
 
 	if (nf)
 		__sync_fetch_and_add(&nf->flows, change);
+}
+
+static __always_inline void expired_count(__u64 count)
+{
+	__u32 zero = 0;
+	struct ff_nf_control *nf = bpf_map_lookup_elem(&control, &zero);
+
+	if (nf)
+		__sync_fetch_and_add(&nf->expired, count);
 }
 
 static __always_inline int flows_full(void)
@@ -124,10 +150,13 @@ int get(struct ff_state_io *ctx)
 static __always_inline int record_delete(struct ff_record *record, void *group,
 					 struct ff_state_io *io)
 {
+	const struct ff_head *head = bpf_map_lookup_elem(group, &record->key);
+	__u32 slot = head ? head->slot : 0;
 	int r = bpf_map_delete_elem(group, &record->key);
 
 	if (!r) {
 		flows_count(-1);
+		slot_count(slot, -1);
 		io->deleted++;
 	}
 	return r == -ENOENT ? 0 : r;
@@ -144,6 +173,7 @@ static __always_inline int record_upsert(struct ff_record *record, void *group,
 		r = bpf_map_update_elem(group, &record->key, record + 1, BPF_NOEXIST);
 	if (!r) {
 		flows_count(1);
+		slot_count(((struct ff_head *)(record + 1))->slot, 1);
 		io->added++;
 		return 0;
 	}
@@ -191,6 +221,7 @@ static long sweep_one(void *group, struct ff_flow_key *key, struct ff_head *head
 		      struct ff_sweep *sweep)
 {
 	__u64 old = *(volatile __u64 *)&head->expires_ns;
+	__u32 slot = head->slot;
 
 	if (old + FF_STATE_GRACE_NS > sweep->now_ns)
 		return 0;
@@ -198,8 +229,10 @@ static long sweep_one(void *group, struct ff_flow_key *key, struct ff_head *head
 	if (old != FF_DEAD && __sync_val_compare_and_swap(&head->expires_ns, old, FF_DEAD) != old)
 		return 0;
 	/* no packet inserts this key while it is there, none revives it any more */
-	if (!bpf_map_delete_elem(group, key))
+	if (!bpf_map_delete_elem(group, key)) {
+		slot_count(slot, -1);
 		sweep->swept++;
+	}
 	return 0;
 }
 
@@ -226,6 +259,7 @@ int sweep(struct ff_sweep *ctx)
 	copy.swept = 0;
 	bpf_loop(copy.count, sweep_group, &copy, 0);
 	flows_count(-copy.swept);
+	expired_count(copy.swept);
 	ctx->swept = copy.swept;
 	return 0;
 }
@@ -235,11 +269,13 @@ int sweep(struct ff_sweep *ctx)
 static long forget_one(void *group, struct ff_flow_key *key, struct ff_head *head,
 		       struct ff_state_forget *forget)
 {
-	__u32 word = head->slot / 64;
+	__u32 slot = head->slot, word = slot / 64;
 	__u64 *slots = bpf_map_lookup_elem(&forget_slots, &word);
 
-	if (slots && *slots & (1ull << (head->slot % 64)) && !bpf_map_delete_elem(group, key))
+	if (slots && *slots & (1ull << (slot % 64)) && !bpf_map_delete_elem(group, key)) {
+		slot_count(slot, -1);
 		forget->deleted++;
+	}
 	return 0;
 }
 

@@ -14,8 +14,8 @@
 #define ENCAP_INNER 32 /* UDP 8, Geneve 8, option 16: what follows the outer IP header */
 
 struct ff_outer {
-	struct udphdr		udp;
-	struct ff_geneve	geneve;
+	struct udphdr udp;
+	struct ff_geneve geneve;
 	struct ff_geneve_option option;
 } __attribute__((packed));
 _Static_assert(sizeof(struct ff_outer) == ENCAP_INNER, "ff_outer");
@@ -26,6 +26,22 @@ static __always_inline __u16 csum_fold(__u32 sum)
 	sum = (sum & 0xffff) + (sum >> 16);
 	return ~sum;
 }
+
+/* A template's first `len` bytes, a constant; by words: byte by byte they take 20 ns. */
+static __always_inline void header_copy(void *to, const struct ff_peer *peer, __u32 len)
+{
+	const __u64 *from = (const __u64 *)peer->header;
+	__u32 words = len / 8;
+
+#pragma unroll
+	for (__u32 i = 0; i < words; i++)
+		((__u64 *)to)[i] = from[i];
+	if (len & 4)
+		((__u32 *)to)[2 * words] = ((const __u32 *)from)[2 * words];
+	((__u16 *)to)[len / 2 - 1] = ((const __u16 *)from)[len / 2 - 1];
+}
+_Static_assert(FF_ENCAP_V4 % 4 == 2 && FF_ENCAP_V6 % 4 == 2, "header_copy");
+_Static_assert(__builtin_offsetof(struct ff_peer, header) % 8 == 0, "header_copy");
 
 /*
  * Writes the outer header at `data`, where encap_len bytes are free; `payload` bytes follow it.
@@ -42,7 +58,7 @@ static __always_inline struct ff_outer *outer_write(void *data, void *end,
 
 		if (data + FF_ENCAP_V4 > end)
 			return NULL;
-		__builtin_memcpy(data, peer->header, FF_ENCAP_V4);
+		header_copy(data, peer, FF_ENCAP_V4);
 		payload += FF_ENCAP_V4 - sizeof(struct ethhdr);
 		ip->tot_len = bpf_htons(payload);
 		ip->check = csum_fold(peer->csum + ip->tot_len);
@@ -53,7 +69,7 @@ static __always_inline struct ff_outer *outer_write(void *data, void *end,
 
 		if (data + FF_ENCAP_V6 > end)
 			return NULL;
-		__builtin_memcpy(data, peer->header, FF_ENCAP_V6);
+		header_copy(data, peer, FF_ENCAP_V6);
 		payload += ENCAP_INNER;
 		ip6->payload_len = bpf_htons(payload);
 		outer = data + FF_ENCAP_V6 - ENCAP_INNER;
@@ -111,10 +127,10 @@ static __always_inline int tunnel_send(struct xdp_md *ctx, struct ff_pkt *pkt, _
 /* What tunnel_check found. */
 struct ff_arrival {
 	struct ff_service *service;
-	__u32		   header; /* bytes to strip */
-	__u32		   vni;
+	__u32 header; /* bytes to strip */
+	__u32 vni;
 	struct ff_geneve_option option;
-	__be16		   protocol;
+	__be16 protocol;
 };
 
 #define NOT_TUNNEL (-1)
@@ -130,7 +146,7 @@ static __always_inline int tunnel_check(struct xdp_md *ctx, const struct ff_ifac
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct ethhdr *eth = data;
 	struct ff_outer *outer;
-	struct ff_addr src = {};
+	struct ff_addr src __attribute__((aligned(8))) = {};
 	__u32 *host, vni;
 
 	if (data + FF_ENCAP_V4 > end)
@@ -142,7 +158,7 @@ static __always_inline int tunnel_check(struct xdp_md *ctx, const struct ff_ifac
 		    (ip->frag_off & bpf_htons(IP_MF | IP_OFFSET)) ||
 		    ip->daddr != *(__be32 *)iface->ipv4)
 			return NOT_TUNNEL;
-		addr_map_v4((__u8 *)src.word, ip->saddr);
+		addr_map_v4((__u64 *)src.word, ip->saddr);
 		ret->header = FF_ENCAP_V4;
 	} else if (eth->h_proto == bpf_htons(ETH_P_IPV6)) {
 		struct ipv6hdr *ip6 = data + sizeof(*eth);
@@ -152,7 +168,7 @@ static __always_inline int tunnel_check(struct xdp_md *ctx, const struct ff_ifac
 			return NOT_TUNNEL;
 		if (ip6->nexthdr != PROTO_UDP || to[0] != me[0] || to[1] != me[1])
 			return NOT_TUNNEL;
-		__builtin_memcpy(&src, &ip6->saddr, 16);
+		addr_copy((__u64 *)src.word, &ip6->saddr);
 		ret->header = FF_ENCAP_V6;
 	} else {
 		return NOT_TUNNEL;

@@ -183,7 +183,7 @@ json_t *migration_finish_body(const json_t *request)
 			 json_object_get(prepare, "subject"));
 }
 
-/* The steering hosts whose fences are to be waited for: all, or those that have gone back. */
+/* The steering hosts whose fences are to be waited for: those that have gone back, or forth. */
 static json_t *steering_body(const struct migration *migration, bool gone_back)
 {
 	const json_t *prepare = json_object_get(migration->operation->request, "prepare");
@@ -196,9 +196,10 @@ static json_t *steering_body(const struct migration *migration, bool gone_back)
 		for (unsigned int place = 0; place < migration->move.hosts; place++) {
 			const struct move_slot *slot =
 				&migration->move.slots[place][MOVE_CALL_UNSWITCH];
+			bool is = gone_back ? slot->state == MOVE_SLOT_DONE :
+					      migration->move.switched & 1u << place;
 
-			if (migration->hosts[place]->id == id &&
-			    (!gone_back || slot->state == MOVE_SLOT_DONE))
+			if (is && migration->hosts[place]->id == id)
 				json_array_append(list, entry);
 		}
 	}
@@ -299,6 +300,7 @@ struct move_event migration_event(const struct http_completion *completion)
 	if (completion->result >= 0) {
 		event.kind = MOVE_EV_OK;
 		event.committed = phase_is_committed(completion->reply);
+		event.switched = json_is_true(json_object_get(completion->reply, "switched"));
 	} else if (!completion->status || completion->status == 503) {
 		event.kind = MOVE_EV_LOST; /* 503: it is stopping, and will be back */
 	} else if (completion->status == 404) {

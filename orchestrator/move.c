@@ -342,6 +342,8 @@ static void event_reply(struct step *step, const struct move_event *event)
 		slot->state = MOVE_SLOT_DONE;
 		if (event->call == MOVE_CALL_QUERY && event->committed)
 			phase_enter(step, MOVE_FINISH);
+		if (event->call == MOVE_CALL_STAY && event->switched)
+			move->switched |= (uint16_t)(1u << event->host);
 		break;
 	case MOVE_EV_GONE:
 		event_gone(step, slot);

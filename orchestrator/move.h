@@ -22,7 +22,8 @@
  *
  * `stay` is for order: what the target has parked goes before what the source parks from `hold` on, so
  * no packet may go to the target any more that was steered after packets that the source holds. A
- * steering host that is slow might still switch then. It has agreed not to before the source holds.
+ * steering host that is slow might still switch then. It has agreed not to before the source holds;
+ * and of those that have switched, the source awaits the fences, before it holds.
  *
  * No I/O, no clock, no allocation: the driver (migration.h) performs the actions in their order,
  * and tests/unit/test_move.c explores every order of replies, losses, errors and crashes.
@@ -117,6 +118,7 @@ struct move_event {
 	enum move_call call;
 	uint32_t tag; /* of the action that is answered; others are stale, and ignored */
 	bool committed;
+	bool switched; /* OK to stay: it has, before */
 	enum move_phase phase;
 	bool doubt;
 };
@@ -169,6 +171,7 @@ struct move {
 	enum move_phase phase;
 	enum move_outcome outcome;
 	enum move_phase failed_in; /* the phase that it turned back from; MOVE_NEW: none */
+	uint16_t switched;	   /* a bit for each steering host that stays so */
 	bool held;		   /* the source has answered hold, or won't */
 	uint8_t returns; /* how often `return` was refused; each time it is asked what it has */
 	bool doubt;	 /* went back without the target's word that it hasn't committed */

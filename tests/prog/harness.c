@@ -212,6 +212,7 @@ static void maps_init(void)
 	struct ff_steer here = { .owner = RIG_HERE, .here = RIG_HERE };
 	struct ff_host_info host = { .host = HOST_SELF };
 
+	memset(host.local, 0xff, sizeof(host.local)); /* any address may be its own */
 	map_set_at("host_info", 0, &host);
 	map_set_at("services", RIG_SERVICE, &service);
 	for (uint16_t number = RIG_HERE; number <= RIG_NOWHERE; number++) {
@@ -298,17 +299,17 @@ struct nf *rig_nf(void)
 
 struct ff_instance_stats rig_stats(void)
 {
-	int cpus = libbpf_num_possible_cpus();
-	struct ff_instance_stats values[cpus], sum = {};
-	uint32_t instance = RIG_HERE;
+	uint32_t cpus = (uint32_t)libbpf_num_possible_cpus();
+	struct ff_instance_stats sum = {};
+	struct ff_meter meter;
 
-	rig_map_get("instance_stats", &instance, values);
-	for (int cpu = 0; cpu < cpus; cpu++) {
-		sum.packets += values[cpu].packets;
-		sum.bytes += values[cpu].bytes;
-		sum.dropped += values[cpu].dropped;
-		sum.flows_new += values[cpu].flows_new;
-		sum.flows_refused += values[cpu].flows_refused;
+	for (uint32_t cpu = 0; cpu < cpus; cpu++) {
+		rig_map_get("meter", &cpu, &meter);
+		sum.packets += meter.stats.packets;
+		sum.bytes += meter.stats.bytes;
+		sum.dropped += meter.stats.dropped;
+		sum.flows_new += meter.stats.flows_new;
+		sum.flows_refused += meter.stats.flows_refused;
 	}
 	return sum;
 }

@@ -65,6 +65,26 @@ static void groups_create(struct nf *nf, const struct inner *inner)
 	}
 }
 
+/* Room for what the monitor counts, on each CPU. */
+static void meters_size(struct nf *nf)
+{
+	uint32_t cpus = (uint32_t)libbpf_num_possible_cpus();
+
+	cr_assert_eq(bpf_map__set_max_entries(nf_map_find(nf, "meter"), cpus), 0);
+	cr_assert_eq(bpf_map__set_max_entries(nf_map_find(nf, "slot_loads"), cpus * RIG_SLOTS), 0);
+}
+
+static void meters_init(struct nf *nf)
+{
+	for (uint32_t cpu = 0; cpu < (uint32_t)libbpf_num_possible_cpus(); cpu++) {
+		struct ff_meter meter = { .row = cpu * RIG_SLOTS };
+
+		cr_assert_eq(bpf_map_update_elem(bpf_map__fd(nf_map_find(nf, "meter")), &cpu, &meter,
+						 BPF_ANY),
+			     0, "meter: %s", strerror(errno));
+	}
+}
+
 struct nf *nf_load(const char *name, struct bpf_object *datapath)
 {
 	const char *directory = getenv(NF_DIRECTORY_VARIABLE) ?: "build/nf";
@@ -87,10 +107,12 @@ struct nf *nf_load(const char *name, struct bpf_object *datapath)
 	}
 	cr_assert(nf->flows, "%s declares no per-flow state", path);
 	inner_note(nf->flows, &inner);
+	meters_size(nf);
 	nf->entry_type = inner.value_type;
 	nf->entry_size = inner.value_size;
 	cr_assert_eq(bpf_object__load(nf->object), 0, "%s: %s", path, strerror(errno));
 	groups_create(nf, &inner);
+	meters_init(nf);
 	return nf;
 }
 

@@ -22,7 +22,7 @@
 
 /* As bpf/pkt.h has it; that header is for BPF programs only. Its fields are found through BTF. */
 static struct {
-	int fd, stats_fd;
+	int fd;
 	uint32_t size, key, now, slot, group, instance;
 } scratch;
 
@@ -53,7 +53,6 @@ static void scratch_learn(const struct bpf_object *object)
 
 	scratch.size = bpf_map__value_size(map);
 	scratch.fd = bpf_obj_get(MAPS_DIR "/scratch");
-	scratch.stats_fd = bpf_obj_get(MAPS_DIR "/instance_stats");
 	scratch.key = pkt_offset(btf, "key");
 	scratch.now = pkt_offset(btf, "now_ns");
 	scratch.slot = pkt_offset(btf, "slot");
@@ -63,8 +62,7 @@ static void scratch_learn(const struct bpf_object *object)
 
 void state_rig_init(void)
 {
-	static const char *const shared[] = { "scratch", "reasons",   "progs",
-					      "lanes",	 "log_rings", "instance_stats" };
+	static const char *const shared[] = { "scratch", "reasons", "progs", "lanes", "log_rings" };
 	char path[256];
 	struct bpf_object *object;
 
@@ -319,14 +317,5 @@ void state_rig_packet(const struct instance *instance, const struct ff_flow_key 
 
 struct ff_instance_stats state_rig_stats(const struct instance *instance)
 {
-	struct ff_instance_stats stats[CPUS_MAX], sum = {};
-	uint32_t id = instance->id;
-
-	cr_assert(libbpf_num_possible_cpus() <= CPUS_MAX);
-	cr_assert_eq(bpf_map_lookup_elem(scratch.stats_fd, &id, stats), 0);
-	for (int cpu = 0; cpu < libbpf_num_possible_cpus(); cpu++) {
-		sum.dropped += stats[cpu].dropped;
-		sum.flows_refused += stats[cpu].flows_refused;
-	}
-	return sum;
+	return meters_stats(&instance->meters);
 }

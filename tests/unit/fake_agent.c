@@ -193,8 +193,12 @@ static int do_call(struct fake_agent *agent, struct fake_move *move, const char 
 	return 0;
 }
 
-static json_t *reply_of(const char *call)
+static json_t *reply_of(struct fake_agent *agent, const char *id, const char *call)
 {
+	struct fake_move *move = move_find(agent, id);
+
+	if (!strcmp(call, "stay"))
+		return json_pack("{sb}", "switched", move && move->switched);
 	if (!strcmp(call, "prepare"))
 		return json_pack("{si si}", "cpus", 2, "flows", 0);
 	if (!strcmp(call, "precopy"))
@@ -222,6 +226,13 @@ static int perform(struct fake_agent *agent, const char *id, const char *call, c
 		return do_prepare(agent, id, body);
 	if (!move)
 		return error_set(err, ENOENT, FF_CODE_NOT_FOUND, NULL, "no move %s", id);
+	if (!strcmp(call, "hold")) {
+		char text[32];
+
+		snprintf(text, sizeof(text), "hold behind %zu",
+			 json_array_size(json_object_get(body, "steering")));
+		log_call(agent, text);
+	}
 	r = do_call(agent, move, call);
 	if (r < 0)
 		return error_set(err, EPERM, FF_CODE_REFUSED, NULL, "%s: not in phase %s", call,
@@ -235,6 +246,7 @@ static int move_call(struct http_request *req, struct http_response *resp)
 	struct fake_world *world = agent->world;
 	const char *call = req_param(req, "call"), *id = req_param(req, "id");
 	struct ff_error *err = resp_err(resp);
+	json_t *reply = NULL;
 	int fault, r;
 
 	pthread_mutex_lock(&world->lock);
@@ -247,11 +259,13 @@ static int move_call(struct http_request *req, struct http_response *resp)
 		r = error_set(err, EPERM, FF_CODE_REFUSED, NULL, "scripted refusal");
 	if (r == 0 && fault != FAKE_LOSE_REQUEST)
 		r = perform(agent, id, call, req_json(req), err);
+	if (r == 0 && fault != FAKE_LOSE_REQUEST && fault != FAKE_LOSE_REPLY)
+		reply = reply_of(agent, id, call);
 	pthread_mutex_unlock(&world->lock);
 	/* 503 is how a stopping daemon says it: whether it was done is not known */
 	if (fault == FAKE_LOSE_REQUEST || fault == FAKE_LOSE_REPLY)
 		return resp_json(resp, 503, json_object());
-	return r < 0 ? r : resp_json(resp, 200, reply_of(call));
+	return r < 0 ? r : resp_json(resp, 200, reply);
 }
 
 static int move_get(struct http_request *req, struct http_response *resp)

@@ -334,6 +334,7 @@ Test(migration, switch_refused)
 	fake_script(&world, "gw", "switch", FAKE_REFUSE, 1);
 	operation = move_run(move_request());
 	assert_rolled_back(operation);
+	cr_assert_eq(fake_count(&world, "nf1 hold behind 0"), 1, "there are no fences to await");
 }
 
 Test(migration, final_refused_goes_back_step_by_step)
@@ -349,6 +350,7 @@ Test(migration, final_refused_goes_back_step_by_step)
 		cr_assert_lt(fake_index(&world, steps[i]), fake_index(&world, steps[i + 1]),
 			     "%s should come before %s", steps[i], steps[i + 1]);
 	cr_assert_eq(number(operation, "packets_parked"), 7);
+	cr_assert_eq(fake_count(&world, "nf1 hold behind 1"), 1, "gw's fences are to be awaited");
 }
 
 Test(migration, final_lost_before_it_was_done)
