@@ -5,6 +5,7 @@
 #   make            programs and NF objects, without root
 #   make check      what CI runs: deps, build, unit, prog and e2e tests (root)
 #   make demo       moves of live traffic, with a verdict (root)
+#   make bench      every figure of BENCHMARKS.md, on this machine (root); SUITES="move idle": those
 #   make kernels    BPF objects and prog tests on Debian 12's Linux 6.1, in QEMU (root)
 #   make lint       clang-format and clang-tidy; make format mends what the former finds
 #   V=1 shows commands; SAN=1 builds with ASan and UBSan in build-san/
@@ -53,7 +54,7 @@ all:
 pkg = $(if $(2),$(shell pkg-config $(1) $(2) 2>/dev/null))
 
 include bpf/sources.mk lib/sources.mk agent/sources.mk orchestrator/sources.mk tools/sources.mk
-include tests/sources.mk
+include tests/sources.mk tests/bench/sources.mk
 
 # Everything compiled waits for this once: a message that names the apt command beats a compiler's.
 $(B)/deps-%.stamp: scripts/deps
@@ -62,8 +63,9 @@ $(B)/deps-%.stamp: scripts/deps
 
 # ---- BPF: objects, and skeletons of those that user space has built in -------------------------
 
-BPF_OBJECTS := $(bpf_SRCS:%.c=$(B)/%.o)
-SKELETONS := $(bpf_SRCS:%.bpf.c=$(B)/%.skel.h)
+BUILT_IN_BPF := $(bpf_SRCS) $(bench_bpf_SRCS)
+BPF_OBJECTS := $(BUILT_IN_BPF:%.c=$(B)/%.o)
+SKELETONS := $(BUILT_IN_BPF:%.bpf.c=$(B)/%.skel.h)
 NF_OBJECTS := $(nf_SRCS:bpf/%.c=$(B)/%.o)
 TEST_NF_OBJECTS := $(test_nf_SRCS:tests/prog/%.c=$(B)/tests/%.o)
 
@@ -107,11 +109,16 @@ $(eval $(call directory,tools,tools))
 unit_OBJS := $(unit_SRCS:%.c=$(B)/obj/%.o)
 prog_OBJS := $(prog_SRCS:%.c=$(B)/obj/%.o)
 kernels_OBJS := $(kernels_SRCS:%.c=$(B)/obj/%.o)
+bench_OBJS := $(bench_SRCS:%.c=$(B)/obj/%.o)
+bench_tested_OBJS := $(bench_tested_SRCS:%.c=$(B)/obj/%.o)
+$(bench_OBJS): DIR_CFLAGS := $(agent_CFLAGS) $(tools_CFLAGS) $(lib_CFLAGS) $(PROTOTYPES)
+$(B)/obj/tests/bench/machine.o: CPPFLAGS += \
+	-DFF_CLANG_VERSION='"$(shell $(CLANG) --version 2>/dev/null | head -n 1)"'
 $(unit_OBJS) $(prog_OBJS) $(kernels_OBJS): DIR_CFLAGS := $(agent_CFLAGS) $(orchestrator_CFLAGS) \
 	$(tools_CFLAGS) $(lib_CFLAGS) $(call pkg,--cflags,$(tests_PKGS))
 
 OBJECTS := $(lib_OBJS) $(agent_OBJS) $(orchestrator_OBJS) $(tools_OBJS) $(unit_OBJS) $(prog_OBJS) \
-	$(kernels_OBJS)
+	$(kernels_OBJS) $(bench_OBJS)
 
 $(OBJECTS): $(B)/obj/%.o: %.c | $(B)/deps-build.stamp
 	$(call say,CC,$@)
@@ -121,7 +128,7 @@ $(OBJECTS): $(B)/obj/%.o: %.c | $(B)/deps-build.stamp
 $(unit_OBJS) $(prog_OBJS): | $(B)/deps-test.stamp
 
 # which skeleton an object includes is only known after its first compilation
-$(agent_OBJS) $(tools_OBJS) $(prog_OBJS) $(kernels_OBJS): | $(SKELETONS)
+$(agent_OBJS) $(tools_OBJS) $(prog_OBJS) $(kernels_OBJS) $(bench_OBJS): | $(SKELETONS)
 
 ARCHIVES := $(B)/agent.a $(B)/orchestrator.a $(B)/tools.a $(B)/libff.a
 
@@ -154,20 +161,26 @@ $(B)/flowferry: LIBS = $(tools_LIBS) $(lib_LIBS)
 $(B)/flowferry: $(B)/obj/tools/main.o $(B)/tools.a $(B)/libff.a
 	$(link)
 
+$(B)/flowferry-bench: LIBS = $(agent_LIBS) $(tools_LIBS) $(lib_LIBS) $(bench_LDLIBS)
+$(B)/flowferry-bench: $(bench_OBJS) $(B)/agent.a $(B)/tools.a $(B)/libff.a
+	$(link)
+
 PROGRAMS := $(if $(wildcard agent/main.c),$(B)/flowferry-agent) \
 	$(if $(wildcard orchestrator/main.c),$(B)/flowferry-orchestrator) \
-	$(if $(wildcard tools/main.c),$(B)/flowferry)
+	$(if $(wildcard tools/main.c),$(B)/flowferry) \
+	$(if $(wildcard tests/bench/main.c),$(B)/flowferry-bench)
 
 all: $(B)/libff.a $(PROGRAMS) $(BPF_OBJECTS) $(SKELETONS) $(NF_OBJECTS)
 
 # ---- tests -------------------------------------------------------------------------------------
 
 # linked against archives, so that a test pulls in the modules that it names and no others
-TEST_LIBS = $(agent_LIBS) $(orchestrator_LIBS) $(tools_LIBS) $(lib_LIBS) \
+TEST_LIBS = $(agent_LIBS) $(orchestrator_LIBS) $(tools_LIBS) $(lib_LIBS) $(bench_LDLIBS) \
 	$(call pkg,--libs,$(tests_PKGS))
 
 $(B)/tests/unit $(B)/tests/prog $(B)/tests/load: LIBS = $(TEST_LIBS)
-$(B)/tests/unit: $(unit_OBJS) $(ARCHIVES)
+$(B)/tests/unit: LIBS += $(unit_LDLIBS)
+$(B)/tests/unit: $(unit_OBJS) $(bench_tested_OBJS) $(ARCHIVES)
 	$(link)
 
 $(B)/tests/prog: $(prog_OBJS) $(ARCHIVES)
@@ -181,8 +194,8 @@ TEST_ENV := BUILD=$(B) FF_NF_DIR=$(B)/nf FF_TEST_NF_DIR=$(B)/tests/nf
 TESTS := $(if $(unit_SRCS),$(B)/tests/unit) $(if $(prog_SRCS),$(B)/tests/prog)
 tests: all $(TESTS) $(TEST_NF_OBJECTS)
 
-# test_cli runs the program itself
-unit: $(if $(unit_SRCS),$(B)/tests/unit $(B)/flowferry)
+# test_cli runs the programs themselves
+unit: $(if $(unit_SRCS),$(B)/tests/unit $(B)/flowferry $(B)/flowferry-bench)
 	$(Q)$(TEST_ENV) tests/run-criterion $(B)/tests/unit
 
 prog: all $(if $(prog_SRCS),$(B)/tests/prog) $(TEST_NF_OBJECTS)
@@ -197,11 +210,6 @@ kernels:
 	$(Q)scripts/deps build test kernels
 	$(Q)$(AS_OWNER) $(MAKE) --no-print-directory $(JOBS) tests $(B)/tests/load
 	$(Q)BUILD=$(B) tests/kernels/run
-
-ifneq ($(wildcard tests/bench/run),)
-bench: all
-	$(Q)BUILD=$(B) tests/bench/run
-endif
 
 # `sudo make check` leaves the build directory to the owner of the tree, who can then go on with
 # plain `make`; the tests that need no root run without it.
@@ -224,14 +232,19 @@ demo:
 	$(Q)$(AS_OWNER) $(MAKE) --no-print-directory $(JOBS) all
 	$(Q)BUILD=$(B) scripts/demo
 
+bench:
+	$(Q)scripts/deps build test bench
+	$(Q)$(AS_OWNER) $(MAKE) --no-print-directory $(JOBS) all
+	$(Q)$(TEST_ENV) $(B)/flowferry bench $(SUITES)
+
 deps:
 	$(Q)scripts/deps
 
 # ---- the rest ----------------------------------------------------------------------------------
 
 LINT_C := $(lib_SRCS) $(agent_SRCS) $(orchestrator_SRCS) $(tools_SRCS) $(unit_SRCS) $(prog_SRCS) \
-	$(kernels_SRCS)
-LINT_BPF := $(bpf_SRCS) $(nf_SRCS) $(test_nf_SRCS)
+	$(kernels_SRCS) $(bench_SRCS)
+LINT_BPF := $(bpf_SRCS) $(bench_bpf_SRCS) $(nf_SRCS) $(test_nf_SRCS)
 LINT_H := $(wildcard bpf/*.h bpf/nf/*.h lib/*.h agent/*.h orchestrator/*.h tools/*.h tests/*/*.h \
 	tests/prog/nf/*.h)
 # generated headers are as a system's: nothing in them is ours to mend
@@ -257,6 +270,8 @@ install: all
 	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/flowferry/nf
 	$(Q)install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	$(Q)install -m 644 $(NF_OBJECTS) $(DESTDIR)$(PREFIX)/lib/flowferry/nf
+	$(Q)install -d $(DESTDIR)$(PREFIX)/share/flowferry/policies
+	$(Q)install -m 644 policies/*.yaml $(DESTDIR)$(PREFIX)/share/flowferry/policies
 	$(Q)install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	$(Q)$(B)/flowferry completion bash > \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/flowferry

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Two passes over the text: libyaml's parser alone, whose syntax errors have the right place, then
- * libcyaml with the schema. libcyaml tells what is wrong through its log: a message and a
+ * Passes over the text: libyaml's parser alone, whose syntax errors have the right place, libcyaml
+ * with the schema, and a stricter look at numbers. libcyaml tells what is wrong through its log: a message and a
  * backtrace of the fields around it, which are caught here and made into one line.
  */
-#include "lib/config.h"
+#include "lib/config_internal.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -255,6 +255,11 @@ int config_load_text(const char *name, const char *text, size_t len,
 	reason = cyaml_load_data((const uint8_t *)text, len, &settings, schema, &data, NULL);
 	if (reason != CYAML_OK)
 		return complaint_raise(&complaint, reason, name, copy, err);
+	r = config_check_numbers(name, text, len, schema, err);
+	if (r) {
+		config_free(schema, data);
+		return r;
+	}
 	*ret_data = data;
 	return 0;
 }
@@ -268,8 +273,7 @@ static int file_refuse(const char *path, int number, struct ff_error *err)
 	return error_set(err, number, NULL, mend, "%s: %s", path, strerror(number));
 }
 
-int config_load(const char *path, const cyaml_schema_value_t *schema, void **ret_data,
-		struct ff_error *err)
+int config_read(const char *path, char **ret_text, size_t *ret_len, struct ff_error *err)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	_cleanup_free_ char *text = NULL;
@@ -296,6 +300,21 @@ int config_load(const char *path, const cyaml_schema_value_t *schema, void **ret
 		if (!got)
 			break;
 	}
+	*ret_text = TAKE_PTR(text);
+	*ret_len = len;
+	return 0;
+}
+
+int config_load(const char *path, const cyaml_schema_value_t *schema, void **ret_data,
+		struct ff_error *err)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+	int r;
+
+	r = config_read(path, &text, &len, err);
+	if (r < 0)
+		return r;
 	return config_load_text(path, text, len, schema, ret_data, err);
 }
 

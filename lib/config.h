@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <cyaml/cyaml.h>
 
@@ -29,6 +30,19 @@ int config_load(const char *path, const cyaml_schema_value_t *schema, void **ret
 /* The same from memory; @name stands for the file in messages. */
 int config_load_text(const char *name, const char *text, size_t len,
 		     const cyaml_schema_value_t *schema, void **ret_data, struct ff_error *err);
+
+/*
+ * The text of a file, for a caller that needs it besides what is in it: *ret_text is the caller's, of
+ * at most CONFIG_SIZE_MAX bytes. Errors as of config_load().
+ */
+int config_read(const char *path, char **ret_text, size_t *ret_len, struct ff_error *err);
+
+/*
+ * Where in the text a value begins, for checks that a schema can't make: @path as in
+ * "fabric.mtu" or "hosts[0].name". Lines and columns count from 1. False: the text doesn't have it.
+ */
+bool config_place(const char *text, size_t len, const char *path, unsigned int *ret_line,
+		  unsigned int *ret_column);
 
 /* Takes NULL @data. */
 void config_free(const cyaml_schema_value_t *schema, void *data);

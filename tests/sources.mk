@@ -7,3 +7,5 @@ test_nf_SRCS := $(wildcard tests/prog/nf/*.bpf.c)
 # `make kernels`: loads everything on another kernel
 kernels_SRCS := tests/kernels/load.c
 tests_PKGS := criterion
+# the exact solver that the planner is measured against; it has no pkg-config file
+unit_LDLIBS := -lglpk -lm

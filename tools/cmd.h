@@ -80,8 +80,9 @@ extern const struct option_spec remote_specs[]; /* likewise: verbs that are `rem
 
 extern const struct command command_status, command_services, command_service, command_instances,
 	command_instance, command_hosts, command_operations, command_events, command_flows,
-	command_move, command_table, command_pki, command_traffic, command_lab, command_help,
-	command_version, command_completion;
+	command_move, command_table, command_pki, command_traffic, command_lab, command_bench,
+	command_help, command_version, command_completion, command_drain, command_undrain,
+	command_policy, command_plan, command_conditions, command_pause, command_resume;
 
 /* Follows `name` in a table of commands; NULL: there is none. */
 const struct command *command_find(const struct command *const *table, const char *name);

@@ -30,8 +30,10 @@ static const struct {
 	[COMPLETE_INSTANCE] = { "instance", "/v1/instances", "instances", "name" },
 	[COMPLETE_HOST] = { "host", "/v1/hosts", "hosts", "name" },
 	[COMPLETE_OPERATION] = { "operation", "/v1/operations?limit=50", "operations", "id" },
+	[COMPLETE_PLAN] = { "plan", "/v1/plans?limit=50", "plans", "id" },
 	[COMPLETE_VERB] = { "verb", NULL, NULL, NULL },
 	[COMPLETE_SHELL] = { "=bash", NULL, NULL, NULL },
+	[COMPLETE_SUITE] = { "=datapath state conntrackd move throughput idle", NULL, NULL, NULL },
 };
 
 /* ---- completion names ---------------------------------------------------------------------- */
@@ -62,7 +64,8 @@ static int names_run(struct call *call)
 			break;
 	if (k == ARRAY_SIZE(kinds)) {
 		error_set(&err, EINVAL, FF_CODE_BAD_REQUEST, NULL,
-			  "KIND is service, instance, host or operation, not '%s'", call->args[0]);
+			  "KIND is service, instance, host, operation or plan, not '%s'",
+			  call->args[0]);
 		return call_usage(call, &err);
 	}
 	if (remote_open(call))
@@ -93,7 +96,7 @@ static const char script[] =
 	"\tdirectory) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- \"$2\") ;;\n"
 	"\tverb) mapfile -t COMPREPLY < <(compgen -W \"$(_flowferry_verbs '')\" -- \"$2\") ;;\n"
 	"\t=*) mapfile -t COMPREPLY < <(compgen -W \"${1#=}\" -- \"$2\") ;;\n"
-	"\tservice | instance | host | operation)\n"
+	"\tservice | instance | host | operation | plan)\n"
 	"\t\tmapfile -t COMPREPLY < <(compgen -W \"$(_flowferry_names \"$1\")\" -- \"$2\") ;;\n"
 	"\tesac\n"
 	"}\n"

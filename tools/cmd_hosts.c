@@ -15,11 +15,17 @@
 #include "tools/remote.h"
 
 static const struct column hosts_columns[] = {
-	{ "HOST", false },     { "STATE", false },
-	{ "IPV4", false },     { "IPV6", false },
-	{ "STEERING", false }, { "CPUS", true },
-	{ "INSTANCES", true }, { "LAST SEEN", true },
-	{ "TROUBLE", false },  {},
+	{ "HOST", false },
+	{ "STATE", false },
+	{ "IPV4", false },
+	{ "IPV6", false },
+	{ "STEERING", false },
+	{ "DRAIN", false },
+	{ "CPUS", true },
+	{ "INSTANCES", true },
+	{ "LAST SEEN", true },
+	{ "TROUBLE", false },
+	{},
 };
 
 static const struct column reasons_columns[] = {
@@ -58,6 +64,18 @@ static uint64_t instances_count(const json_t *host)
 					  field_count(host, "instances");
 }
 
+/* Empty where nobody wants it empty. */
+static const char *drain_text(const json_t *host)
+{
+	const json_t *drain = json_object_get(host, "drain");
+
+	if (!drain)
+		return "";
+	if (json_is_true(json_object_get(drain, "empty")))
+		return "empty";
+	return json_is_true(json_object_get(drain, "late")) ? "late" : "draining";
+}
+
 static void host_row(struct table *table, const json_t *host)
 {
 	const char *state = field_text(host, "state");
@@ -68,6 +86,7 @@ static void host_row(struct table *table, const json_t *host)
 	table_cell(table, COLOUR_NONE, "%s", field_text(host, "ipv4"));
 	table_cell(table, COLOUR_NONE, "%s", field_text(host, "ipv6"));
 	table_cell(table, COLOUR_NONE, "%s", field_text(host, "steering"));
+	table_cell(table, COLOUR_YELLOW, "%s", drain_text(host));
 	table_cell(table, COLOUR_NONE, "%s", field_text(host, "cpus"));
 	table_cell(table, COLOUR_NONE, "%llu", (unsigned long long)instances_count(host));
 	table_cell(table, COLOUR_NONE, "%s", seen_format(host, seen));
@@ -88,6 +107,18 @@ static const char *reason_text(const char *name)
 	return "";
 }
 
+static void drain_pairs(struct table *table, const json_t *drain)
+{
+	char text[UNIT_TEXT_MAX];
+
+	if (!drain)
+		return;
+	table_pair(table, "to be empty", "since %s", field_time(drain, "since_ms", text));
+	table_pair(table, "deadline", "%s", field_time(drain, "deadline_ms", text));
+	table_pair(table, "left", "%s slots, %s pins, %s rules", field_text(drain, "slots"),
+		   field_text(drain, "pins"), field_text(drain, "rules"));
+}
+
 static void host_details(const json_t *host)
 {
 	json_t *reasons = json_object_get(host, "reasons"), *count;
@@ -106,6 +137,7 @@ static void host_details(const json_t *host)
 	table_pair(&table, "IPv4", "%s", field_text(host, "ipv4"));
 	table_pair(&table, "IPv6", "%s", field_text(host, "ipv6"));
 	table_pair(&table, "steering", "%s", field_text(host, "steering"));
+	drain_pairs(&table, json_object_get(host, "drain"));
 	table_pair(&table, "CPUs", "%s", field_text(host, "cpus"));
 	table_pair(&table, "instances", "%s",
 		   *instances ? instances : field_text(host, "instances"));

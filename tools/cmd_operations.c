@@ -10,6 +10,7 @@
 #include "lib/json.h"
 #include "tools/cmd.h"
 #include "tools/output.h"
+#include "tools/plan_table.h"
 #include "tools/progress.h"
 #include "tools/remote.h"
 #include "tools/tables.h"
@@ -123,20 +124,6 @@ static void details_print(const json_t *op)
 	table_done(&table);
 }
 
-/* Of an operation that was only looked at, the reason isn't an error of this command. */
-static void reason_print(const json_t *op)
-{
-	const json_t *why = json_object_get(op, "error");
-	struct ff_error err = {};
-
-	if (!json_to_error(op, EIO, &err) && json_is_string(why))
-		snprintf(err.message, sizeof(err.message), "%s", json_string_value(why));
-	if (*err.message)
-		printf("reason: %s\n", text_clean(err.message));
-	if (*err.mend)
-		printf("  mend: %s\n", text_clean(err.mend));
-}
-
 static int one_run(struct call *call, const char *id, bool follow)
 {
 	_cleanup_free_ char *path = uri_build("/v1/operations/%s", id);
@@ -149,9 +136,12 @@ static int one_run(struct call *call, const char *id, bool follow)
 	if (call_json(call)) {
 		json_print(op);
 	} else {
-		details_print(op);
+		if (operation_is_plan(op))
+			plan_print(op);
+		else
+			details_print(op);
 		if (!follow)
-			reason_print(op);
+			operation_reason_print(op);
 	}
 	return follow ? operation_status(call, op) : CLI_DONE;
 }

@@ -13,12 +13,19 @@
 #include "tools/help.h"
 
 const struct command *const commands[] = {
-	&command_status,     &command_services,	  &command_service,
-	&command_instances,  &command_instance,	  &command_hosts,
-	&command_table,	     &command_flows,	  &command_move,
-	&command_operations, &command_events,	  &command_pki,
-	&command_traffic,    &command_lab,	  &command_help,
-	&command_version,    &command_completion, NULL,
+	&command_status,     &command_services,
+	&command_service,    &command_instances,
+	&command_instance,   &command_hosts,
+	&command_table,	     &command_flows,
+	&command_move,	     &command_drain,
+	&command_undrain,    &command_policy,
+	&command_plan,	     &command_conditions,
+	&command_pause,	     &command_resume,
+	&command_operations, &command_events,
+	&command_pki,	     &command_traffic,
+	&command_lab,	     &command_bench,
+	&command_help,	     &command_version,
+	&command_completion, NULL,
 };
 
 static int option_before_verb(const struct call *call, const char *option)

@@ -189,8 +189,8 @@ static int combination_check(const struct parser *p, struct ff_error *err)
 
 		if (spec->required && !p->given[i])
 			return error_set(err, EINVAL, FF_CODE_BAD_REQUEST, NULL,
-					 "--%s %s is missing: %s", spec->name, spec->value,
-					 spec->help);
+					 "--%s%s%s is missing: %s", spec->name,
+					 spec->value ? " " : "", spec->value ?: "", spec->help);
 		for (size_t k = 0; spec->group && p->given[i] && k < i; k++)
 			if (p->given[k] && p->specs[k]->group == spec->group)
 				return error_set(err, EINVAL, FF_CODE_BAD_REQUEST,

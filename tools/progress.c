@@ -14,6 +14,7 @@
 #include "lib/clock.h"
 #include "lib/json.h"
 #include "tools/output.h"
+#include "tools/plan_table.h"
 #include "tools/remote.h"
 #include "tools/tables.h"
 
@@ -71,6 +72,17 @@ static void line_show(const struct follower *f, const char *text)
 	fprintf(stderr, "\r\033[K%.*s", width - 1, text);
 }
 
+static void plan_line(const struct follower *f, const json_t *op)
+{
+	char text[LINE_MAX_COLUMNS + 1], since[UNIT_TEXT_MAX];
+	size_t done, all;
+
+	plan_steps_count(op, &done, &all);
+	snprintf(text, sizeof(text), "%splan: %zu of %zu steps  %s", f->asked ? "cancelling: " : "",
+		 done, all, duration_format((clock_ns() - f->begun_ns) / 1000, since));
+	line_show(f, text);
+}
+
 static void line_update(const struct follower *f, const json_t *op)
 {
 	char flows[UNIT_TEXT_MAX], bytes[UNIT_TEXT_MAX], parked[UNIT_TEXT_MAX],
@@ -78,6 +90,10 @@ static void line_update(const struct follower *f, const json_t *op)
 	const char *phase = field_text(op, "phase");
 	char text[LINE_MAX_COLUMNS + 1];
 
+	if (operation_is_plan(op)) {
+		plan_line(f, op);
+		return;
+	}
 	snprintf(text, sizeof(text), "%s%-8s  %s flows  %s  round %s  %s parked  %s",
 		 f->asked ? "cancelling: " : "",
 		 strcmp(phase, "-") == 0 ? field_text(op, "state") : phase,

@@ -10,6 +10,7 @@
 
 #include "lib/json.h"
 #include "tools/output.h"
+#include "tools/plan_table.h"
 #include "tools/remote.h"
 
 #define OPERATION_TITLE_MAX 256
@@ -98,6 +99,20 @@ static void figures_cells(struct table *table, const json_t *op)
 	table_cell(table, COLOUR_NONE, "%s", field_units(op, "total_us", duration_format, text));
 }
 
+/* Of a plan: how far it is; what it moves are operations of their own. */
+static void plan_cells(struct table *table, const json_t *op)
+{
+	char text[UNIT_TEXT_MAX];
+	size_t done, all;
+
+	plan_steps_count(op, &done, &all);
+	table_cell(table, COLOUR_NONE, "plan");
+	table_cell(table, COLOUR_NONE, "%zu/%zu steps", done, all);
+	for (size_t i = 0; i + 2 < ARRAY_SIZE(figures_columns); i++)
+		table_cell(table, COLOUR_NONE, "-");
+	table_cell(table, COLOUR_NONE, "%s", field_units(op, "total_us", duration_format, text));
+}
+
 void operations_row(struct table *table, const json_t *op)
 {
 	const char *state = field_text(op, "state");
@@ -105,6 +120,10 @@ void operations_row(struct table *table, const json_t *op)
 	table_cell(table, COLOUR_BOLD, "%s", field_text(op, "id"));
 	table_cell(table, colour_of_state(state), "%s", state);
 	table_cell(table, COLOUR_NONE, "%s", field_text(op, "service"));
+	if (operation_is_plan(op)) {
+		plan_cells(table, op);
+		return;
+	}
 	table_cell(table, COLOUR_NONE, "%s", field_text(op, "from"));
 	table_cell(table, COLOUR_NONE, "%s", field_text(op, "to"));
 	figures_cells(table, op);
@@ -130,6 +149,10 @@ void operation_print(const json_t *op)
 	char title[OPERATION_TITLE_MAX];
 	struct table table;
 
+	if (operation_is_plan(op)) {
+		plan_print(op);
+		return;
+	}
 	snprintf(title, sizeof(title), "%s %s of %s, %s -> %s, %s", field_text(op, "kind"),
 		 field_text(op, "id"), field_text(op, "service"), field_text(op, "from"),
 		 field_text(op, "to"), field_text(op, "guarantee"));
@@ -221,4 +244,17 @@ int operation_status(struct call *call, const json_t *op)
 		  *cause.message ? cause.message : "no reason was given");
 	call_error(call, &err);
 	return CLI_FAILED;
+}
+
+void operation_reason_print(const json_t *op)
+{
+	const json_t *why = json_object_get(op, "error");
+	struct ff_error err = {};
+
+	if (!json_to_error(op, EIO, &err) && json_is_string(why))
+		snprintf(err.message, sizeof(err.message), "%s", json_string_value(why));
+	if (*err.message)
+		printf("reason: %s\n", text_clean(err.message));
+	if (*err.mend)
+		printf("  mend: %s\n", text_clean(err.mend));
 }

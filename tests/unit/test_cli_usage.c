@@ -71,9 +71,18 @@ static const struct {
 	{ "service add fw --nf x --config '[]'", "no object" },
 	{ "service add fw --nf x --config @/nonexistent", "/nonexistent" },
 	{ "instance add fw-3 --service fw", "--host HOST is missing" },
+	{ "policy", "show, set, check or unset" },
+	{ "policy set fw", "FILE is missing" },
+	{ "policy get fw", "there is no verb 'policy get'" },
+	{ "plan fw", "--dry-run is missing" },
+	{ "plan --dry-run", "SERVICE is missing" },
+	{ "drain", "HOST is missing" },
+	{ "drain nf1 --deadline soon", "--deadline can't be 'soon'" },
 	{ "help mvoe", "did you mean 'move'?" },
 	{ "completion names fish", "KIND" },
 	{ "pki", "init, issue or show" },
+	{ "bench --runs 4", "from 5 to 1000" },
+	{ "bench nosuch", "there is no suite 'nosuch'" },
 };
 
 Test(cli_usage, wrong_usage)
@@ -152,10 +161,31 @@ Test(cli_usage, completion)
 	assert_has(tab("flowferry operations --follow "), " m1 ");
 	assert_has(tab("flowferry operations c"), " cancel ");
 	assert_has(tab("flowferry operations cancel "), " m1 ");
+	assert_has(tab("flowferry plan "), " fw ");
+	assert_has(tab("flowferry plan show "), " p1 ");
+	assert_has(tab("flowferry policy "), " check ");
+	assert_has(tab("flowferry policy set "), " fw ");
+	assert_has(tab("flowferry drain "), " nf1 ");
 	assert_has(tab("flowferry help comp"), " completion ");
 	cr_assert_eq(strstr(tab("flowferry flows list --instance "), "touch"), NULL,
 		     "a name that the shell would run was offered");
 	assert_has(tab("flowferry status -o "), " json ");
 	assert_has(tab("flowferry hosts --socket /nonexistent --"), " --url ");
 	cr_assert_str_eq(tab("flowferry hosts --socket /nonexistent n"), "  \n");
+}
+
+/* The program that has the suites is another one, and the script can't ask it. */
+Test(cli_usage, completion_of_suites)
+{
+	const struct cli_run *run = cli_run("bench --list -o json");
+	const json_t *suites = json_object_get(cli_json(run), "suites"), *suite;
+	size_t i;
+
+	cr_assert_geq(json_array_size(suites), 6);
+	json_array_foreach(suites, i, suite) {
+		char word[32];
+
+		snprintf(word, sizeof(word), " %s ", text_of(suite, "name"));
+		assert_has(tab("flowferry bench "), word);
+	}
 }

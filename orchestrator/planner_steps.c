@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * planner_steps.c - from a placement to the steps that bring it about.
+ *
+ * Units with one source, one target and one reason move together, in as few steps as the bounds on
+ * freeze and parking allow: each step has a fixed cost of its own.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/cleanup.h"
+#include "orchestrator/planner_internal.h"
+
+#define PARKING_SHARE 2 /* half of the target's ring: predictions err, and a full ring aborts */
+
+/* A unit that moves. */
+struct moved {
+	uint32_t unit, from, to;
+	uint8_t why;
+	uint8_t is_split; /* goes before its slot */
+};
+
+struct plan_instance plan_instance_of(const struct problem *p, uint32_t b)
+{
+	const struct bin *bin;
+
+	if (b == NOWHERE)
+		return (struct plan_instance){};
+	bin = &p->bins[b];
+	return (struct plan_instance){ bin->id, bin->created,
+				       bin->spot == NOWHERE ? 0 : p->spots[bin->spot].id };
+}
+
+uint32_t bin_of_instance(const struct problem *p, const struct plan_instance *instance)
+{
+	if (instance->created)
+		return (uint32_t)(p->there + instance->created - 1);
+	return p->bin_by_id[instance->id];
+}
+
+static uint8_t why_of(const struct problem *p, const struct unit *unit)
+{
+	const struct bin *home = unit->home == NOWHERE ? NULL : &p->bins[unit->home];
+
+	if (!home || home->is_gone)
+		return PLAN_RESCUE;
+	if (home->is_closed || home->is_retiring)
+		return PLAN_SCALE_IN;
+	if (home->is_emptied)
+		return PLAN_DRAIN;
+	if (unit->why == PLAN_TOGETHER || unit->why == PLAN_OVERLOAD)
+		return unit->why;
+	if (home->load0 > home->policy_target || home->flows0 > home->flows_target)
+		return PLAN_OVERLOAD;
+	return p->input->flags & PLANNER_BALANCE ? PLAN_IMBALANCE : PLAN_ROOM;
+}
+
+/* The order in which reasons are served. */
+static int why_rank(uint8_t why)
+{
+	static const uint8_t ranks[] = {
+		[PLAN_RESCUE] = 0,   [PLAN_ROOM] = 1,	   [PLAN_OVERLOAD] = 2, [PLAN_DRAIN] = 3,
+		[PLAN_TOGETHER] = 4, [PLAN_IMBALANCE] = 5, [PLAN_SPREAD] = 6,	[PLAN_SCALE_IN] = 7,
+	};
+
+	return ranks[why];
+}
+
+static int cmp_moved(const void *x, const void *y)
+{
+	const struct moved *a = x, *b = y;
+
+	if (a->why != b->why)
+		return why_rank(a->why) - why_rank(b->why);
+	if (a->is_split != b->is_split)
+		return b->is_split - a->is_split;
+	if (a->from != b->from)
+		return a->from < b->from ? -1 : 1;
+	if (a->to != b->to)
+		return a->to < b->to ? -1 : 1;
+	return (a->unit > b->unit) - (a->unit < b->unit);
+}
+
+static bool moves_alike(const struct moved *a, const struct moved *b)
+{
+	return a->why == b->why && a->is_split == b->is_split && a->from == b->from &&
+	       a->to == b->to;
+}
+
+static int moved_list(struct problem *p, struct moved **ret_moved, size_t *ret_n)
+{
+	struct moved *all = calloc(p->units_n + 1, sizeof(*all));
+	size_t n = 0;
+
+	if (!all)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < p->units_n; i++) {
+		const struct unit *unit = &p->units[i];
+
+		/* a rider that was not split off goes with its slot */
+		if (unit->at == unit->home || (unit->is_rider && !unit->is_split))
+			continue;
+		all[n++] =
+			(struct moved){ i, unit->home, unit->at, why_of(p, unit), unit->is_split };
+	}
+	qsort(all, n, sizeof(*all), cmp_moved);
+	*ret_moved = all;
+	*ret_n = n;
+	return 0;
+}
+
+static double known(float value)
+{
+	return isfinite(value) && value > 0 ? value : 0;
+}
+
+/* Adds what the loads say of a unit. */
+static void subject_add(const struct problem *p, uint32_t i, struct cost_subject *subject)
+{
+	const struct service_load *s = p->service;
+
+	if (i < p->flows_at) {
+		subject->flows += known(s->slots[i].flows);
+		subject->state_bytes += known(s->slots[i].state_bytes);
+		subject->dirty_per_s += known(s->slots[i].dirty_per_s);
+		subject->packets_per_s += known(s->slots[i].packets_per_s);
+		for (uint32_t r = p->units[i].rider; r != NOWHERE; r = p->units[r].rider)
+			if (p->units[r].is_split) /* gone before */
+				subject->packets_per_s -=
+					fmin(subject->packets_per_s,
+					     known(s->flows[r - p->flows_at].packets_per_s));
+	} else if (i < p->rules_at) {
+		const struct flow_load *flow = &s->flows[i - p->flows_at];
+
+		subject->flows += 1;
+		subject->state_bytes += known(flow->state_bytes);
+		subject->dirty_per_s += known(flow->packets_per_s);
+		subject->packets_per_s += known(flow->packets_per_s);
+	} else {
+		const struct rule_load *rule = &s->rules[i - p->rules_at];
+
+		subject->flows += known(rule->flows);
+		subject->state_bytes += known(rule->state_bytes);
+		subject->dirty_per_s += known(rule->dirty_per_s);
+		subject->packets_per_s += known(rule->packets_per_s);
+	}
+}
+
+static double frozen_us(const struct problem *p, uint32_t i)
+{
+	if (i < p->flows_at)
+		return known(p->service->slots[i].frozen_us);
+	if (i < p->rules_at)
+		return known(p->service->flows[i - p->flows_at].frozen_us);
+	return known(p->service->rules[i - p->rules_at].frozen_us);
+}
+
+/* Whether so much may move to that bin in one step. */
+static bool within_bounds(const struct problem *p, const struct cost_subject *subject,
+			  double frozen, uint32_t to)
+{
+	const struct policy *policy = p->policy;
+	const struct host_load *host = p->spots[p->bins[to].spot].host;
+	double freeze = cost_freeze_us(p->input->cost, subject->flows, subject->packets_per_s);
+	double parked = subject->packets_per_s * freeze / 1e6;
+
+	if (policy->sla.freeze_ms && freeze > policy->sla.freeze_ms * 1e3)
+		return false;
+	if (policy->moves.freeze_ms_per_s && freeze > policy->moves.freeze_ms_per_s * 1e3 - frozen)
+		return false;
+	if (policy->moves.parked_packets && parked > policy->moves.parked_packets)
+		return false;
+	return !host->parking_packets || parked <= host->parking_packets / PARKING_SHARE;
+}
+
+/* How many of @all go into one step; at least one. */
+static size_t step_cut(const struct problem *p, const struct moved *all, size_t n,
+		       struct cost_subject *ret_subject, bool *ret_bounded)
+{
+	struct cost_subject sum = {};
+	double frozen = 0;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		struct cost_subject with = sum;
+
+		subject_add(p, all[i].unit, &with);
+		frozen = fmax(frozen, frozen_us(p, all[i].unit));
+		/* who has no owner waits for no bound */
+		if (i > 0 && all[0].why != PLAN_RESCUE &&
+		    !within_bounds(p, &with, frozen, all[0].to))
+			break;
+		sum = with;
+	}
+	*ret_bounded = all[0].why == PLAN_RESCUE || within_bounds(p, &sum, frozen, all[0].to);
+	*ret_subject = sum;
+	return i;
+}
+
+static int step_fill(const struct problem *p, const struct moved *all, size_t n,
+		     struct plan_step *step)
+{
+	for (size_t i = 0; i < n; i++) {
+		step->slots_n += all[i].unit < p->flows_at;
+		step->flows_n += all[i].unit >= p->flows_at && all[i].unit < p->rules_at;
+		step->rules_n += all[i].unit >= p->rules_at;
+	}
+	step->slots = calloc(step->slots_n + 1, sizeof(*step->slots));
+	step->flows = calloc(step->flows_n + 1, sizeof(*step->flows));
+	step->rules = calloc(step->rules_n + 1, sizeof(*step->rules));
+	if (!step->slots || !step->flows || !step->rules)
+		return -ENOMEM;
+	step->slots_n = step->flows_n = step->rules_n = 0;
+	for (size_t i = 0; i < n; i++) {
+		uint32_t unit = all[i].unit;
+		const struct service_load *s = p->service;
+
+		if (unit < p->flows_at)
+			step->slots[step->slots_n++] = unit;
+		else if (unit < p->rules_at)
+			step->flows[step->flows_n++] = s->flows[unit - p->flows_at].key;
+		else
+			step->rules[step->rules_n++] = s->rules[unit - p->rules_at].index;
+	}
+	return 0;
+}
+
+static struct plan_step *step_add(struct plan *plan, enum plan_kind kind)
+{
+	/* grows by doubling, at powers of two */
+	if ((plan->steps_n & (plan->steps_n - 1)) == 0) {
+		size_t room = plan->steps_n ? 2 * plan->steps_n : 1;
+		struct plan_step *more = realloc(plan->steps, room * sizeof(*more));
+
+		if (!more)
+			return NULL;
+		plan->steps = more;
+	}
+	plan->steps[plan->steps_n] = (struct plan_step){ .kind = kind, .bounded = true };
+	return &plan->steps[plan->steps_n++];
+}
+
+/* Its load, and that of its riders, but not of its cluster, whose tails are moves of their own. */
+static double unit_alone(const struct problem *p, uint32_t i)
+{
+	double load = p->units[i].load;
+
+	if (p->units[i].kind == UNIT_SLOT)
+		for (uint32_t r = p->units[i].rider; r != NOWHERE; r = p->units[r].rider)
+			load += p->units[r].is_split ? 0 : p->units[r].load;
+	return load;
+}
+
+static int moves_build(struct problem *p, struct plan *plan, const struct moved *all, size_t n)
+{
+	for (size_t first = 0, count; first < n; first += count) {
+		struct plan_step *step = step_add(plan, PLAN_MOVE);
+		struct cost_subject subject;
+		const struct bin *from;
+		int err;
+
+		if (!step)
+			return -ENOMEM;
+		for (count = 1; first + count < n && moves_alike(&all[first], &all[first + count]);)
+			count++;
+		count = step_cut(p, all + first, count, &subject, &step->bounded);
+		step->why = all[first].why;
+		step->from = plan_instance_of(p, all[first].from);
+		step->to = plan_instance_of(p, all[first].to);
+		step->packets_per_s = subject.packets_per_s;
+		step->flows_moved = subject.flows;
+		step->splits = all[first].is_split;
+		if (step->why != PLAN_RESCUE) /* nothing is left to send */
+			step->predicted = cost_predict(p->input->cost, &subject);
+		from = all[first].from == NOWHERE ? NULL : &p->bins[all[first].from];
+		if (from && from->capacity > 0)
+			for (size_t i = 0; i < count; i++)
+				step->gain += unit_alone(p, all[first + i].unit) / from->capacity;
+		err = step_fill(p, all + first, count, step);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* Why an instance is created: for the most urgent of what it will get. */
+static int creations_build(struct problem *p, struct plan *plan, const struct moved *all, size_t n)
+{
+	for (uint32_t b = (uint32_t)p->there; b < p->bins_n; b++) {
+		struct plan_step *step = step_add(plan, PLAN_CREATE);
+
+		if (!step)
+			return -ENOMEM;
+		step->why = PLAN_SPREAD;
+		step->to = plan_instance_of(p, b);
+		for (size_t i = 0; i < n; i++)
+			if (all[i].to == b && why_rank(all[i].why) < why_rank(step->why))
+				step->why = all[i].why;
+	}
+	return 0;
+}
+
+/* What still is at an instance that is to be emptied. */
+static void bin_left(const struct problem *p, uint32_t b, struct plan_left *left, size_t *ret_stuck)
+{
+	*left = (struct plan_left){ .from = plan_instance_of(p, b) };
+	*ret_stuck = 0;
+	for (uint32_t k = p->home_first[b]; k < p->home_first[b + 1]; k++) {
+		for (uint32_t i = p->by_home[k]; i != NOWHERE; i = p->units[i].chain) {
+			const struct unit *unit = &p->units[i];
+
+			if (unit->at != b || unit->is_rider)
+				continue;
+			if (!unit_is_left(p, unit)) {
+				(*ret_stuck)++;
+				continue;
+			}
+			left->slots += unit->kind == UNIT_SLOT;
+			left->flows += unit->kind == UNIT_FLOW;
+			left->until_s = fmax(left->until_s, unit->life_s);
+		}
+	}
+}
+
+/* What was emptied is retired, once what was left to end there has ended. */
+static int retirements_build(struct problem *p, struct plan *plan)
+{
+	plan->left = calloc(p->there + 1, sizeof(*plan->left));
+	if (!plan->left)
+		return -ENOMEM;
+	for (uint32_t b = 0; b < p->there; b++) {
+		const struct bin *bin = &p->bins[b];
+		struct plan_step *step;
+		struct plan_left left;
+		size_t stuck;
+
+		if (!bin->is_closed && !bin->is_retiring && !bin->is_gone)
+			continue;
+		bin_left(p, b, &left, &stuck);
+		if (left.slots + left.flows > 0)
+			plan->left[plan->left_n++] = left;
+		if (stuck > 0)
+			continue;
+		step = step_add(plan, PLAN_RETIRE);
+		if (!step)
+			return -ENOMEM;
+		step->why = bin->is_gone ? PLAN_RESCUE : PLAN_SCALE_IN;
+		step->from = plan_instance_of(p, b);
+	}
+	return 0;
+}
+
+int steps_build(struct problem *p, struct plan *plan)
+{
+	_cleanup_free_ struct moved *all = NULL;
+	size_t n = 0;
+	int err = moved_list(p, &all, &n);
+
+	err = err ?: creations_build(p, plan, all, n);
+	err = err ?: moves_build(p, plan, all, n);
+	err = err ?: retirements_build(p, plan);
+	return err ?: waves_build(p, plan);
+}

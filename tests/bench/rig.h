@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * rig.h - the lab as suites use it: a network with its daemons, moves through the orchestrator's
+ * API, and numbered traffic beside them, whose verdict decides about the figures taken under it.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "lib/http_client.h"
+#include "tests/bench/bench.h"
+#include "tools/lab.h"
+
+struct rig {
+	struct lab lab;
+	struct http_client *orchestrator;
+};
+
+/*
+ * A lab with so many NF hosts; no other may be up. With daemons: the firewall fw, instances fw-1 ...;
+ * without: the network alone.
+ */
+int rig_up(struct rig *rig, unsigned int hosts, bool daemons, struct ff_error *err);
+void rig_down(struct rig *rig); /* also one that didn't come up */
+
+/* Flows with state, of all instances, as the orchestrator knows them: up to half a second old. */
+int rig_flows(struct rig *rig, uint64_t *ret_flows, struct ff_error *err);
+/* Returns when there are so many; -ETIMEDOUT after timeout_ms. */
+int rig_flows_wait(struct rig *rig, uint64_t flows, unsigned int timeout_ms, struct ff_error *err);
+
+/*
+ * Moves what `from` owns to `to`, with the fields of `options` (borrowed, may be NULL) in the
+ * request. *ret_operation: as it ended; an error unless it is `completed`, with nothing given up.
+ */
+int rig_move(struct rig *rig, const char *from, const char *to, const json_t *options,
+	     json_t **ret_operation, struct ff_error *err);
+
+/* ---- traffic ----------------------------------------------------------------------------------- */
+
+/* UDP from client to server, in packets of 128 bytes. */
+struct rig_traffic_spec {
+	uint64_t flows;
+	uint64_t rate;	      /* packets a second in all; 0: as many as go without loss */
+	unsigned int seconds; /* 0: until rig_traffic_end() */
+	uint64_t count;	      /* not more packets than this; 0: no bound */
+	bool ipv6;
+	uint16_t port; /* of the server, for flows that no others are taken for; 0: any */
+};
+
+struct rig_traffic {
+	pid_t pid; /* 0: none */
+	int fd;	   /* where its report goes */
+	uint64_t rate;
+	bool endless;
+};
+
+int rig_traffic_start(struct rig_traffic *traffic, const struct rig_traffic_spec *spec,
+		      struct ff_error *err);
+bool rig_traffic_running(const struct rig_traffic *traffic);
+/*
+ * Waits for its end; one without a duration is told to end. *ret_report: what `flowferry traffic run
+ * -o json` has printed. *ret_verdict: NULL if every packet came once and in order and the rate was
+ * reached, else what was wrong, malloc'ed.
+ */
+int rig_traffic_end(struct rig_traffic *traffic, json_t **ret_report, char **ret_verdict,
+		    struct ff_error *err);
+/* From start to end. A bad verdict is an error. */
+int rig_traffic_run(const struct rig_traffic_spec *spec, json_t **ret_report, struct ff_error *err);
+/* Begins so many flows, each with a packet, and leaves them idle; port: as above. */
+int rig_flows_begin(uint64_t flows, uint16_t port, bool ipv6, struct ff_error *err);

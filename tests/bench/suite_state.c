@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * suite_state.c - how fast flow state goes from one host to another: a million idle flows of the
+ * firewall, between the agents of a lab, by moves through the orchestrator. Beside it a serial floor
+ * (state_floor.h) over as many entries of the same size, and what the parts of the way cost.
+ *
+ * The flows are put into the first instance's maps by state_restore(), as if a stream had brought
+ * them: so that none expires meanwhile. The rate is that of the pre-copy, which brings all the state
+ * across: to the point where the target has restored it and the source knows that. The first move,
+ * of none, brings all slots together.
+ */
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/instance.h"
+#include "lib/clock.h"
+#include "lib/flow.h"
+#include "lib/json.h"
+#include "tests/bench/rig.h"
+#include "tests/bench/state_floor.h"
+
+#define FLOWS	 1000000u
+#define FILL	 4096u	 /* records put in at once */
+#define SAMPLE	 100000u /* records for the parts of the way */
+#define FOREVER	 (UINT64_MAX / 2)
+#define SERVICE	 1
+#define PART	 "0-40" /* 1 % of 4096 slots */
+#define PART_MAX 5.0	/* percent of the time of all */
+#define STRAYS	 1000u	/* other flows at most: the lab's first pings */
+
+struct figures {
+	struct figure *rate, *floor, *part, *all_ms, *part_ms, *dump, *codec, *restore;
+};
+
+struct state_rig {
+	struct bench *bench;
+	struct figures figures;
+	struct rig lab;
+	struct instance *instances[2]; /* those of the lab, taken up a second time */
+	struct state_floor *floor;
+	int holder; /* which of them has the flows */
+};
+
+/* ---- the instances ----------------------------------------------------------------------------- */
+
+static int service_read(const char *maps_dir, struct ff_service *ret, struct ff_error *err)
+{
+	_cleanup_close_ int fd = -1;
+	uint32_t number = SERVICE;
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/services", maps_dir);
+	fd = bpf_obj_get(path);
+	if (fd < 0 || bpf_map_lookup_elem(fd, &number, ret))
+		return error_set(err, errno, FF_CODE_INTERNAL, NULL, "%s: %s", path,
+				 strerror(errno));
+	return 0;
+}
+
+static int instance_take(const struct lab_host *host, const char *name, struct instance **ret,
+			 struct ff_error *err)
+{
+	char pin_dir[128], maps_dir[160];
+	struct instance_spec spec = { .name = name, .pin_dir = pin_dir, .maps_dir = maps_dir };
+	struct ff_service service;
+	int r;
+
+	snprintf(pin_dir, sizeof(pin_dir), LAB_PIN_DIR "/%s", host->name);
+	snprintf(maps_dir, sizeof(maps_dir), "%s/maps", pin_dir);
+	r = service_read(maps_dir, &service, err);
+	if (r)
+		return r;
+	spec.slots = service.slot_mask + 1;
+	memcpy(spec.seed, service.seed, sizeof(spec.seed));
+	return instance_adopt(&spec, ret, err);
+}
+
+static int instances_take(struct state_rig *rig, struct ff_error *err)
+{
+	static const char *const hosts[] = { "nf1", "nf2" }, *const names[] = { "fw-1", "fw-2" };
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(hosts) && !r; i++) {
+		const struct lab_host *host = lab_host_find(&rig->lab.lab, hosts[i]);
+
+		r = host ? instance_take(host, names[i], &rig->instances[i], err) :
+			   error_set(err, ENOENT, FF_CODE_INTERNAL, NULL, "no host %s", hosts[i]);
+	}
+	return r;
+}
+
+/* ---- flows ------------------------------------------------------------------------------------- */
+
+/* As packets of UDP flow number i would make it. */
+static void key_make(uint32_t i, struct ff_flow_key *ret)
+{
+	uint32_t addr[2] = { htonl(0xc6130000u + (i >> 8)), htonl(0xc6120202u) };
+
+	*ret = (struct ff_flow_key){ .proto = IPPROTO_UDP, .service = SERVICE };
+	for (int end = 0; end < 2; end++) {
+		ret->addr[end][10] = ret->addr[end][11] = 0xff;
+		memcpy(&ret->addr[end][12], &addr[end], sizeof(addr[end]));
+	}
+	ret->port[0] = htons((uint16_t)(1024 + (i & 255)));
+	ret->port[1] = htons(53);
+	flow_canonicalize(ret);
+}
+
+/* Records of flows first .. first + count - 1, alive for good and otherwise zero. */
+struct batch {
+	struct ff_flow_key *keys;
+	uint8_t *values;
+	struct stream_record *records;
+};
+
+static void batch_done(struct batch *batch)
+{
+	free(batch->keys);
+	free(batch->values);
+	free(batch->records);
+}
+
+static int batch_make(struct batch *batch, uint32_t first, uint32_t count, uint32_t value_size)
+{
+	batch->keys = calloc(count, sizeof(*batch->keys));
+	batch->values = calloc(count, value_size);
+	batch->records = calloc(count, sizeof(*batch->records));
+	if (!batch->keys || !batch->values || !batch->records)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < count; i++) {
+		struct ff_head *head = (struct ff_head *)(batch->values + (size_t)i * value_size);
+
+		key_make(first + i, &batch->keys[i]);
+		head->expires_ns = FOREVER;
+		batch->records[i] = (struct stream_record){ STREAM_UPSERT, &batch->keys[i], head };
+	}
+	return 0;
+}
+
+/* Puts them in, as one block after the other comes in a stream; *ret_ns without making them. */
+static int flows_put(struct instance *instance, uint32_t flows, uint64_t *ret_ns,
+		     struct ff_error *err)
+{
+	struct state_origin origin;
+	struct stream_header header;
+	int r;
+
+	*ret_ns = 0;
+	state_header_fill(&instance->state, clock_ns(), &header);
+	r = state_origin_new(&instance->state, &header, header.clock_ns, &origin, err);
+	if (r)
+		return r;
+	for (uint32_t at = 0; at < flows && !r; at += FILL) {
+		_cleanup_(batch_done) struct batch batch = {};
+		uint32_t count = MIN(FILL, flows - at);
+		struct state_counts counts = {};
+		uint64_t begun;
+
+		r = batch_make(&batch, at, count, instance->state.schema->value_size);
+		if (r)
+			r = error_nomem(err);
+		begun = clock_ns();
+		if (!r)
+			r = state_restore(&instance->state, &origin, batch.records, count, &counts,
+					  err);
+		*ret_ns += clock_ns() - begun;
+	}
+	state_origin_done(&origin);
+	return r;
+}
+
+/* ---- the parts of the way ---------------------------------------------------------------------- */
+
+static bool all_there(uint64_t flows)
+{
+	return flows >= FLOWS && flows <= FLOWS + STRAYS;
+}
+
+static double rate(uint64_t flows, uint64_t ns)
+{
+	return (double)flows * NSEC_PER_SEC / (double)MAX(ns, (uint64_t)1);
+}
+
+struct codec {
+	struct stream_encoder encoder;
+	struct stream_decoder *decoder;
+	uint64_t decoded;
+	uint8_t buf[STREAM_BUFFER_MIN];
+};
+
+static int on_header(void *ctx, const struct stream_header *header, struct ff_error *err)
+{
+	(void)ctx, (void)header, (void)err;
+	return 0;
+}
+
+static int on_block(void *ctx, const struct stream_record *records, size_t count,
+		    struct ff_error *err)
+{
+	(void)records, (void)err;
+	((struct codec *)ctx)->decoded += count;
+	return 0;
+}
+
+/* Both ends of a stream, without the network between them. */
+static int codec_run(const struct state *state, const struct batch *batch, struct codec *codec,
+		     struct ff_error *err)
+{
+	struct stream_encoder *e = &codec->encoder;
+	struct stream_header header;
+	int r;
+
+	state_header_fill(state, clock_ns(), &header);
+	strcpy(header.op, "bench");
+	r = stream_encoder_begin(e, &header, codec->buf, sizeof(codec->buf), err);
+	if (!r)
+		r = stream_decoder_feed(codec->decoder, codec->buf, e->len, err);
+	for (uint32_t i = 0; i < SAMPLE && !r;) {
+		const struct stream_record *record = &batch->records[i];
+
+		if (!stream_encoder_add(e, record->kind, record->key, record->value)) {
+			i++;
+			continue;
+		}
+		stream_encoder_flush(e);
+		r = stream_decoder_feed(codec->decoder, codec->buf, e->len, err);
+	}
+	stream_encoder_end(e);
+	if (!r)
+		r = stream_decoder_feed(codec->decoder, codec->buf, e->len, err);
+	return r ? r : stream_decoder_finish(codec->decoder, err);
+}
+
+static int codec_sample(struct state_rig *rig, struct ff_error *err)
+{
+	const struct state *state = &rig->instances[0]->state;
+	_cleanup_free_ struct codec *codec = calloc(1, sizeof(*codec));
+	const struct stream_sink sink = { on_header, on_block, codec };
+	_cleanup_(batch_done) struct batch batch = {};
+	uint64_t begun;
+	int r;
+
+	if (!codec || batch_make(&batch, 0, SAMPLE, state->schema->value_size) ||
+	    stream_decoder_new(&sink, &codec->decoder))
+		return error_nomem(err);
+	begun = clock_ns();
+	r = codec_run(state, &batch, codec, err);
+	if (!r && codec->decoded != SAMPLE)
+		r = error_set(err, EIO, FF_CODE_INTERNAL, NULL, "%" PRIu64 " of %u came out",
+			      codec->decoded, SAMPLE);
+	if (!r)
+		figure_sample(rig->figures.codec, rate(SAMPLE, clock_ns() - begun));
+	stream_decoder_free(codec->decoder);
+	return r;
+}
+
+static int visit(void *ctx, const struct ff_flow_key *key, const void *value)
+{
+	(void)key, (void)value;
+	++*(uint64_t *)ctx;
+	return 0;
+}
+
+static int dump_sample(struct state_rig *rig, struct ff_error *err)
+{
+	uint64_t begun = clock_ns(), flows = 0;
+	int r = state_dump(&rig->instances[rig->holder]->state, NULL, visit, &flows, NULL, err);
+
+	if (!r && !all_there(flows))
+		r = error_set(err, EIO, FF_CODE_INTERNAL, NULL, "%" PRIu64 " of %u flows are there",
+			      flows, FLOWS);
+	if (!r)
+		figure_sample(rig->figures.dump, rate(flows, clock_ns() - begun));
+	return r;
+}
+
+/* Into the instance that is empty, and out of it again: no packet looks there. */
+static int restore_sample(struct state_rig *rig, struct ff_error *err)
+{
+	struct state *state = &rig->instances[!rig->holder]->state;
+	struct slotset all = {};
+	uint64_t ns, deleted;
+	int r = flows_put(rig->instances[!rig->holder], SAMPLE, &ns, err);
+
+	slotset_set_range(&all, 0, state->slot_mask);
+	if (!r)
+		r = state_forget_slots(state, &all, &deleted, err);
+	if (!r && (deleted < SAMPLE || deleted > SAMPLE + STRAYS))
+		r = error_set(err, EIO, FF_CODE_INTERNAL, NULL, "%" PRIu64 " of %u were restored",
+			      deleted, SAMPLE);
+	if (!r)
+		figure_sample(rig->figures.restore, rate(SAMPLE, ns));
+	return r;
+}
+
+static int floor_sample(struct state_rig *rig, struct ff_error *err)
+{
+	uint64_t ns;
+	int r = state_floor_run(rig->floor, &ns, err);
+
+	if (!r)
+		figure_sample(rig->figures.floor, rate(FLOWS, ns));
+	return r;
+}
+
+/* ---- moves ------------------------------------------------------------------------------------- */
+
+/* From the instance that has the flows to the other one: all, or the slots that are given. */
+static int flows_move(struct state_rig *rig, const char *slots, uint64_t *ret_flows,
+		      double *ret_precopy_ms, double *ret_total_ms, struct ff_error *err)
+{
+	_cleanup_json_ json_t *options = slots ? json_pack("{ss}", "slots", slots) : NULL;
+	_cleanup_json_ json_t *operation = NULL;
+	int r = rig_move(&rig->lab, rig->holder ? "fw-2" : "fw-1", rig->holder ? "fw-1" : "fw-2",
+			 options, &operation, err);
+	const json_t *phases = json_object_get(operation, "phases_us");
+
+	if (r)
+		return r;
+	*ret_flows = (uint64_t)json_integer_value(json_object_get(operation, "flows"));
+	*ret_precopy_ms = json_number_value(json_object_get(phases, "precopy")) / 1000;
+	*ret_total_ms = json_number_value(json_object_get(operation, "total_us")) / 1000;
+	return 0;
+}
+
+/* One percent there, the rest after it, and all of it back. */
+static int moves_sample(struct state_rig *rig, struct ff_error *err)
+{
+	const struct figures *f = &rig->figures;
+	double part_ms, all_ms, precopy_ms;
+	uint64_t part, rest, all;
+	int r = flows_move(rig, PART, &part, &precopy_ms, &part_ms, err);
+
+	if (!r)
+		r = flows_move(rig, NULL, &rest, &precopy_ms, &all_ms, err);
+	if (r)
+		return r;
+	rig->holder = !rig->holder;
+	r = flows_move(rig, NULL, &all, &precopy_ms, &all_ms, err);
+	if (r)
+		return r;
+	rig->holder = !rig->holder;
+	if (!all_there(part + rest) || !all_there(all) || part < FLOWS / 110 || part > FLOWS / 90)
+		return error_set(err, EIO, FF_CODE_INTERNAL, NULL,
+				 "moved %" PRIu64 ", %" PRIu64 " and %" PRIu64 " flows of %u", part,
+				 rest, all, FLOWS);
+	figure_sample(f->rate, rate(all, (uint64_t)(precopy_ms * NSEC_PER_MSEC)));
+	figure_sample(f->all_ms, all_ms);
+	figure_sample(f->part_ms, part_ms);
+	figure_sample(f->part, 100 * part_ms / all_ms);
+	return 0;
+}
+
+/* ---- the suite --------------------------------------------------------------------------------- */
+
+static void figures_begin(struct bench *bench, struct figures *f)
+{
+	f->floor = bench_figure(bench, "state.floor", "flows/s",
+				"floor: batch lookup, then batch update, one thread");
+	f->rate = bench_figure(bench, "state.rate", "flows/s",
+			       "1 M idle flows, from one host to another");
+	f->part = bench_figure(bench, "state.part", "percent",
+			       "time to move 1 % of them, of the time to move all");
+	f->all_ms = bench_figure(bench, "state.all", "ms", "to move all, in all");
+	f->part_ms = bench_figure(bench, "state.one_percent", "ms", "to move 1 %, in all");
+	f->dump = bench_figure(bench, "state.dump", "flows/s", "reading state from the maps");
+	f->codec = bench_figure(bench, "state.codec", "flows/s",
+				"encoding and decoding, checksums at both ends");
+	f->restore = bench_figure(bench, "state.restore", "flows/s", "writing into the maps");
+	figure_target(f->rate, BOUND_AT_LEAST, 1, f->floor);
+	figure_target(f->part, BOUND_AT_MOST, PART_MAX, NULL);
+	figure_beside(f->dump, f->floor);
+	figure_beside(f->codec, f->floor);
+	figure_beside(f->restore, f->floor);
+}
+
+static int rig_fill(struct state_rig *rig, struct ff_error *err)
+{
+	double precopy_ms, total_ms;
+	uint64_t flows, ns;
+	int r;
+
+	rig->holder = 1; /* what it has goes to the other one */
+	r = flows_move(rig, NULL, &flows, &precopy_ms, &total_ms, err);
+	rig->holder = 0;
+	if (!r)
+		r = instances_take(rig, err);
+	if (!r)
+		r = flows_put(rig->instances[0], FLOWS, &ns, err);
+	if (!r)
+		r = state_floor_new(FLOWS, rig->instances[0]->state.schema->value_size, &rig->floor,
+				    err);
+	return r;
+}
+
+static int round_sample(struct state_rig *rig, struct ff_error *err)
+{
+	int r = floor_sample(rig, err);
+
+	if (!r)
+		r = moves_sample(rig, err);
+	if (!r)
+		r = dump_sample(rig, err);
+	if (!r)
+		r = codec_sample(rig, err);
+	return r ? r : restore_sample(rig, err);
+}
+
+static int state_run(struct bench *bench, struct ff_error *err)
+{
+	struct state_rig rig = { .bench = bench };
+	int r;
+
+	figures_begin(bench, &rig.figures);
+	bench_progress(bench, "lab");
+	r = rig_up(&rig.lab, 2, true, err);
+	if (!r) {
+		bench_progress(bench, "flows");
+		r = rig_fill(&rig, err);
+	}
+	for (int run = 0; run < bench_runs(bench) && !r; run++) {
+		bench_progress(bench, "round %d of %d", run + 1, bench_runs(bench));
+		r = round_sample(&rig, err);
+	}
+	state_floor_free(rig.floor);
+	instance_free(rig.instances[0]);
+	instance_free(rig.instances[1]);
+	rig_down(&rig.lab);
+	return r;
+}
+
+const struct bench_suite suite_state = {
+	.name = "state",
+	.about = "how fast the state of a million idle flows goes to another host",
+	.run = state_run,
+};
