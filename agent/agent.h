@@ -32,6 +32,7 @@
 #include "lib/http_client.h"
 #include "lib/http_server.h"
 
+struct monitor;
 struct move;
 
 struct agent_service {
@@ -54,6 +55,7 @@ struct agent {
 	struct cpus *cpus;
 	struct table *table;
 	struct http_server *server;
+	struct monitor *monitor;
 	uint64_t started_ns;
 
 	pthread_mutex_t lock;

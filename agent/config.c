@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "agent/config.h"
 
+#include "agent/monitor.h"
+
 #include <libgen.h>
 #include <string.h>
 
@@ -27,6 +29,13 @@ static const cyaml_schema_field_t tls_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t monitor_fields[] = {
+	CYAML_FIELD_UINT("period_ms", CYAML_FLAG_OPTIONAL, struct agent_monitor, period_ms),
+	CYAML_FIELD_UINT_PTR("run_time_every_s", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+			     struct agent_monitor, run_time_every_s),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_value_t steering_value = {
 	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, 15),
 };
@@ -47,12 +56,38 @@ static const cyaml_schema_field_t fields[] = {
 	CYAML_FIELD_STRING_PTR("nf_dir", CYAML_FLAG_POINTER, struct agent_config, nf_dir, 1, 4096),
 	CYAML_FIELD_STRING_PTR("state_dir", OPTIONAL, struct agent_config, state_dir, 1, 4096),
 	CONFIG_FIELD_BOOL("insecure", CYAML_FLAG_OPTIONAL, struct agent_config, insecure),
+	CYAML_FIELD_MAPPING_PTR("monitor", OPTIONAL, struct agent_config, monitor, monitor_fields),
 	CYAML_FIELD_END,
 };
 
 static const cyaml_schema_value_t schema = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct agent_config, fields),
 };
+
+#define MONITOR_PERIOD_MIN_MS 10    /* below, the monitor would be a load of its own */
+#define MONITOR_PERIOD_MAX_MS 10000 /* above, nothing would be decided in time */
+
+static int monitor_defaults_set(struct agent_config *config, const char *path, struct ff_error *err)
+{
+	struct agent_monitor *monitor = config->monitor;
+
+	if (!monitor)
+		monitor = config->monitor = calloc(1, sizeof(*monitor));
+	if (monitor && !monitor->run_time_every_s) {
+		monitor->run_time_every_s = malloc(sizeof(*monitor->run_time_every_s));
+		if (monitor->run_time_every_s)
+			*monitor->run_time_every_s = RUN_TIME_EVERY_S;
+	}
+	if (!monitor || !monitor->run_time_every_s)
+		return error_nomem(err);
+	if (!monitor->period_ms)
+		monitor->period_ms = MONITOR_PERIOD_MS;
+	if (monitor->period_ms < MONITOR_PERIOD_MIN_MS || monitor->period_ms > MONITOR_PERIOD_MAX_MS)
+		return error_set(err, EINVAL, FF_CODE_BAD_REQUEST, "leave it out for 100",
+				 "%s: monitor: period_ms is %u, not %d to %d", path,
+				 monitor->period_ms, MONITOR_PERIOD_MIN_MS, MONITOR_PERIOD_MAX_MS);
+	return 0;
+}
 
 static int defaults_set(struct agent_config *config, struct ff_error *err)
 {
@@ -76,6 +111,8 @@ int agent_config_load(const char *path, struct agent_config **ret, struct ff_err
 		return r;
 	config = data;
 	r = defaults_set(config, err);
+	if (!r)
+		r = monitor_defaults_set(config, path, err);
 	if (!r && config->listen && !config->tls && !config->insecure)
 		r = error_set(err, EINVAL, FF_CODE_BAD_REQUEST,
 			      "make certificates with: flowferry pki", "%s: listen without tls",

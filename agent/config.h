@@ -12,6 +12,7 @@
  *	nf_dir: /usr/local/lib/flowferry/nf
  *	state_dir: /run/flowferry/nf1		# default: the socket's directory
  *	insecure: false
+ *	monitor: {period_ms: 100, run_time_every_s: 10}	# optional; 0: the run time isn't measured
  */
 #pragma once
 
@@ -35,6 +36,11 @@ struct agent_tls {
 	char *key;
 };
 
+struct agent_monitor {
+	unsigned int period_ms;
+	unsigned int *run_time_every_s;
+};
+
 struct agent_config {
 	char		    *host;
 	struct agent_fabric *fabric;
@@ -47,6 +53,7 @@ struct agent_config {
 	char		    *nf_dir;
 	char		    *state_dir;
 	bool		     insecure;
+	struct agent_monitor *monitor;
 };
 
 int agent_config_load(const char *path, struct agent_config **ret, struct ff_error *err);

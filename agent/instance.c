@@ -153,6 +153,20 @@ static int programs_open(struct instance *instance, const char *maps_dir, struct
 	return sharing_check(instance, maps_dir, err);
 }
 
+static int meters_open(struct instance *instance, const struct instance_spec *spec,
+		       struct ff_error *err)
+{
+	struct meters *meters = &instance->meters;
+	int r = pin_map(instance, PIN_METER, sizeof(*meters->cpus), (void **)&meters->cpus,
+			&meters->cpus_size, err);
+
+	if (r == 0)
+		r = pin_map(instance, PIN_SLOT_LOADS, sizeof(*meters->loads) * spec->slots,
+			    (void **)&meters->loads, &meters->loads_size, err);
+	meters->slots = spec->slots;
+	return r;
+}
+
 static int groups_open(struct instance *instance, const char *name, struct ff_error *err)
 {
 	_cleanup_close_ int fd = -1;
@@ -237,6 +251,8 @@ int instance_adopt(const struct instance_spec *spec, struct instance **ret, stru
 		r = programs_open(instance, spec->maps_dir, err);
 	if (r == 0)
 		r = state_open(instance, spec, &about, err);
+	if (r == 0)
+		r = meters_open(instance, spec, err);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(instance);
@@ -257,6 +273,7 @@ void instance_free(struct instance *instance)
 	if (!instance)
 		return;
 	state = &instance->state;
+	meters_unmap(&instance->meters);
 	if (state->control)
 		munmap(state->control, page);
 	if (state->forget_slots)

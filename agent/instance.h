@@ -15,6 +15,7 @@
 #include <jansson.h>
 #include <stdint.h>
 
+#include "agent/meters.h"
 #include "agent/schema.h"
 #include "agent/state.h"
 #include "bpf/abi.h"
@@ -35,6 +36,7 @@ struct instance {
 	struct btf *btf;
 	struct schema_set schemas;
 	struct state state;
+	struct meters meters;
 };
 
 struct instance_spec {

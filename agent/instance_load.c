@@ -167,6 +167,23 @@ static int state_check(struct load *load)
 		       0;
 }
 
+/* A row for each CPU that may ever run packets. */
+static int meters_size(struct load *load)
+{
+	struct bpf_map *meter = bpf_object__find_map_by_name(load->object, PIN_METER);
+	struct bpf_map *loads = bpf_object__find_map_by_name(load->object, PIN_SLOT_LOADS);
+	int cpus = libbpf_num_possible_cpus();
+
+	if (!meter || bpf_map__value_size(meter) != sizeof(struct ff_meter) || !loads ||
+	    bpf_map__value_size(loads) != sizeof(struct ff_slot_load))
+		return refuse(load, EINVAL, "build it with this version's bpf/nf.h",
+			      "its maps `meter` and `slot_loads` aren't this version's");
+	if (cpus < 1 || bpf_map__set_max_entries(meter, (uint32_t)cpus) < 0 ||
+	    bpf_map__set_max_entries(loads, (uint32_t)cpus * load->spec->slots) < 0)
+		return refuse(load, EINVAL, NULL, "its meters can't be sized for %d CPUs", cpus);
+	return 0;
+}
+
 /* ---- sharing the data path's maps ---------------------------------------------------------- */
 
 static int map_share(struct load *load, struct bpf_map *map)
@@ -197,7 +214,7 @@ static int map_share(struct load *load, struct bpf_map *map)
 /* Without these, packets would meet maps that nobody else sees. */
 static int maps_share(struct load *load)
 {
-	static const char *const needed[] = { "scratch", "progs", "instance_stats" };
+	static const char *const needed[] = { "scratch", "progs" };
 	struct bpf_map *map;
 	int r = 0;
 
@@ -260,6 +277,7 @@ static int skeleton_load(struct load *load)
 {
 	struct bpf_map *outer = bpf_object__find_map_by_name(load->object, load->schema->name);
 	struct bpf_map *control = bpf_object__find_map_by_name(load->object, PIN_CONTROL);
+	struct bpf_map *loads = bpf_object__find_map_by_name(load->object, PIN_SLOT_LOADS);
 	uint32_t size = load->schema->value_size;
 	struct state_bpf *skel = load->skel = state_bpf__open();
 	int r;
@@ -273,6 +291,8 @@ static int skeleton_load(struct load *load)
 		r = bpf_map__reuse_fd(skel->maps.flows, bpf_map__fd(outer));
 	if (r == 0)
 		r = bpf_map__reuse_fd(skel->maps.control, bpf_map__fd(control));
+	if (r == 0)
+		r = bpf_map__reuse_fd(skel->maps.slot_loads, bpf_map__fd(loads));
 	if (r == 0)
 		r = state_bpf__load(skel);
 	if (r < 0)
@@ -305,6 +325,12 @@ static int maps_fill(struct load *load)
 	if (r == 0)
 		r = bpf_map_update_elem(bpf_map__fd(load->skel->maps.about), &zero, &about,
 					BPF_ANY);
+	map = bpf_object__find_map_by_name(load->object, PIN_METER);
+	for (uint32_t cpu = 0; r == 0 && cpu < bpf_map__max_entries(map); cpu++) {
+		struct ff_meter meter = { .row = cpu * spec->slots };
+
+		r = bpf_map_update_elem(bpf_map__fd(map), &cpu, &meter, BPF_ANY);
+	}
 	return r < 0 ? refuse(load, -r, NULL, "can't write its maps: %s", strerror(-r)) : 0;
 }
 
@@ -386,8 +412,8 @@ static int spec_check(const struct instance_spec *spec, struct ff_error *err)
 static int load_run(struct load *load)
 {
 	int (*const steps[])(struct load *) = {
-		file_check,  object_open,   programs_check, state_check, maps_share,
-		object_load, skeleton_load, maps_fill,	    object_pin,	 skeleton_pin,
+		file_check,  object_open, programs_check, state_check, meters_size, maps_share,
+		object_load, skeleton_load, maps_fill,	object_pin,  skeleton_pin,
 	};
 	int r = 0;
 

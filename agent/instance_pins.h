@@ -18,6 +18,8 @@ struct bpf_map_info;
 #define PIN_NF		 "nf"
 #define PIN_CONTROL	 "control"
 #define PIN_CONFIG	 "config"
+#define PIN_METER	 "meter"
+#define PIN_SLOT_LOADS	 "slot_loads"
 #define PIN_GET		 "get"
 #define PIN_PUT		 "put"
 #define PIN_SWEEP	 "sweep"

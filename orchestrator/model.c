@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* model.c - hosts, services and instances in memory. */
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -241,21 +240,6 @@ int model_get_member(const struct model *model, const struct service *service, c
 }
 
 /* ---- changes -------------------------------------------------------------------------------- */
-
-int name_check(const char *what, const char *name, struct ff_error *err)
-{
-	size_t len = strlen(name);
-	bool good = len && len < FF_NAME_MAX && isalnum((unsigned char)name[0]);
-
-	for (size_t i = 0; good && i < len; i++)
-		good = isalnum((unsigned char)name[i]) || strchr("-_.", name[i]);
-	if (good)
-		return 0;
-	return error_set(
-		err, EINVAL, FF_CODE_BAD_REQUEST,
-		"up to 31 letters, digits, '-', '_', '.', beginning with a letter or digit",
-		"\"%s\" is no name for a %s", name, what);
-}
 
 int model_add_service(struct model *model, const char *name, uint32_t slots, struct service **ret,
 		      struct ff_error *err)

@@ -20,6 +20,8 @@
 #include "bpf/abi.h"
 #include "lib/error.h"
 #include "lib/http_client.h"
+#include "lib/name.h"
+#include "lib/policy.h"
 #include "orchestrator/owners.h"
 
 #define MODEL_CAPACITY_DEFAULT 1048576
@@ -35,7 +37,12 @@ struct host {
 	struct http_client *client;
 
 	bool up;
-	bool steering; /* as last seen, also by an earlier run */
+	bool steering;		    /* as last seen, also by an earlier run */
+	bool draining;		    /* an operator wants it empty */
+	uint64_t drain_since_ms;    /* wall clock */
+	uint64_t drain_deadline_ms; /* likewise; 0: none */
+	bool drain_told_empty;
+	bool drain_told_late;
 	unsigned int cpus;
 	uint64_t last_seen_ms;
 	json_t *report; /* the last GET /v1/host; NULL: none yet */
@@ -53,6 +60,8 @@ struct service {
 	char *class; /* filter text, "": everything */
 	json_t *config;
 	uint64_t capacity; /* flows of each instance */
+	bool governed;	   /* has a policy: the loop acts for it */
+	struct policy policy;
 	struct owners table;
 };
 
@@ -128,6 +137,3 @@ void model_adopt_instance(struct model *model, struct instance *instance);
 void model_remove_service(struct model *model, struct service *service);
 void model_remove_instance(struct model *model, struct instance *instance);
 void service_free(struct service *service);
-
-/* Letters, digits, '-', '_', '.', not first; below FF_NAME_MAX. */
-int name_check(const char *what, const char *name, struct ff_error *err);

@@ -10,6 +10,7 @@
 #include "orchestrator/agent_client.h"
 #include "orchestrator/desired.h"
 #include "orchestrator/events.h"
+#include "orchestrator/samples.h"
 #include "orchestrator/monitor.h"
 #include "orchestrator/settle.h"
 
@@ -211,6 +212,7 @@ static void *watch_run(void *arg)
 
 		if (clock_ns() >= next_ns) {
 			polled = host_ask(watch);
+			samples_check(watch->orch->samples, watch->host);
 			next_ns = clock_ns() + MONITOR_POLL_MS * NSEC_PER_MSEC;
 		}
 		if (host_wants_push(watch, polled))

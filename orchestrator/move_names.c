@@ -6,20 +6,20 @@
 #include "orchestrator/move.h"
 
 static const char *const phase_names[MOVE_PHASES] = {
-	[MOVE_NEW] = "queued",	      [MOVE_PREPARE] = "prepare", [MOVE_PRECOPY] = "precopy",
-	[MOVE_SWITCH] = "switch",     [MOVE_FINAL] = "final",	  [MOVE_FINISH] = "finish",
-	[MOVE_ABORT] = "abort",	      [MOVE_DECIDE] = "decide",	  [MOVE_STAY] = "stay",
-	[MOVE_HOLD] = "hold",	      [MOVE_UNSWITCH] = "unswitch", [MOVE_RETURN] = "return",
-	[MOVE_RESUME] = "resume",     [MOVE_REVERT] = "revert",	  [MOVE_ENDED] = "ended",
+	[MOVE_NEW] = "queued",	  [MOVE_PREPARE] = "prepare",	[MOVE_PRECOPY] = "precopy",
+	[MOVE_SWITCH] = "switch", [MOVE_FINAL] = "final",	[MOVE_FINISH] = "finish",
+	[MOVE_ABORT] = "abort",	  [MOVE_DECIDE] = "decide",	[MOVE_STAY] = "stay",
+	[MOVE_HOLD] = "hold",	  [MOVE_UNSWITCH] = "unswitch", [MOVE_RETURN] = "return",
+	[MOVE_RESUME] = "resume", [MOVE_REVERT] = "revert",	[MOVE_ENDED] = "ended",
 };
 
 static const char *const call_names[MOVE_CALLS] = {
-	[MOVE_CALL_PREPARE] = "prepare",   [MOVE_CALL_PRECOPY] = "precopy",
-	[MOVE_CALL_SWITCH] = "switch",	   [MOVE_CALL_FINAL] = "final",
-	[MOVE_CALL_FINISH] = "finish",	   [MOVE_CALL_ABORT] = "abort",
-	[MOVE_CALL_QUERY] = "query",	   [MOVE_CALL_STAY] = "stay",
-	[MOVE_CALL_HOLD] = "hold",	   [MOVE_CALL_UNSWITCH] = "unswitch",
-	[MOVE_CALL_RETURN] = "return",	   [MOVE_CALL_RESUME] = "resume",
+	[MOVE_CALL_PREPARE] = "prepare", [MOVE_CALL_PRECOPY] = "precopy",
+	[MOVE_CALL_SWITCH] = "switch",	 [MOVE_CALL_FINAL] = "final",
+	[MOVE_CALL_FINISH] = "finish",	 [MOVE_CALL_ABORT] = "abort",
+	[MOVE_CALL_QUERY] = "query",	 [MOVE_CALL_STAY] = "stay",
+	[MOVE_CALL_HOLD] = "hold",	 [MOVE_CALL_UNSWITCH] = "unswitch",
+	[MOVE_CALL_RETURN] = "return",	 [MOVE_CALL_RESUME] = "resume",
 	[MOVE_CALL_REVERT] = "revert",
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* northbound.c - the table of routes; status, hosts, events. */
+/* northbound.c - the table of routes; status, events. */
 #include "lib/clock.h"
 #include "lib/json.h"
 #include "lib/version.h"
@@ -31,44 +31,13 @@ static int status_get(struct http_request *req, struct http_response *resp)
 	}
 	return resp_json(resp, 200,
 			 json_pack("{si ss si si si si s{sI sO sO sO} sI}", "epoch",
-				   (int)store_epoch(orch->store), "version", FF_VERSION,
-				   "hosts", (int)model->hosts_n, "hosts_up", hosts_up, "services",
-				   services, "instances", instances, "operations", "running",
-				   running, "completed", json_object_get(counts, "completed"),
-				   "failed", json_object_get(counts, "failed"), "rolled_back",
+				   (int)store_epoch(orch->store), "version", FF_VERSION, "hosts",
+				   (int)model->hosts_n, "hosts_up", hosts_up, "services", services,
+				   "instances", instances, "operations", "running", running,
+				   "completed", json_object_get(counts, "completed"), "failed",
+				   json_object_get(counts, "failed"), "rolled_back",
 				   json_object_get(counts, "rolled-back"), "uptime_s",
 				   (json_int_t)((clock_ns() - orch->started_ns) / NSEC_PER_SEC)));
-}
-
-static json_t *host_json(const struct model *model, const struct host *host)
-{
-	json_t *reasons = json_object_get(host->report, "reasons");
-	int instances = 0;
-	json_t *json;
-
-	for (unsigned int i = 0; i < FF_INSTANCES_MAX; i++)
-		instances += model->instances[i] && model->instances[i]->host == host->id;
-	json = json_pack("{ss si ss ss* ss* ss sb si si sI sO?}", "name", host->name, "id",
-			 host->id, "url", host->url, "ipv4", host->ipv4, "ipv6", host->ipv6,
-			 "state", host->up ? "up" : "down", "steering", host->steering, "cpus",
-			 (int)host->cpus, "instances", instances, "last_seen_ms",
-			 (json_int_t)host->last_seen_ms, "reasons", reasons);
-	if (!host->up)
-		json_put_str(json, "why", host->why_down[0] ? host->why_down : "never seen");
-	else if (host->push_error.err)
-		json_put_str(json, "why", host->push_error.message);
-	return json;
-}
-
-static int hosts_get(struct http_request *req, struct http_response *resp)
-{
-	struct model *model = &req_orch(req)->model;
-	json_t *list = json_array();
-	MODEL_LOCKED(model);
-
-	for (size_t i = 0; i < model->hosts_n; i++)
-		json_array_append_new(list, host_json(model, &model->hosts[i]));
-	return resp_json(resp, 200, json_pack("{so}", "hosts", list));
 }
 
 static int events_get(struct http_request *req, struct http_response *resp)
@@ -79,12 +48,19 @@ static int events_get(struct http_request *req, struct http_response *resp)
 const struct http_route northbound_routes[] = {
 	{ "GET", "/v1/status", status_get, NULL, 0 },
 	{ "GET", "/v1/hosts", hosts_get, NULL, 0 },
+	{ "GET", "/v1/hosts/:host", host_get, NULL, 0 },
+	{ "POST", "/v1/hosts/:host/drain", drain_post, NULL, 0 },
+	{ "POST", "/v1/hosts/:host/undrain", undrain_post, NULL, 0 },
 	{ "GET", "/v1/services", services_get, NULL, 0 },
 	{ "POST", "/v1/services", service_post, NULL, HTTP_BODY_REQUIRED },
 	{ "GET", "/v1/services/:service", service_get, NULL, 0 },
 	{ "DELETE", "/v1/services/:service", service_delete, NULL, 0 },
 	{ "GET", "/v1/services/:service/table", service_table_get, NULL, 0 },
 	{ "POST", "/v1/services/:service/instances", instance_post, NULL, HTTP_BODY_REQUIRED },
+	{ "GET", "/v1/services/:service/policy", policy_get, NULL, 0 },
+	{ "PUT", "/v1/services/:service/policy", policy_put, NULL, HTTP_BODY_REQUIRED },
+	{ "DELETE", "/v1/services/:service/policy", policy_delete, NULL, 0 },
+	{ "GET", "/v1/services/:service/plan", plan_get, NULL, 0 },
 	{ "GET", "/v1/instances", instances_get, NULL, 0 },
 	{ "GET", "/v1/instances/:instance", instance_get, NULL, 0 },
 	{ "DELETE", "/v1/instances/:instance", instance_delete, NULL, 0 },
@@ -92,9 +68,14 @@ const struct http_route northbound_routes[] = {
 	{ "GET", "/v1/flows", flows_get, NULL, 0 },
 	{ "GET", "/v1/flows/lookup", flow_lookup_get, NULL, 0 },
 	{ "POST", "/v1/moves", move_post, NULL, HTTP_BODY_REQUIRED },
+	{ "GET", "/v1/loop", loop_get, NULL, 0 },
+	{ "POST", "/v1/loop", loop_post, NULL, HTTP_BODY_REQUIRED },
+	{ "GET", "/v1/plans", plans_get, NULL, 0 },
+	{ "GET", "/v1/plans/:id", plan_one_get, NULL, 0 },
 	{ "GET", "/v1/operations", operations_get, NULL, 0 },
 	{ "GET", "/v1/operations/:id", operation_get, NULL, 0 },
 	{ "DELETE", "/v1/operations/:id", operation_delete, NULL, 0 },
 	{ "GET", "/v1/events", events_get, NULL, 0 },
+	{ "GET", "/metrics", metrics_get, NULL, 0 },
 	{ 0 },
 };

@@ -158,8 +158,8 @@ int operations_get(struct http_request *req, struct http_response *resp)
 	r = req_query_int(req, "limit", 1, OPERATIONS_SHOWN_MAX, OPERATIONS_SHOWN_DEFAULT, &limit,
 			  err);
 	if (r == 0)
-		r = store_operation_list(req_orch(req)->store, state, (unsigned int)limit, &docs,
-					 err);
+		r = store_operation_list(req_orch(req)->store, NULL, state, (unsigned int)limit,
+					 &docs, err);
 	if (r < 0)
 		return r;
 	return resp_json(resp, 200, json_pack("{so}", "operations", docs));
@@ -182,6 +182,22 @@ static json_t *operation_await(struct http_request *req, const char *id, unsigne
 			   MIN((until_ns - now_ns) / NSEC_PER_MSEC + 1, (uint64_t)WAIT_STEP_MS));
 	}
 	return NULL;
+}
+
+json_t *operation_copy(struct orchestrator *orch, const char *id, struct ff_error *err)
+{
+	json_t *doc = NULL;
+
+	{
+		MODEL_LOCKED(&orch->model);
+		const struct operation *operation = operation_find(&orch->model, id);
+
+		if (operation)
+			doc = json_deep_copy(operation->doc);
+	}
+	if (!doc)
+		store_operation_get(orch->store, id, &doc, err);
+	return doc;
 }
 
 int operation_get(struct http_request *req, struct http_response *resp)

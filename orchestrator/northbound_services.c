@@ -8,9 +8,11 @@
 #include "lib/log.h"
 #include "lib/match.h"
 #include "orchestrator/desired.h"
+#include "orchestrator/elasticity.h"
 #include "orchestrator/events.h"
 #include "orchestrator/monitor.h"
 #include "orchestrator/northbound.h"
+#include "orchestrator/settings.h"
 
 /* ---- shown ----------------------------------------------------------------------------------- */
 
@@ -21,11 +23,13 @@ static json_t *service_json(const struct model *model, const struct service *ser
 	for (unsigned int i = 0; i < FF_INSTANCES_MAX; i++)
 		if (model->instances[i] && model->instances[i]->service == service->id)
 			json_array_append_new(instances, json_string(model->instances[i]->name));
-	return json_pack("{ss si ss si ss sO sI so sI so sI}", "name", service->name, "id",
+	return json_pack("{ss si ss si ss sO sI so so sI so sI}", "name", service->name, "id",
 			 service->id, "nf", service->nf, "slots", (int)service->table.slots,
 			 "class", service->class, "config", service->config, "capacity",
-			 (json_int_t)service->capacity, "instances", instances, "pins",
-			 (json_int_t)service->table.pins_n, "rules",
+			 (json_int_t)service->capacity, "instances", instances, "policy",
+			 service->governed ? json_string(policy_mode_name(service->policy.mode)) :
+					     json_null(),
+			 "pins", (json_int_t)service->table.pins_n, "rules",
 			 owners_rules_json(&service->table, model), "table_version",
 			 (json_int_t)service->table.version);
 }
@@ -182,6 +186,8 @@ static void service_unmake(struct orchestrator *orch, struct service *service)
 	struct model *model = &orch->model;
 	struct ff_error err = { 0 };
 
+	if (service->governed && settings_policy(orch, service, NULL, &err) < 0)
+		log_error("%s", err.message);
 	if (store_service_delete(orch->store, service->id, &err) < 0)
 		log_error("%s", err.message);
 	for (unsigned int i = 0; i < FF_INSTANCES_MAX; i++)
@@ -307,6 +313,10 @@ int service_delete(struct http_request *req, struct http_response *resp)
 		r = model_get_service(model, name, &service, err);
 		if (r < 0)
 			return r;
+		if (elasticity_busy(orch->elasticity, service->id))
+			return error_set(err, EBUSY, FF_CODE_BUSY,
+					 "pause the loop, or wait for its end",
+					 "a plan of service %s is being carried out", name);
 		for (struct operation *operation = model->operations; operation;
 		     operation = operation->next)
 			if (operation->service == service->id)

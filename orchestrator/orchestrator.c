@@ -9,12 +9,17 @@
 #include "lib/log.h"
 #include "lib/version.h"
 #include "orchestrator/agent_client.h"
+#include "orchestrator/elasticity.h"
 #include "orchestrator/events.h"
+#include "orchestrator/gather.h"
+#include "orchestrator/loop.h"
 #include "orchestrator/migration.h"
 #include "orchestrator/monitor.h"
 #include "orchestrator/northbound.h"
 #include "orchestrator/orchestrator.h"
 #include "orchestrator/recovery.h"
+#include "orchestrator/samples.h"
+#include "orchestrator/settings.h"
 
 #define HTTP_GRACE_MS 2000
 
@@ -88,9 +93,15 @@ int orchestrator_new(const struct orch_config *config, uint32_t epoch_min,
 	if (r == 0)
 		r = store_load(orch->store, &orch->model, err);
 	if (r == 0)
+		r = settings_load(orch, err);
+	if (r == 0)
 		r = events_new(orch->store, &orch->events, err);
 	if (r == 0)
 		r = migrations_new(orch, &orch->migrations, err);
+	if (r == 0)
+		r = elasticity_new(orch, &orch->elasticity, err);
+	if (r == 0)
+		r = gather_new(orch, &orch->gather, err);
 	if (r < 0)
 		return r;
 	instances_check(&orch->model);
@@ -122,12 +133,15 @@ int orchestrator_start(struct orchestrator *orch, struct ff_error *err)
 	int r;
 
 	event_emit(orch->events, "orchestrator-started", (struct event_about){ 0 },
-		   "orchestrator " FF_VERSION " started, epoch %u",
-		   store_epoch(orch->store));
+		   "orchestrator " FF_VERSION " started, epoch %u", store_epoch(orch->store));
 	/* before anybody watches or asks: recovered operations keep their flows for themselves */
 	r = recovery_start(orch, err);
 	if (r == 0)
+		r = samples_start(orch, &orch->samples, err);
+	if (r == 0)
 		r = monitor_start(orch, &orch->monitor, err);
+	if (r == 0)
+		r = loop_start(orch, &orch->loop, err);
 	if (r == 0)
 		r = serve(orch, err);
 	return r;
@@ -143,8 +157,12 @@ void orchestrator_free(struct orchestrator *orch)
 	model_unlock(&orch->model);
 	if (orch->server)
 		http_server_stop(orch->server, HTTP_GRACE_MS);
+	loop_stop(orch->loop);
+	elasticity_stop(orch->elasticity);
 	migrations_stop(orch->migrations);
 	monitor_stop(orch->monitor);
+	samples_stop(orch->samples);
+	gather_free(orch->gather);
 	if (orch->events)
 		events_set_server(orch->events, NULL);
 	http_server_free(orch->server);

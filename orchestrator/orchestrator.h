@@ -8,7 +8,9 @@
  *	model store config		what is known, in memory and on disk
  *	events agent_client desired	telling: clients, agents
  *	monitor subject migration action	doing
- *	recovery northbound main	beginning
+ *	driver elasticity		carrying plans out
+ *	gather analyzer planner loop	deciding (analyzer and planner are pure)
+ *	settings recovery northbound main	beginning
  *
  * Locks, in this order: the model's, the events', the store's.
  */
@@ -23,10 +25,13 @@
 #include "orchestrator/model.h"
 #include "orchestrator/store.h"
 
-
 struct events;
+struct samples;
 struct monitor;
 struct migrations;
+struct elasticity;
+struct gather;
+struct loop;
 
 struct orchestrator {
 	const struct orch_config *config;
@@ -34,7 +39,11 @@ struct orchestrator {
 	struct model model;
 	struct events *events;
 	struct monitor *monitor;
+	struct samples *samples;
 	struct migrations *migrations;
+	struct elasticity *elasticity;
+	struct gather *gather;
+	struct loop *loop;
 	struct http_server *server;
 	uint64_t started_ns;
 	char epoch_header[48];
@@ -44,7 +53,7 @@ struct orchestrator {
 /* Opens the database and makes the model; no thread runs and nothing is sent yet. */
 int orchestrator_new(const struct orch_config *config, uint32_t epoch_min,
 		     struct orchestrator **ret, struct ff_error *err);
-/* Monitors, recovery; then the API. */
+/* Recovery, monitors, the loop; then the API. */
 int orchestrator_start(struct orchestrator *orch, struct ff_error *err);
 /* Ends what runs, within bounds, and frees all. NULL is fine. */
 void orchestrator_free(struct orchestrator *orch);

@@ -11,10 +11,37 @@
 #include "orchestrator/migration.h"
 #include "orchestrator/recovery.h"
 
+static int prepare_read(struct operation *operation, struct ff_error *err)
+{
+	const char *token;
+	json_t *prepare;
+	int r;
+
+	r = json_get_object(operation->request, "prepare", &prepare, err);
+	if (r == 0)
+		r = json_get_str(prepare, "token", &token, err);
+	if (r == 0)
+		r = json_get_u16(prepare, "service", &operation->service, err);
+	if (r == 0)
+		r = json_get_u16(prepare, "from", &operation->from, err);
+	if (r == 0)
+		r = json_get_u16(prepare, "to", &operation->to, err);
+	if (r == 0)
+		operation->token = strtoull(token, NULL, 16);
+	return r;
+}
+
+static bool is_plan(const struct operation *operation)
+{
+	const char *kind = json_string_value(json_object_get(operation->doc, "kind"));
+
+	return kind && !strcmp(kind, "plan");
+}
+
 static int operation_read(const json_t *row, struct operation *operation, struct ff_error *err)
 {
-	const char *id, *token;
-	json_t *doc, *request, *prepare;
+	json_t *doc, *request;
+	const char *id;
 	int r;
 
 	r = json_get_object(row, "doc", &doc, err);
@@ -29,19 +56,11 @@ static int operation_read(const json_t *row, struct operation *operation, struct
 	json_decref(operation->request);
 	operation->doc = json_incref(doc);
 	operation->request = json_incref(request);
-
-	r = json_get_object(request, "prepare", &prepare, err);
-	if (r == 0)
-		r = json_get_str(prepare, "token", &token, err);
-	if (r == 0)
-		r = json_get_u16(prepare, "service", &operation->service, err);
-	if (r == 0)
-		r = json_get_u16(prepare, "from", &operation->from, err);
-	if (r == 0)
-		r = json_get_u16(prepare, "to", &operation->to, err);
-	if (r == 0)
-		operation->token = strtoull(token, NULL, 16);
-	return r;
+	if (is_plan(operation)) /* its moves are operations of their own, and are taken up */
+		return error_set(err, ECANCELED, FF_CODE_INTERNAL,
+				 "nothing to do: the next plan begins with what was done",
+				 "the orchestrator was restarted while the plan was carried out");
+	return prepare_read(operation, err);
 }
 
 static int operation_resume(struct orchestrator *orch, struct operation *operation,
@@ -76,7 +95,8 @@ static void operation_give_up(struct orchestrator *orch, struct operation *opera
 		json_object_set(operation->doc, "error", json_object_get(body, "error"));
 	if (store_operation_put(orch->store, operation, NULL, &err) < 0)
 		log_error("%s", err.message);
-	event_emit(orch->events, "move-ended", (struct event_about){ .operation = operation->id },
+	event_emit(orch->events, is_plan(operation) ? "plan-ended" : "move-ended",
+		   (struct event_about){ .operation = operation->id },
 		   "operation %s can't be recovered: %s", operation->id, why->message);
 }
 

@@ -27,9 +27,12 @@ static const char schema[] =
 	"CREATE INDEX operations_state ON operations(state);"
 	"CREATE INDEX operations_token ON operations(token);"
 	"CREATE TABLE events(seq INTEGER PRIMARY KEY AUTOINCREMENT, doc TEXT NOT NULL) STRICT;"
-	"INSERT INTO meta VALUES('epoch', 0);"
-	"PRAGMA user_version = 1;";
-_Static_assert(STORE_SCHEMA_VERSION == 1, "a new version needs a step in schema_make()");
+	"INSERT INTO meta VALUES('epoch', 0);";
+static const char schema_2[] =
+	"CREATE TABLE settings(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;"
+	"CREATE INDEX operations_kind ON operations(json_extract(doc,'$.kind'));"
+	"PRAGMA user_version = 2;";
+_Static_assert(STORE_SCHEMA_VERSION == 2, "a new version needs a step in schema_make()");
 
 int store_fail(struct store *store, const char *doing, struct ff_error *err)
 {
@@ -131,7 +134,11 @@ static int schema_make(struct store *store, struct ff_error *err)
 	if (r < 0)
 		return r;
 	if (version == 0)
-		return store_exec(store, schema, err);
+		r = store_exec(store, schema, err);
+	if (r == 0 && version < 2)
+		return store_exec(store, schema_2, err);
+	if (r < 0)
+		return r;
 	if (version != STORE_SCHEMA_VERSION)
 		return error_set(err, ENOTSUP, FF_CODE_REFUSED,
 				 "run the version that wrote it, or a later one",

@@ -17,7 +17,7 @@
 #include "orchestrator/model.h"
 #include "orchestrator/operation.h"
 
-#define STORE_SCHEMA_VERSION 1
+#define STORE_SCHEMA_VERSION 2
 #define STORE_EVENTS_MAX     100000 /* 20 MB; the oldest go */
 #define STORE_OPERATIONS_MAX 100000 /* likewise, ended ones */
 
@@ -56,16 +56,27 @@ int store_operation_get(struct store *store, const char *id, json_t **ret_doc,
 /* Its doc and its request: new references. */
 int store_operation_request(struct store *store, const char *id, json_t **ret_doc,
 			    json_t **ret_request, struct ff_error *err);
-/* Newest first; state NULL: all. */
-int store_operation_list(struct store *store, const char *state, unsigned int limit,
-			 json_t **ret_docs, struct ff_error *err);
+/* Newest first; kind and state NULL: all. */
+int store_operation_list(struct store *store, const char *kind, const char *state,
+			 unsigned int limit, json_t **ret_docs, struct ff_error *err);
 /* [{"doc","request"}] of those queued or running, oldest first. */
 int store_operation_open(struct store *store, json_t **ret_list, struct ff_error *err);
 /* {"running":n,"completed":n,"failed":n,"rolled-back":n,"queued":n} */
 int store_operation_counts(struct store *store, json_t **ret_counts, struct ff_error *err);
+/* [{"kind","state","count"}] */
+int store_operation_tally(struct store *store, json_t **ret_tally, struct ff_error *err);
 /* The operation with that token. */
 int store_operation_by_token(struct store *store, uint64_t token, json_t **ret_doc,
 			     struct ff_error *err);
+
+/*
+ * What an operator has set, by a key of letters, digits, '/', '-': a JSON object or array. Put NULL:
+ * not set any more. *ret_value: a new reference, NULL if it isn't set.
+ */
+int store_setting_put(struct store *store, const char *key, const json_t *value,
+		      struct ff_error *err);
+int store_setting_get(struct store *store, const char *key, json_t **ret_value,
+		      struct ff_error *err);
 
 /* Appends and numbers an event: puts "seq" into it. */
 int store_event_put(struct store *store, json_t *event, struct ff_error *err);

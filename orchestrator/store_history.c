@@ -148,22 +148,27 @@ static int docs_read(struct store *store, sqlite3_stmt *statement, json_t **ret_
 	return 0;
 }
 
-int store_operation_list(struct store *store, const char *state, unsigned int limit,
-			 json_t **ret_docs, struct ff_error *err)
+int store_operation_list(struct store *store, const char *kind, const char *state,
+			 unsigned int limit, json_t **ret_docs, struct ff_error *err)
 {
 	_cleanup_statement_ sqlite3_stmt *statement = NULL;
 	STORE_LOCKED(store);
 	int r;
 
+	/* a kind by its index: plans are few among many moves */
 	r = store_prepare(store,
-			  "SELECT doc FROM operations WHERE ?1 IS NULL OR state=?1"
-			  " ORDER BY seq DESC LIMIT ?2",
+			  kind ? "SELECT doc FROM operations WHERE json_extract(doc,'$.kind')=?3"
+				 " AND (?1 IS NULL OR state=?1) ORDER BY seq DESC LIMIT ?2" :
+				 "SELECT doc FROM operations WHERE ?1 IS NULL OR state=?1"
+				 " ORDER BY seq DESC LIMIT ?2",
 			  &statement, err);
 	if (r < 0)
 		return r;
 	if (state)
 		sqlite3_bind_text(statement, 1, state, -1, SQLITE_TRANSIENT);
 	sqlite3_bind_int64(statement, 2, limit);
+	if (kind)
+		sqlite3_bind_text(statement, 3, kind, -1, SQLITE_TRANSIENT);
 	return docs_read(store, statement, ret_docs, err);
 }
 
@@ -201,6 +206,22 @@ int store_operation_counts(struct store *store, json_t **ret_counts, struct ff_e
 		return r;
 	*ret_counts = TAKE_PTR(counts);
 	return 0;
+}
+
+int store_operation_tally(struct store *store, json_t **ret_tally, struct ff_error *err)
+{
+	_cleanup_statement_ sqlite3_stmt *statement = NULL;
+	STORE_LOCKED(store);
+	int r;
+
+	r = store_prepare(store,
+			  "SELECT json_object('kind', json_extract(doc,'$.kind'), 'state', state,"
+			  " 'count', count(*)) FROM operations"
+			  " GROUP BY json_extract(doc,'$.kind'), state",
+			  &statement, err);
+	if (r < 0)
+		return r;
+	return docs_read(store, statement, ret_tally, err);
 }
 
 /* ---- events --------------------------------------------------------------------------------- */

@@ -10,10 +10,12 @@ PINS=/sys/fs/bpf/flowferry
 # pinned_packets: what the NFs have seen, read without a daemon
 pinned_packets()
 {
-	local host
+	local host meter
 	for host in nf1 nf2; do
-		bpftool -j map dump pinned $PINS/$host/maps/instance_stats
-	done | jq -s '[.[][].formatted.values[].value.packets] | add'
+		for meter in $PINS/$host/instances/*/meter; do
+			bpftool -j map dump pinned "$meter"
+		done
+	done | jq -s '[.[][].formatted.value.stats.packets] | add'
 }
 
 lab_up --hosts 2

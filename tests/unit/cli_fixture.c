@@ -25,7 +25,7 @@ static json_t *parsed;
 
 /* ---- the orchestrator ---------------------------------------------------------------------- */
 
-static void request_note(struct http_request *req)
+void cli_note(struct http_request *req)
 {
 	pthread_mutex_lock(&cli.lock);
 	snprintf(cli.method, sizeof(cli.method), "%s", req_method(req));
@@ -44,7 +44,7 @@ static int answer(struct http_request *req, struct http_response *resp, unsigned
 	json_error_t why;
 	json_t *json = json_loads(text, 0, &why);
 
-	request_note(req);
+	cli_note(req);
 	cr_assert(json != NULL, "bad test: %s in %s", why.text, text);
 	return resp_json(resp, status, json);
 }
@@ -84,7 +84,7 @@ static int get_services(struct http_request *req, struct http_response *resp)
 
 static int get_service(struct http_request *req, struct http_response *resp)
 {
-	request_note(req);
+	cli_note(req);
 	if (strcmp(req_param(req, "name"), "fw") != 0)
 		return error_set(resp_err(resp), ENOENT, FF_CODE_NOT_FOUND, "see /v1/services",
 				 "there is no service '%s'", req_param(req, "name"));
@@ -167,7 +167,9 @@ static int get_operation(struct http_request *req, struct http_response *resp)
 {
 	json_t *op;
 
-	request_note(req);
+	if (strcmp(req_param(req, "id"), "p1") == 0)
+		return cli_plan(req, resp);
+	cli_note(req);
 	if (strcmp(req_param(req, "id"), "m1") != 0)
 		return error_set(resp_err(resp), ENOENT, FF_CODE_NOT_FOUND, NULL,
 				 "there is no operation '%s'", req_param(req, "id"));
@@ -182,13 +184,13 @@ static int get_operation(struct http_request *req, struct http_response *resp)
 
 static int get_operations(struct http_request *req, struct http_response *resp)
 {
-	request_note(req);
+	cli_note(req);
 	return resp_json(resp, 200, json_pack("{s[o]}", "operations", operation_json()));
 }
 
 static int delete_operation(struct http_request *req, struct http_response *resp)
 {
-	request_note(req);
+	cli_note(req);
 	if (cli.polls >= cli.polls_end)
 		return error_set(resp_err(resp), EBUSY, FF_CODE_REFUSED, "wait for its end",
 				 "m1 is past its final step");
@@ -200,7 +202,7 @@ static int post_move(struct http_request *req, struct http_response *resp)
 {
 	const char *from = "";
 
-	request_note(req);
+	cli_note(req);
 	json_get_str(req_json(req), "from", &from, NULL);
 	if (strcmp(from, "busy") == 0)
 		return error_set(resp_err(resp), EBUSY, FF_CODE_OVERLAP,
@@ -211,13 +213,13 @@ static int post_move(struct http_request *req, struct http_response *resp)
 
 static int post_created(struct http_request *req, struct http_response *resp)
 {
-	request_note(req);
+	cli_note(req);
 	return resp_json(resp, 201, json_incref(req_json(req)));
 }
 
 static int delete_any(struct http_request *req, struct http_response *resp)
 {
-	request_note(req);
+	cli_note(req);
 	return resp_empty(resp, 204);
 }
 
@@ -230,7 +232,7 @@ static int get_events(struct http_request *req, struct http_response *resp)
 		"\"message\":\"completed\"}\n";
 	bool all = strcmp(req_query(req, "since", "0"), "0") == 0;
 
-	request_note(req);
+	cli_note(req);
 	return resp_data(resp, 200, "application/x-ndjson", all ? lines : "",
 			 all ? strlen(lines) : 0);
 }
@@ -279,6 +281,7 @@ static void binary_find(void)
 
 void cli_setup(void)
 {
+	static struct http_route all[CLI_LOOP_ROUTES + ARRAY_SIZE(routes)];
 	struct ff_error err = {};
 
 	binary_find();
@@ -288,7 +291,9 @@ void cli_setup(void)
 	snprintf(cli.socket, sizeof(cli.socket), "%s/socket", cli.dir);
 	cli.polls_end = 3;
 	cli.end_state = "completed";
-	cr_assert_eq(http_server_new(routes, NULL, &cli.server, &err), 0, "%s", err.message);
+	memcpy(all, cli_loop_routes, sizeof(cli_loop_routes));
+	memcpy(all + CLI_LOOP_ROUTES, routes, sizeof(routes));
+	cr_assert_eq(http_server_new(all, NULL, &cli.server, &err), 0, "%s", err.message);
 	cr_assert_eq(http_server_listen_unix(cli.server, cli.socket, &err), 0, "%s", err.message);
 }
 

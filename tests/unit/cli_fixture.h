@@ -35,6 +35,13 @@ struct cli_run {
 	char out[CLI_TEXT_MAX], err[CLI_TEXT_MAX];
 };
 
+/* cli_fixture_loop.c: the part of the orchestrator that decides. */
+#define CLI_LOOP_ROUTES 11
+extern const struct http_route cli_loop_routes[CLI_LOOP_ROUTES];
+int cli_plan(struct http_request *req, struct http_response *resp);
+/* Keeps method, path and body of a request in `cli`. */
+void cli_note(struct http_request *req);
+
 /* Criterion's .init and .fini */
 void cli_setup(void);
 void cli_teardown(void);

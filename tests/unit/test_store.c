@@ -231,6 +231,53 @@ Test(store, a_later_schema_is_refused)
 	cr_assert_lt(store_open("/nonexistent/x.db", 0, &other, &err), 0);
 }
 
+/* A database of the first version: without what the second has brought. */
+Test(store, an_older_schema_is_brought_up_to_date)
+{
+	_cleanup_json_ json_t *value = json_pack("{si}", "n", 1), *list = NULL, *read = NULL;
+
+	cr_assert_eq(store_service_put(store, &model, service_make(), &err), 0);
+	store_close(store);
+	store = NULL;
+	execute("DROP TABLE settings; DROP INDEX operations_kind; PRAGMA user_version = 1");
+	open_again();
+	cr_assert_eq(store_load(store, &model, &err), 0, "%s", err.message);
+	cr_assert_not_null(model_find_service(&model, "fw"));
+	cr_assert_eq(store_setting_put(store, "k", value, &err), 0, "%s", err.message);
+	cr_assert_eq(store_operation_list(store, "plan", NULL, 1, &list, &err), 0, "%s",
+		     err.message);
+	open_again(); /* and only once */
+	cr_assert_eq(store_setting_get(store, "k", &read, &err), 0);
+	cr_assert(json_equal(read, value));
+}
+
+/* ---- settings -------------------------------------------------------------------------------- */
+
+Test(store, settings)
+{
+	_cleanup_json_ json_t *one = json_pack("{ss}", "mode", "act"), *two = json_pack("[i]", 2);
+	json_t *read = one;
+
+	cr_assert_eq(store_setting_get(store, "policy/fw", &read, &err), 0);
+	cr_assert_null(read);
+	cr_assert_eq(store_setting_put(store, "policy/fw", one, &err), 0, "%s", err.message);
+	cr_assert_eq(store_setting_put(store, "drain/nf1", one, &err), 0);
+	cr_assert_eq(store_setting_put(store, "policy/fw", two, &err), 0);
+	open_again();
+	cr_assert_eq(store_setting_get(store, "policy/fw", &read, &err), 0);
+	cr_assert(json_equal(read, two));
+	json_decref(read);
+	cr_assert_eq(store_setting_put(store, "policy/fw", NULL, &err), 0);
+	cr_assert_eq(store_setting_put(store, "policy/fw", NULL, &err), 0, "twice is fine");
+	cr_assert_eq(store_setting_get(store, "policy/fw", &read, &err), 0);
+	cr_assert_null(read);
+	cr_assert_eq(store_setting_get(store, "drain/nf1", &read, &err), 0);
+	cr_assert(json_equal(read, one));
+	json_decref(read);
+	execute("UPDATE settings SET value='{'");
+	cr_assert_lt(store_setting_get(store, "drain/nf1", &read, &err), 0);
+}
+
 /* ---- operations ------------------------------------------------------------------------------ */
 
 static struct operation *operation_put(const char *state, struct service *service)
@@ -261,7 +308,7 @@ Test(store, operations)
 									   "request"),
 							   "secret")),
 			 "kept");
-	cr_assert_eq(store_operation_list(store, NULL, 10, &list, &err), 0);
+	cr_assert_eq(store_operation_list(store, NULL, NULL, 10, &list, &err), 0);
 	cr_assert_eq(json_array_size(list), 2);
 	cr_assert_str_eq(json_string_value(json_object_get(json_array_get(list, 0), "id")),
 			 running->id, "newest first");
@@ -275,6 +322,24 @@ Test(store, operations)
 	cr_assert_eq(json_integer_value(json_object_get(counts, "running")), 0);
 	operation_free(done);
 	operation_free(running);
+}
+
+Test(store, operations_of_one_kind)
+{
+	struct operation *plan = operation_new("plan"), *move = operation_put("running", NULL);
+	_cleanup_json_ json_t *plans = NULL, *running = NULL;
+
+	json_put_str(plan->doc, "state", "completed");
+	cr_assert_eq(store_operation_put(store, plan, NULL, &err), 0);
+	cr_assert_eq(store_operation_list(store, "plan", NULL, 10, &plans, &err), 0, "%s",
+		     err.message);
+	cr_assert_eq(json_array_size(plans), 1);
+	cr_assert_str_eq(json_string_value(json_object_get(json_array_get(plans, 0), "id")),
+			 plan->id);
+	cr_assert_eq(store_operation_list(store, "plan", "running", 10, &running, &err), 0);
+	cr_assert_eq(json_array_size(running), 0);
+	operation_free(plan);
+	operation_free(move);
 }
 
 /* Owners and state change together, or not at all. */

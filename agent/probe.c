@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The list of sources: each is a part of a sample, under its name. */
+#include "agent/probe.h"
+
+#include "lib/json.h"
+
+extern const struct probe probe_cpu, probe_flows, probe_instances, probe_links, probe_maps,
+	probe_memory, probe_pressure, probe_programs, probe_reasons, probe_slots, probe_softnet;
+
+const struct probe *const probes[PROBES] = {
+	&probe_cpu,   &probe_softnet, &probe_pressure, &probe_memory,
+	&probe_links, &probe_reasons, &probe_programs, &probe_instances,
+	&probe_slots, &probe_flows,   &probe_maps,
+};
+
+json_t *probe_object(size_t count, const char *const names[], const uint64_t values[])
+{
+	_cleanup_json_ json_t *object = json_object();
+
+	for (size_t i = 0; i < count; i++)
+		if (json_put_uint(object, names[i], values[i]))
+			return NULL;
+	return TAKE_PTR(object);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* elasticity_internal.h - what elasticity.c (plans) and elasticity_step.c (their steps) share. */
+#pragma once
+
+#include <pthread.h>
+
+#include "orchestrator/elasticity.h"
+#include "orchestrator/operation.h"
+
+struct execution;
+
+/* One step: written by its thread, read by the plan's after the join. */
+struct step_run {
+	struct execution *e;
+	size_t index;
+	pthread_t thread;
+	bool started;
+	int result;
+	struct ff_error error;
+};
+
+struct execution {
+	struct execution *next;
+	struct elasticity *elasticity;
+	struct orchestrator *orch;
+	const struct driver *driver;
+	struct operation *operation;
+	struct plan plan;
+	struct step_run *steps;
+	uint64_t started_ns;
+	uint32_t park_limit;
+	uint16_t created[FF_INSTANCES_MAX]; /* ids, by plan_instance.created - 1; under the lock */
+};
+
+/* A thread's function; arg: its struct step_run. */
+void *step_main(void *arg);
+
+/* Teaches the cost model what a completed move has cost. The lock is held. */
+void elasticity_learn(struct execution *e, const struct plan_step *step, const json_t *doc);
