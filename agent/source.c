@@ -11,7 +11,11 @@
 
 #define ROUNDS_MAX	30   /* before it converges; a source that changes faster than that won't */
 #define CONVERGED_FLOWS 512  /* few enough for the last round: about a millisecond */
-#define URGENT_FLOWS	4096 /* a last round of so many goes before all ordinary work */
+
+/* Rounds of so many go before all ordinary work: while copying; and once packets wait, or soon will. */
+#define BRISK_FLOWS  1024 /* some 3 ms */
+#define URGENT_FLOWS 4096
+
 #define SHORT_ROUND_NS	(2 * NSEC_PER_MSEC)  /* between rounds while others switch */
 #define POLL_NS		(20 * NSEC_PER_USEC) /* for fences: they take some 100 us */
 #define POLL_SLOW_NS	NSEC_PER_MSEC
@@ -96,7 +100,7 @@ static int round_full(struct move *move, bool final, json_t **ret_reply, struct 
 static int round_keys(struct move *move, const struct ff_flow_key *keys, size_t count, bool final,
 		      json_t **ret_reply, struct ff_error *err)
 {
-	bool urgent = count <= URGENT_FLOWS;
+	bool urgent = count <= (move->source == PHASE_PRECOPY ? BRISK_FLOWS : URGENT_FLOWS);
 	struct transfer *transfer;
 	int r = round_begin(move, final, urgent ? PACE_URGENT : PACE_NORMAL, &transfer, err);
 

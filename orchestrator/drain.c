@@ -75,10 +75,11 @@ static void host_watch(struct orchestrator *orch, struct host *host)
 		event_emit(orch->events, "drain-completed", about, "host %s is empty, after %.1f s",
 			   host->name, (double)(now_ms - host->drain_since_ms) / 1e3);
 	else if (!empty && drain_is_late(host) && !host->drain_told_late)
-		event_emit(orch->events, "drain-late", about,
-			   "host %s should be empty by now, but %u slots, %zu pins and %u rules are "
-			   "still there, and %u moves under way",
-			   host->name, left.slots, left.pins, left.rules, left.moves);
+		event_emit(
+			orch->events, "drain-late", about,
+			"host %s should be empty by now, but %u slots, %zu pins and %u rules are "
+			"still there, and %u moves under way",
+			host->name, left.slots, left.pins, left.rules, left.moves);
 	host->drain_told_empty = empty;
 	host->drain_told_late |= !empty && drain_is_late(host);
 }

@@ -92,7 +92,7 @@ void gather_host(struct gather *gather, const struct host *host, uint64_t now_ns
 	/* one that has just begun to answer us, or that we have just begun to ask, isn't down yet */
 	if (!host->up &&
 	    now_ns - MAX(seen_ns, gather->orch->started_ns) > GATHER_DOWN_MS * NSEC_PER_MSEC)
-		load->conditions |= HOST_FAILED;
+		load->conditions |= HOST_SUSPECT; /* its agent: the data path may well go on */
 }
 
 /* ---- instances ------------------------------------------------------------------------------- */

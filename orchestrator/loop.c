@@ -181,11 +181,18 @@ static int plan_make(struct loop *loop, const struct service_load *service, uint
 		.growth = service->growth,
 	};
 	struct cost_model cost;
+	int r;
 
 	if (!loop->has_policy[service->id])
 		policy_loosen(policy, service);
 	elasticity_cost(loop->orch->elasticity, service->nf, &cost);
 	input.cost = &cost;
+	r = planner_plan(&input, ret);
+	if (r < 0 || ret->short_pps <= 0 || input.growth <= 1)
+		return r;
+	/* what is only expected finds no place: what is there still may */
+	plan_done(ret);
+	input.growth = 1;
 	return planner_plan(&input, ret);
 }
 
@@ -287,14 +294,15 @@ static void service_govern(struct loop *loop, const struct service_load *service
 	plan_done(&plan);
 }
 
-/* A plan that failed is followed by another, but not at once. */
-static void failed_back_off(struct loop *loop)
+/* A plan is followed by another, but not at once; less so if it failed. */
+static void ended_back_off(struct loop *loop)
 {
 	for (size_t i = 0; i < FF_SERVICES_MAX; i++) {
 		struct governed *g = &loop->governed[i];
 		_cleanup_json_ json_t *doc = NULL;
 		struct ff_error err = { 0 };
 		const char *state;
+		uint64_t wait_ms;
 
 		if (!g->plan[0])
 			continue;
@@ -306,9 +314,9 @@ static void failed_back_off(struct loop *loop)
 		}
 		if (store_operation_get(loop->orch->store, g->plan, &doc, &err) == 0) {
 			state = json_string_value(json_object_get(doc, "state"));
-			if (!state || strcmp(state, "completed"))
-				g->not_before_ns =
-					loop->loads.now_ns + LOOP_BACKOFF_MS * NSEC_PER_MSEC;
+			wait_ms = state && !strcmp(state, "completed") ? LOOP_SETTLE_MS :
+									 LOOP_BACKOFF_MS;
+			g->not_before_ns = loop->loads.now_ns + wait_ms * NSEC_PER_MSEC;
 		}
 		g->plan[0] = '\0';
 	}
@@ -326,7 +334,7 @@ static void *loop_main(void *arg)
 
 		pthread_mutex_lock(&loop->lock);
 		r = look(loop);
-		failed_back_off(loop);
+		ended_back_off(loop);
 		for (size_t i = 0; r == 0 && i < loop->loads.services_n; i++)
 			service_govern(loop, &loop->loads.services[i]);
 		pthread_mutex_unlock(&loop->lock);

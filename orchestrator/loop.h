@@ -15,7 +15,7 @@
 #include "orchestrator/planner.h"
 
 #define LOOP_PERIOD_MS	100
-#define LOOP_SETTLE_MS	500  /* after a plan: the loads must be measured anew */
+#define LOOP_SETTLE_MS	1000 /* after a plan: slots are sampled twice anew, each half second */
 #define LOOP_BACKOFF_MS 2000 /* after one that failed */
 
 struct loop;

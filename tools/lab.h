@@ -126,6 +126,8 @@ int lab_net_addresses(const struct lab_host *host, json_t **ret);
 int lab_sysctls_write(const struct lab_host *host, int netns_fd);
 /* Checksum and segmentation offloads of a link, which XDP's redirected frames don't survive. */
 int lab_offloads_off(int netns_fd, const char *link);
+/* When the links are there: each CPU sends by its own queue of each. */
+int lab_queues_pin(int netns_fd);
 
 /* ---- lab_bpf.c --------------------------------------------------------------------------------- */
 

@@ -268,6 +268,11 @@ static int net_make(struct net *net, struct ff_error *err)
 		r = site_open(&net->sites[i], err) ?: lab_check_interrupted(err);
 	for (size_t i = 0; !r && i < net->lab->n_hosts; i++)
 		r = site_wire(net, &net->sites[i], err) ?: lab_check_interrupted(err);
+	for (size_t i = 0; !r && i < net->lab->n_hosts; i++) {
+		r = lab_queues_pin(net->sites[i].netns_fd);
+		if (r)
+			net_fail(err, r, net->sites[i].host, "can't give each CPU its queue");
+	}
 	if (!r)
 		r = default_routes_add(net, site_find(net, LAB_CLIENT), 1, err);
 	if (!r)
