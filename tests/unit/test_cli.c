@@ -241,6 +241,7 @@ Test(cli, ctrl_c_cancels)
 {
 	const struct cli_run *run;
 
+	signal(SIGINT, SIG_DFL); /* ignored, if the tests were started in the background */
 	cli.polls_end = 1000000;
 	run = cli_run_tty("precopy", "\003", MOVE);
 	assert_status(run, 1);
@@ -253,6 +254,7 @@ Test(cli, ctrl_c_ends_what_only_follows)
 {
 	const struct cli_run *run;
 
+	signal(SIGINT, SIG_DFL);
 	cli.polls_end = 1000000;
 	run = cli_run_tty("precopy", "\003", "operations --follow m1");
 	cr_assert_eq(run->status, 128 + 2);
