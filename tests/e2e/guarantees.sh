@@ -51,8 +51,8 @@ assert_conserved
 
 step "abort: the move is rolled back; nothing lost, nothing reordered"
 traffic_start 80 --ipv4 --ipv6 --rate 8000
-# so slow a way that a round takes some 0.3 s: thousands of packets
-in_host nf1 tc qdisc add dev f0 root tbf rate 200kbit burst 4kb latency 2s
+# so slow a way, which samples share, that a round takes some 0.3 s: thousands of packets
+in_host nf1 tc qdisc add dev f0 root tbf rate 1mbit burst 4kb latency 2s
 operation=$(ff move --service fw --from fw-1 --to fw-2 --park-limit 100 --on-overflow abort \
 	-o json) && fail "was not aborted: $operation"
 in_host nf1 tc qdisc del dev f0 root
