@@ -47,8 +47,8 @@ static const cyaml_schema_field_t fields[] = {
 			       FF_NAME_MAX - 1),
 	CYAML_FIELD_MAPPING_PTR("fabric", CYAML_FLAG_POINTER, struct agent_config, fabric,
 				fabric_fields),
-	CYAML_FIELD_SEQUENCE("steering", OPTIONAL, struct agent_config, steering, &steering_value, 0,
-			     32),
+	CYAML_FIELD_SEQUENCE("steering", OPTIONAL, struct agent_config, steering, &steering_value,
+			     0, 32),
 	CYAML_FIELD_MAPPING_PTR("listen", OPTIONAL, struct agent_config, listen, listen_fields),
 	CYAML_FIELD_STRING_PTR("socket", CYAML_FLAG_POINTER, struct agent_config, socket, 1, 107),
 	CYAML_FIELD_MAPPING_PTR("tls", OPTIONAL, struct agent_config, tls, tls_fields),
@@ -82,7 +82,8 @@ static int monitor_defaults_set(struct agent_config *config, const char *path, s
 		return error_nomem(err);
 	if (!monitor->period_ms)
 		monitor->period_ms = MONITOR_PERIOD_MS;
-	if (monitor->period_ms < MONITOR_PERIOD_MIN_MS || monitor->period_ms > MONITOR_PERIOD_MAX_MS)
+	if (monitor->period_ms < MONITOR_PERIOD_MIN_MS ||
+	    monitor->period_ms > MONITOR_PERIOD_MAX_MS)
 		return error_set(err, EINVAL, FF_CODE_BAD_REQUEST, "leave it out for 100",
 				 "%s: monitor: period_ms is %u, not %d to %d", path,
 				 monitor->period_ms, MONITOR_PERIOD_MIN_MS, MONITOR_PERIOD_MAX_MS);
@@ -118,8 +119,8 @@ int agent_config_load(const char *path, struct agent_config **ret, struct ff_err
 			      "make certificates with: flowferry pki", "%s: listen without tls",
 			      path);
 	if (!r && strchr(config->host, '/'))
-		r = error_set(err, EINVAL, FF_CODE_BAD_REQUEST, NULL, "%s: host: no slash in a name",
-			      path);
+		r = error_set(err, EINVAL, FF_CODE_BAD_REQUEST, NULL,
+			      "%s: host: no slash in a name", path);
 	if (r) {
 		agent_config_free(config);
 		return r;

@@ -26,7 +26,7 @@ struct agent_fabric {
 };
 
 struct agent_listen {
-	char	*address;
+	char *address;
 	uint16_t port;
 };
 
@@ -42,17 +42,17 @@ struct agent_monitor {
 };
 
 struct agent_config {
-	char		    *host;
+	char *host;
 	struct agent_fabric *fabric;
-	char		   **steering;
-	unsigned int	     steering_count;
+	char **steering;
+	unsigned int steering_count;
 	struct agent_listen *listen; /* NULL: the unix socket only */
-	char		    *socket;
-	struct agent_tls    *tls;
-	char		    *bpffs;
-	char		    *nf_dir;
-	char		    *state_dir;
-	bool		     insecure;
+	char *socket;
+	struct agent_tls *tls;
+	char *bpffs;
+	char *nf_dir;
+	char *state_dir;
+	bool insecure;
 	struct agent_monitor *monitor;
 };
 

@@ -18,17 +18,17 @@
 struct cpus {
 	pthread_mutex_t serial;
 	pthread_mutex_t lock; /* guards all below */
-	pthread_cond_t	work, done;
-	cpus_fn		fn;
-	void	       *arg;
-	uint64_t	pending; /* a bit for each CPU; FF_CPUS_MAX is 64 */
-	bool		stop;
-	int		count;
-	int		started;
+	pthread_cond_t work, done;
+	cpus_fn fn;
+	void *arg;
+	uint64_t pending; /* a bit for each CPU; FF_CPUS_MAX is 64 */
+	bool stop;
+	int count;
+	int started;
 	struct cpu_thread {
 		struct cpus *cpus;
-		pthread_t    thread;
-		int	     cpu;
+		pthread_t thread;
+		int cpu;
 	} threads[];
 };
 
@@ -64,7 +64,7 @@ static void *cpu_main(void *arg)
 static int cpu_start(struct cpus *cpus, int cpu)
 {
 	struct cpu_thread *self = &cpus->threads[cpu];
-	struct sched_param param = {.sched_priority = CPU_PRIORITY};
+	struct sched_param param = { .sched_priority = CPU_PRIORITY };
 	pthread_attr_t attr;
 	cpu_set_t set;
 	int r;
@@ -183,7 +183,7 @@ void cpus_quiesce(struct cpus *cpus)
 /* Without the right to it, just slower. */
 void cpus_pace(enum cpus_pace pace)
 {
-	struct sched_param param = {.sched_priority = pace == PACE_URGENT ? URGENT_PRIORITY : 0};
+	struct sched_param param = { .sched_priority = pace == PACE_URGENT ? URGENT_PRIORITY : 0 };
 
 	sched_setscheduler(0, pace == PACE_URGENT ? SCHED_FIFO : SCHED_OTHER, &param);
 	setpriority(PRIO_PROCESS, (id_t)gettid(), pace == PACE_BULK ? BULK_NICE : 0);

@@ -18,11 +18,11 @@
 #include "lib/log.h"
 #include "lib/netlink.h"
 
-#define FF_X(sym, name, text) [FF_REASON_##sym] = {name, text},
+#define FF_X(sym, name, text) [FF_REASON_##sym] = { name, text },
 static const struct {
 	const char *name;
 	const char *text;
-} reasons[FF_REASON_MAX] = {FF_REASONS(FF_X)};
+} reasons[FF_REASON_MAX] = { FF_REASONS(FF_X) };
 #undef FF_X
 
 const char *reason_name(uint32_t reason)
@@ -39,8 +39,8 @@ static int dir_make(const char *path, struct ff_error *err)
 {
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		return error_set(err, errno, FF_CODE_INTERNAL,
-				 "mount one: mount -t bpf bpf /sys/fs/bpf",
-				 "can't create %s: %s", path, strerror(errno));
+				 "mount one: mount -t bpf bpf /sys/fs/bpf", "can't create %s: %s",
+				 path, strerror(errno));
 	return 0;
 }
 
@@ -96,8 +96,7 @@ static int pin_paths_set(struct datapath *dp, struct ff_error *err)
 		}
 		if (asprintf(&path, "%s/%s", dp->maps_dir, bpf_map__name(map)) < 0)
 			return error_nomem(err);
-		if (bpf_map__type(map) == BPF_MAP_TYPE_DEVMAP_HASH &&
-		    !devmap_reuse(map, path))
+		if (bpf_map__type(map) == BPF_MAP_TYPE_DEVMAP_HASH && !devmap_reuse(map, path))
 			continue;
 		r = bpf_map__set_pin_path(map, path);
 		if (r)
@@ -109,7 +108,7 @@ static int pin_paths_set(struct datapath *dp, struct ff_error *err)
 
 struct mapping {
 	const struct bpf_map *map;
-	void		    **mem;
+	void **mem;
 };
 
 static size_t mapping_size(const struct bpf_map *map)
@@ -123,15 +122,15 @@ static size_t mapping_size(const struct bpf_map *map)
 static size_t mappings_of(struct datapath *dp, struct mapping ret[9])
 {
 	const struct mapping all[] = {
-		{dp->skel->maps.host_info, (void **)&dp->host},
-		{dp->skel->maps.services, (void **)&dp->services},
-		{dp->skel->maps.table, (void **)&dp->table},
-		{dp->skel->maps.rules, (void **)&dp->rules},
-		{dp->skel->maps.instances, (void **)&dp->instances},
-		{dp->skel->maps.peers, (void **)&dp->peers},
-		{dp->skel->maps.lanes, (void **)&dp->lanes},
-		{dp->skel->maps.fences, (void **)&dp->fences},
-		{dp->skel->maps.jobs, (void **)&dp->jobs},
+		{ dp->skel->maps.host_info, (void **)&dp->host },
+		{ dp->skel->maps.services, (void **)&dp->services },
+		{ dp->skel->maps.table, (void **)&dp->table },
+		{ dp->skel->maps.rules, (void **)&dp->rules },
+		{ dp->skel->maps.instances, (void **)&dp->instances },
+		{ dp->skel->maps.peers, (void **)&dp->peers },
+		{ dp->skel->maps.lanes, (void **)&dp->lanes },
+		{ dp->skel->maps.fences, (void **)&dp->fences },
+		{ dp->skel->maps.jobs, (void **)&dp->jobs },
 	};
 
 	memcpy(ret, all, sizeof(all));
@@ -170,13 +169,13 @@ static int maps_open(struct datapath *dp, struct ff_error *err)
 static int progs_set(struct datapath *dp, struct ff_error *err)
 {
 	const struct {
-		uint32_t		  key;
+		uint32_t key;
 		const struct bpf_program *prog;
 	} all[] = {
-		{FF_PROG_FORWARD, dp->skel->progs.forward},
-		{FF_PROG_TOO_BIG, dp->skel->progs.too_big},
-		{FF_PROG_RELEASE, dp->skel->progs.release},
-		{FF_PROG_FENCE, dp->skel->progs.fence},
+		{ FF_PROG_FORWARD, dp->skel->progs.forward },
+		{ FF_PROG_TOO_BIG, dp->skel->progs.too_big },
+		{ FF_PROG_RELEASE, dp->skel->progs.release },
+		{ FF_PROG_FENCE, dp->skel->progs.fence },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
@@ -285,8 +284,8 @@ static int link_adopt(const char *path, unsigned int ifindex, struct bpf_program
 
 int datapath_attach(struct datapath *dp, const char *ifname, uint32_t role, struct ff_error *err)
 {
-	struct bpf_program *prog = role == FF_IFACE_FABRIC ? dp->skel->progs.fabric
-							   : dp->skel->progs.steer;
+	struct bpf_program *prog = role == FF_IFACE_FABRIC ? dp->skel->progs.fabric :
+							     dp->skel->progs.steer;
 	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = XDP_FLAGS_DRV_MODE);
 	_cleanup_free_ char *path = NULL;
 	_cleanup_netlink_ struct nl_sock *nl = NULL;
@@ -320,13 +319,13 @@ int datapath_attach(struct datapath *dp, const char *ifname, uint32_t role, stru
 	r = link_adopt(path, info.ifindex, prog);
 	if (r != -ENOENT)
 		return r ? error_set(err, -r, FF_CODE_INTERNAL, NULL,
-				     "can't exchange the program on %s: %s", ifname, strerror(-r))
-			 : 0;
+				     "can't exchange the program on %s: %s", ifname, strerror(-r)) :
+			   0;
 	fd = bpf_link_create(bpf_program__fd(prog), (int)info.ifindex, BPF_XDP, &opts);
 	if (fd < 0)
 		return error_set(err, -fd, FF_CODE_REFUSED,
-				 fd == -EBUSY ? "another XDP program is there: ip link show"
-					      : "the driver must support native XDP at this MTU",
+				 fd == -EBUSY ? "another XDP program is there: ip link show" :
+						"the driver must support native XDP at this MTU",
 				 "can't attach native XDP to %s: %s", ifname, strerror(-fd));
 	if (bpf_obj_pin(fd, path))
 		return error_set(err, errno, FF_CODE_INTERNAL, NULL, "can't pin %s: %s", path,
@@ -476,10 +475,10 @@ int datapath_reasons(const struct datapath *dp, uint64_t ret_counts[FF_REASON_MA
 void datapath_programs(const struct datapath *dp,
 		       struct datapath_program ret_programs[DATAPATH_PROGRAMS])
 {
-	ret_programs[0] = (struct datapath_program){"steer",
-						    bpf_program__fd(dp->skel->progs.steer)};
-	ret_programs[1] = (struct datapath_program){"fabric",
-						    bpf_program__fd(dp->skel->progs.fabric)};
+	ret_programs[0] =
+		(struct datapath_program){ "steer", bpf_program__fd(dp->skel->progs.steer) };
+	ret_programs[1] =
+		(struct datapath_program){ "fabric", bpf_program__fd(dp->skel->progs.fabric) };
 }
 
 int datapath_nf_set(struct datapath *dp, uint32_t instance, int prog_fd)

@@ -24,19 +24,19 @@
 struct datapath {
 	char *pin_dir;
 	char *maps_dir;
-	int   cpus; /* that run programs: 0 .. cpus - 1 */
+	int cpus; /* that run programs: 0 .. cpus - 1 */
 
 	/* mapped, as long as the data path is open */
 	struct ff_host_info *host;
-	struct ff_service   *services;	/* [FF_SERVICES_MAX] */
-	struct ff_slot	    *table;	/* FF_TABLE_INDEX */
-	struct ff_rule	    *rules;	/* FF_RULES_INDEX */
-	struct ff_instance  *instances; /* [FF_INSTANCES_MAX] */
-	struct ff_peer	    *peers;	/* [2 * FF_HOSTS_MAX], see ff_peer */
-	struct ff_lane	    *lanes;	/* [FF_LANES_MAX] */
-	uint64_t	     lanes_freed_ns[FF_LANES_MAX]; /* when a free one was last used */
-	struct ff_fences    *fences;	/* [FF_LANES_MAX] */
-	struct ff_job	    *jobs;	/* [FF_CPUS_MAX] */
+	struct ff_service *services;	       /* [FF_SERVICES_MAX] */
+	struct ff_slot *table;		       /* FF_TABLE_INDEX */
+	struct ff_rule *rules;		       /* FF_RULES_INDEX */
+	struct ff_instance *instances;	       /* [FF_INSTANCES_MAX] */
+	struct ff_peer *peers;		       /* [2 * FF_HOSTS_MAX], see ff_peer */
+	struct ff_lane *lanes;		       /* [FF_LANES_MAX] */
+	uint64_t lanes_freed_ns[FF_LANES_MAX]; /* when a free one was last used */
+	struct ff_fences *fences;	       /* [FF_LANES_MAX] */
+	struct ff_job *jobs;		       /* [FF_CPUS_MAX] */
 
 	/* map descriptors */
 	int pins_fd, nfs_fd, park_rings_fd, log_rings_fd, peer_addrs_fd, local_addrs_fd, ifaces_fd,

@@ -412,8 +412,8 @@ static int spec_check(const struct instance_spec *spec, struct ff_error *err)
 static int load_run(struct load *load)
 {
 	int (*const steps[])(struct load *) = {
-		file_check,  object_open, programs_check, state_check, meters_size, maps_share,
-		object_load, skeleton_load, maps_fill,	object_pin,  skeleton_pin,
+		file_check,  object_open,   programs_check, state_check, meters_size,  maps_share,
+		object_load, skeleton_load, maps_fill,	    object_pin,	 skeleton_pin,
 	};
 	int r = 0;
 

@@ -26,7 +26,7 @@
  */
 #define RINGS_KEPT_NS (60 * NSEC_PER_SEC)
 
-#define RING_WASTE 4u /* times what a move needs: a ring that is larger isn't used for it */
+#define RING_WASTE    4u /* times what a move needs: a ring that is larger isn't used for it */
 
 /*
  * One call's frames: its pages are new and so all carry the cookie (the kernel doesn't restore what
@@ -38,8 +38,8 @@ _Static_assert(FF_PATHS <= LIVE_BATCH, "all fences of a CPU go in one call");
 /* Runs jobs[cpu] of this CPU's thread, `repeat` packets. */
 static int live_run(struct datapath *dp, struct ff_job *job, uint32_t repeat)
 {
-	struct ff_job_frame frame = {.proto = htons(FF_ETH_P_FENCE)};
-	struct xdp_md ctx = {.data_end = sizeof(frame), .ingress_ifindex = dp->fabric_ifindex};
+	struct ff_job_frame frame = { .proto = htons(FF_ETH_P_FENCE) };
+	struct xdp_md ctx = { .data_end = sizeof(frame), .ingress_ifindex = dp->fabric_ifindex };
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = &frame, .data_size_in = sizeof(frame),
 		    .ctx_in = &ctx, .ctx_size_in = sizeof(ctx), .repeat = (int)repeat,
 		    .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = LIVE_BATCH);
@@ -137,8 +137,8 @@ static int log_rings_map(struct lane *lane)
 
 static int log_rings_open(struct lane *lane)
 {
-	int fds[2] = {-1, -1}, r = 0;
-	uint32_t keys[2] = {lane->number * 2, lane->number * 2 + 1}, count = 2;
+	int fds[2] = { -1, -1 }, r = 0;
+	uint32_t keys[2] = { lane->number * 2, lane->number * 2 + 1 }, count = 2;
 
 	for (int i = 0; i < 2 && !r; i++) {
 		fds[i] = ring_create("ff_log", sizeof(struct ff_flow_key), BPF_F_MMAPABLE,
@@ -182,8 +182,8 @@ static uint32_t lane_choose(const struct datapath *dp, const struct lane_spec *s
 
 	for (uint32_t i = 0; i < FF_LANES_MAX; i++)
 		if (!dp->lanes[i].token &&
-		    (best == FF_LANES_MAX || lane_fitness(&dp->lanes[i], spec) >
-						     lane_fitness(&dp->lanes[best], spec)))
+		    (best == FF_LANES_MAX ||
+		     lane_fitness(&dp->lanes[i], spec) > lane_fitness(&dp->lanes[best], spec)))
 			best = i;
 	return best;
 }
@@ -207,7 +207,7 @@ static void lane_reset(struct ff_lane *map)
 int lane_open(struct datapath *dp, struct cpus *cpus, const struct lane_spec *spec,
 	      struct lane *ret, struct ff_error *err)
 {
-	struct lane lane = {.dp = dp, .cpus = cpus, .number = lane_choose(dp, spec)};
+	struct lane lane = { .dp = dp, .cpus = cpus, .number = lane_choose(dp, spec) };
 	int r = 0;
 
 	if (lane.number == FF_LANES_MAX)
@@ -240,7 +240,7 @@ int lane_open(struct datapath *dp, struct cpus *cpus, const struct lane_spec *sp
 int lane_adopt(struct datapath *dp, struct cpus *cpus, uint64_t token, struct lane *ret,
 	       struct ff_error *err)
 {
-	struct lane lane = {.dp = dp, .cpus = cpus};
+	struct lane lane = { .dp = dp, .cpus = cpus };
 	int r;
 
 	for (; lane.number < FF_LANES_MAX; lane.number++)
@@ -261,8 +261,8 @@ int lane_park_open(struct lane *lane, uint32_t limit, struct ff_error *err)
 	int r = park_ring_have(lane, limit);
 
 	return r ? error_set(err, -r, FF_CODE_INTERNAL, "free some memory",
-			     "can't make the parking ring: %s", strerror(-r))
-		 : 0;
+			     "can't make the parking ring: %s", strerror(-r)) :
+		   0;
 }
 
 void lane_leave(struct lane *lane)
@@ -339,9 +339,9 @@ size_t lane_logged(const struct lane *lane)
 /* ---- fences ------------------------------------------------------------------------------------ */
 
 struct fence_run {
-	struct datapath		*dp;
+	struct datapath *dp;
 	const struct lane_fence *fence;
-	int			 errors[FF_CPUS_MAX];
+	int errors[FF_CPUS_MAX];
 };
 
 static void fence_on_cpu(int cpu, void *arg)
@@ -383,7 +383,7 @@ static void fence_self(struct datapath *dp, struct cpus *cpus, const struct lane
 
 int lane_fence_send(struct datapath *dp, struct cpus *cpus, const struct lane_fence *fence)
 {
-	struct fence_run run = {.dp = dp, .fence = fence};
+	struct fence_run run = { .dp = dp, .fence = fence };
 
 	if (fence->host == dp->host->host) {
 		fence_self(dp, cpus, fence);
@@ -407,8 +407,8 @@ bool lane_fences_complete(const struct lane *lane, const uint16_t cpus[FF_STEERI
 	for (size_t from = 0; from < FF_STEERING_MAX; from++)
 		for (size_t cpu = 0; cpu < cpus[from]; cpu++)
 			for (size_t w = 0; w < FF_PATHS / 64; w++)
-				if (paths[w] & ~__atomic_load_n(&board->seen[from][cpu][w],
-								__ATOMIC_ACQUIRE))
+				if (paths[w] &
+				    ~__atomic_load_n(&board->seen[from][cpu][w], __ATOMIC_ACQUIRE))
 					return false;
 	return true;
 }
@@ -422,8 +422,8 @@ bool lane_fence_complete(const struct lane *lane, uint16_t from,
 		uint64_t missing = 0;
 
 		for (size_t w = 0; w < FF_PATHS / 64; w++)
-			missing |= paths[w] & ~__atomic_load_n(&board->seen[from][cpu][w],
-							       __ATOMIC_ACQUIRE);
+			missing |= paths[w] &
+				   ~__atomic_load_n(&board->seen[from][cpu][w], __ATOMIC_ACQUIRE);
 		if (!missing)
 			return true;
 	}
@@ -440,10 +440,10 @@ void lane_fences_clear(struct lane *lane)
 
 struct release_run {
 	struct lane *lane;
-	uint16_t     instance;
-	uint32_t     host;
-	uint32_t     repeat;
-	int	     error;
+	uint16_t instance;
+	uint32_t host;
+	uint32_t repeat;
+	int error;
 };
 
 static void release_on_cpu(int cpu, void *arg)
@@ -456,7 +456,8 @@ static void release_on_cpu(int cpu, void *arg)
 	job->host = run->host;
 	job->service = run->lane->map->service;
 	job->prog = FF_PROG_RELEASE;
-	for (uint32_t left = run->repeat; left && !run->error; left -= MIN(left, (uint32_t)LIVE_BATCH))
+	for (uint32_t left = run->repeat; left && !run->error;
+	     left -= MIN(left, (uint32_t)LIVE_BATCH))
 		run->error = live_run(run->lane->dp, job, MIN(left, (uint32_t)LIVE_BATCH));
 }
 
@@ -475,7 +476,7 @@ int lane_release_cpu(const struct lane *lane)
 int lane_release(struct lane *lane, uint16_t instance, uint32_t host, uint64_t *ret_parked,
 		 struct ff_error *err)
 {
-	struct release_run run = {.lane = lane, .instance = instance, .host = host};
+	struct release_run run = { .lane = lane, .instance = instance, .host = host };
 	uint64_t stalled = 0;
 	int cpu;
 
@@ -489,9 +490,8 @@ int lane_release(struct lane *lane, uint16_t instance, uint32_t host, uint64_t *
 		if (tail & FF_PARK_OPEN)
 			break; /* by an agent that died right then */
 		if (head == tail) {
-			if (!__atomic_compare_exchange_n(&lane->map->park_tail, &tail,
-							 FF_PARK_OPEN, false, __ATOMIC_SEQ_CST,
-							 __ATOMIC_SEQ_CST))
+			if (!__atomic_compare_exchange_n(&lane->map->park_tail, &tail, FF_PARK_OPEN,
+							 false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 				continue;
 			break;
 		}

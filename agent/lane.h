@@ -24,22 +24,22 @@
 #define LANE_PARK_LIMIT_MAX 65536u /* a ring of 256 MiB */
 
 struct lane {
-	struct datapath	   *dp;
-	struct cpus	   *cpus;
-	uint32_t	    number;
-	struct ff_lane	   *map; /* the shared part */
+	struct datapath *dp;
+	struct cpus *cpus;
+	uint32_t number;
+	struct ff_lane *map;	    /* the shared part */
 	struct ff_flow_key *log[2]; /* mapped rings, or NULL */
-	size_t		    log_bytes;
+	size_t log_bytes;
 };
 
 struct lane_spec {
 	const char *op;
-	uint64_t    token;
-	uint16_t    service, from, to;
-	uint16_t    overflow; /* FF_OVERFLOW_* */
-	bool	    park;     /* it needs a parking ring, of at least park_limit packets */
-	bool	    log;      /* it needs a change log */
-	uint32_t    park_limit;
+	uint64_t token;
+	uint16_t service, from, to;
+	uint16_t overflow; /* FF_OVERFLOW_* */
+	bool park;	   /* it needs a parking ring, of at least park_limit packets */
+	bool log;	   /* it needs a change log */
+	uint32_t park_limit;
 };
 
 /* Takes a free lane. -EBUSY: all are taken. */
@@ -85,13 +85,13 @@ size_t lane_logged(const struct lane *lane);
 
 struct lane_fence {
 	uint16_t service;
-	uint16_t from;	    /* own place in the move's list */
-	uint32_t host;	    /* to */
+	uint16_t from; /* own place in the move's list */
+	uint32_t host; /* to */
 	uint64_t token;
 	uint64_t switched_ns;
 	uint64_t paths[FF_PATHS / 64];
-	bool	 only_cpu; /* from this one alone: */
-	int	 cpu;
+	bool only_cpu; /* from this one alone: */
+	int cpu;
 };
 
 /* Sends fences from every CPU along every path, behind what was sent before. A fence to this very

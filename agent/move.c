@@ -122,10 +122,9 @@ static struct table_entry entry_of(struct move *move)
 	};
 	struct ff_steer steer = phase_steer(&view);
 
-	return (struct table_entry){.owner = steer.owner,
-				    .here = steer.here,
-				    .flags = steer.flags,
-				    .lane = steer.lane};
+	return (struct table_entry){
+		.owner = steer.owner, .here = steer.here, .flags = steer.flags, .lane = steer.lane
+	};
 }
 
 int move_apply(struct move *move, uint64_t *ret_ns, struct ff_error *err)

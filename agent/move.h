@@ -30,49 +30,49 @@
 enum guarantee { GUARANTEE_NONE, GUARANTEE_LOSS_FREE, GUARANTEE_ORDER };
 
 struct move {
-	struct agent	 *agent;
-	char		  id[MOVE_ID_MAX];
-	uint64_t	  token; /* even; of the source's lane. The target's lane has token | 1 */
-	uint16_t	  from, to;
-	uint32_t	  source_host, target_host;
-	enum guarantee	  guarantee;
-	uint16_t	  overflow;
-	uint32_t	  park_limit;
-	bool		  no_precopy; /* everything goes in the last round */
-	bool		  is_source, is_target, is_steering;
-	uint16_t	  place;			/* own, among the steering hosts */
-	uint16_t	  steering_cpus[FF_STEERING_MAX]; /* by place */
-	struct subject	  subject;
-	struct subject	  existed; /* its pins and rules that were there before */
-	struct instance	 *instance_from, *instance_to; /* those of this host */
-	struct http_client *target; /* source: the other agent */
-	json_t		 *request;
+	struct agent *agent;
+	char id[MOVE_ID_MAX];
+	uint64_t token; /* even; of the source's lane. The target's lane has token | 1 */
+	uint16_t from, to;
+	uint32_t source_host, target_host;
+	enum guarantee guarantee;
+	uint16_t overflow;
+	uint32_t park_limit;
+	bool no_precopy; /* everything goes in the last round */
+	bool is_source, is_target, is_steering;
+	uint16_t place;				 /* own, among the steering hosts */
+	uint16_t steering_cpus[FF_STEERING_MAX]; /* by place */
+	struct subject subject;
+	struct subject existed; /* its pins and rules that were there before */
+	struct instance *instance_from, *instance_to; /* those of this host */
+	struct http_client *target;		      /* source: the other agent */
+	json_t *request;
 
-	atomic_int	refs;
-	atomic_bool	ending; /* by abort or finish: no step begins, and those under way give up */
-	pthread_mutex_t ends;	/* held by abort and finish: one at a time; before `edit` */
-	bool		ended;	/* guarded by `ends` */
+	atomic_int refs;
+	atomic_bool ending;   /* by abort or finish: no step begins, and those under way give up */
+	pthread_mutex_t ends; /* held by abort and finish: one at a time; before `edit` */
+	bool ended;	      /* guarded by `ends` */
 	pthread_mutex_t edit;
 	pthread_mutex_t lock; /* guards all below */
-	unsigned int	working; /* steps under way */
-	pthread_cond_t	changed;
-	bool		prepared, failed; /* the entries are written; never will be */
-	enum phase	source, target_phase;
-	bool		switched;
-	struct lane	source_lane, target_lane;
+	unsigned int working; /* steps under way */
+	pthread_cond_t changed;
+	bool prepared, failed; /* the entries are written; never will be */
+	enum phase source, target_phase;
+	bool switched;
+	struct lane source_lane, target_lane;
 
 	/* source */
-	pthread_t	thread;
-	bool		running;     /* the thread is to be joined */
-	bool		unfenced; /* hand over without waiting for fences */
-	bool		resending; /* after a restart: the target may miss anything */
-	atomic_bool	cancel;
-	int		error; /* that ended the thread */
+	pthread_t thread;
+	bool running;	/* the thread is to be joined */
+	bool unfenced;	/* hand over without waiting for fences */
+	bool resending; /* after a restart: the target may miss anything */
+	atomic_bool cancel;
+	int error; /* that ended the thread */
 	struct ff_error why;
-	uint32_t	rounds;
-	uint64_t	bytes, dirty;
-	uint64_t	fence_us, final_us;
-	json_t	       *result; /* what the target answered to final */
+	uint32_t rounds;
+	uint64_t bytes, dirty;
+	uint64_t fence_us, final_us;
+	json_t *result; /* what the target answered to final */
 
 	/* target */
 	uint64_t flows; /* entries staged and not deleted again */
@@ -81,12 +81,12 @@ struct move {
 
 	/* steering */
 	pthread_mutex_t turn; /* held by switch and unswitch: one at a time; before `edit` */
-	uint64_t  switched_ns;
-	bool	  unswitched; /* it stays or has gone back: never forth again */
-	uint32_t  fence_host; /* where the fences go */
-	uint64_t  fence_token;
+	uint64_t switched_ns;
+	bool unswitched;     /* it stays or has gone back: never forth again */
+	uint32_t fence_host; /* where the fences go */
+	uint64_t fence_token;
 	atomic_bool fence_cancel;
-	bool	  fencing;    /* the repeating thread is to be joined */
+	bool fencing; /* the repeating thread is to be joined */
 	pthread_t fencer;
 };
 
@@ -139,7 +139,7 @@ void move_target_phase(struct move *move, enum phase phase);
  * keeps there, though its slot moves. The signature of state_select.wants.
  */
 struct move_taking {
-	const struct move     *move;
+	const struct move *move;
 	const struct instance *instance;
 };
 bool move_takes(const void *taking, const struct ff_flow_key *key);

@@ -63,7 +63,7 @@ static bool has_ended(const struct agent *agent, const char *id, const json_t *b
 	bool needs_lane = false;
 	size_t i;
 
-	json_array_foreach (json_object_get(body, "roles"), i, role)
+	json_array_foreach(json_object_get(body, "roles"), i, role)
 		needs_lane |= strcmp(json_string_value(role) ?: "", "steering") != 0;
 	for (i = 0; needs_lane && i < FF_LANES_MAX; i++) {
 		const struct ff_lane *lane = &agent->dp->lanes[i];

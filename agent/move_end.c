@@ -17,8 +17,8 @@ void move_leave(struct move *move)
 
 struct keys {
 	struct ff_flow_key *list;
-	size_t		    count, room;
-	uint64_t	    token; /* 0: any */
+	size_t count, room;
+	uint64_t token; /* 0: any */
 };
 
 static int keys_collect(void *ctx, const struct ff_flow_key *key, const void *value)
@@ -44,10 +44,10 @@ static int keys_collect(void *ctx, const struct ff_flow_key *key, const void *va
 int move_forget(struct move *move, struct instance *instance, bool staged_only,
 		struct ff_error *err)
 {
-	struct keys keys = {.token = staged_only ? move->token : 0};
+	struct keys keys = { .token = staged_only ? move->token : 0 };
 	struct slotset slots;
-	struct move_taking taking = {move, instance};
-	struct state_select select = {.slots = &slots, .wants = move_takes, .ctx = &taking};
+	struct move_taking taking = { move, instance };
+	struct state_select select = { .slots = &slots, .wants = move_takes, .ctx = &taking };
 	uint64_t deleted = 0;
 	int r;
 
@@ -90,7 +90,7 @@ static void work_stop(struct move *move)
 static int entries_settle(struct move *move, uint16_t owner, bool revert, struct ff_error *err)
 {
 	struct agent *agent = move->agent;
-	struct table_entry entry = {.owner = owner};
+	struct table_entry entry = { .owner = owner };
 	bool local;
 	int r;
 
@@ -98,8 +98,8 @@ static int entries_settle(struct move *move, uint16_t owner, bool revert, struct
 		agent->dp->instances[owner].host == agent->dp->host->host;
 	entry.here = local ? owner : 0;
 	pthread_mutex_lock(&move->edit);
-	r = revert ? table_revert(agent->table, &move->subject, &move->existed, &entry, NULL, err)
-		   : table_edit(agent->table, &move->subject, &entry, NULL, err);
+	r = revert ? table_revert(agent->table, &move->subject, &move->existed, &entry, NULL, err) :
+		     table_edit(agent->table, &move->subject, &entry, NULL, err);
 	pthread_mutex_unlock(&move->edit);
 	return r;
 }
@@ -112,14 +112,14 @@ static void parked_settle(struct move *move, bool revert)
 {
 	uint32_t host = revert ? move->source_host : move->target_host;
 	bool here = host == move->agent->dp->host->host;
-	struct lane *lanes[] = {&move->target_lane, &move->source_lane};
+	struct lane *lanes[] = { &move->target_lane, &move->source_lane };
 
 	for (size_t i = 0; i < ARRAY_SIZE(lanes); i++) {
 		uint16_t instance = revert ? move->from : move->to;
 		struct ff_error err = {};
 
-		if (lanes[i]->map && lane_release(lanes[i], here ? instance : 0, here ? 0 : host,
-						  NULL, &err))
+		if (lanes[i]->map &&
+		    lane_release(lanes[i], here ? instance : 0, here ? 0 : host, NULL, &err))
 			log_warn("move %s: %s", move->id, err.message);
 	}
 }

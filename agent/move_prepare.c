@@ -100,7 +100,8 @@ static int existed_note(struct move *move, struct ff_error *err)
 	if (r)
 		return r;
 	for (size_t i = 0; i < move->existed.keys_count; i++)
-		json_array_append_new(flows, json_string(flow_format(&move->existed.keys[i], text)));
+		json_array_append_new(flows,
+				      json_string(flow_format(&move->existed.keys[i], text)));
 	for (size_t i = 0; i < move->existed.rules_count; i++)
 		json_array_append_new(rules, json_integer(move->existed.rules[i].index));
 	if (json_put(move->request, "existed_flows", flows) ||

@@ -44,7 +44,7 @@ static int steering_read(struct move *move, const json_t *body, struct ff_error 
 
 	if (r)
 		return r;
-	json_array_foreach (list, i, item) {
+	json_array_foreach(list, i, item) {
 		int64_t no, host, cpus;
 
 		r = json_get_range(item, "no", 0, FENCE_FROM_TARGET - 1, &no, err);
@@ -63,8 +63,8 @@ static int steering_read(struct move *move, const json_t *body, struct ff_error 
 
 static int fields_read(struct move *move, const json_t *body, struct ff_error *err)
 {
-	static const char *const guarantees[] = {"none", "loss-free", "order-preserving"};
-	static const char *const policies[] = {"abort", "drop", "reorder"};
+	static const char *const guarantees[] = { "none", "loss-free", "order-preserving" };
+	static const char *const policies[] = { "abort", "drop", "reorder" };
 	const char *token, *guarantee = guarantees[GUARANTEE_ORDER], *overflow = policies[0];
 	const char *url = NULL;
 	bool precopy = true;
@@ -126,10 +126,11 @@ static int fields_read(struct move *move, const json_t *body, struct ff_error *e
 		struct tls_files tls = {};
 
 		if (config->tls)
-			tls = (struct tls_files){config->tls->ca, config->tls->cert,
-						 config->tls->key};
-		r = url ? http_client_new(url, config->tls ? &tls : NULL, &move->target, err)
-			: error_set(err, EINVAL, FF_CODE_BAD_REQUEST, NULL, "target_url is missing");
+			tls = (struct tls_files){ config->tls->ca, config->tls->cert,
+						  config->tls->key };
+		r = url ? http_client_new(url, config->tls ? &tls : NULL, &move->target, err) :
+			  error_set(err, EINVAL, FF_CODE_BAD_REQUEST, NULL,
+				    "target_url is missing");
 	}
 	return r;
 }
@@ -152,7 +153,7 @@ int move_instances_find(struct move *move, struct ff_error *err)
 }
 
 int move_new(struct agent *agent, const char *id, const json_t *body, struct move **ret,
-		    struct ff_error *err)
+	     struct ff_error *err)
 {
 	struct move *move = calloc(1, sizeof(*move));
 	int r;

@@ -38,9 +38,9 @@ static enum answer source_request(enum phase phase, enum request request)
 		return phase == PHASE_DONE ? ANSWER_REFUSE : ANSWER_GO;
 	case REQUEST_FINISH:
 		/* holding: it was told to take back what the target, unheard, had committed */
-		return phase == PHASE_DONE || phase == PHASE_HANDOVER || phase == PHASE_HOLDING
-			       ? ANSWER_GO
-			       : ANSWER_REFUSE;
+		return phase == PHASE_DONE || phase == PHASE_HANDOVER || phase == PHASE_HOLDING ?
+			       ANSWER_GO :
+			       ANSWER_REFUSE;
 	default:
 		return ANSWER_REFUSE;
 	}
@@ -52,15 +52,15 @@ static enum answer target_request(enum phase phase, enum request request)
 	case REQUEST_COMMIT:
 		if (phase == PHASE_PREPARED)
 			return ANSWER_GO;
-		return phase == PHASE_COMMITTED || phase == PHASE_RELEASED ? ANSWER_ALREADY
-									   : ANSWER_REFUSE;
+		return phase == PHASE_COMMITTED || phase == PHASE_RELEASED ? ANSWER_ALREADY :
+									     ANSWER_REFUSE;
 	case REQUEST_RETURN:
 		if (phase == PHASE_PREPARED)
 			return ANSWER_GO;
 		return phase == PHASE_RETURNED ? ANSWER_ALREADY : ANSWER_REFUSE;
 	case REQUEST_ABORT:
-		return phase == PHASE_COMMITTED || phase == PHASE_RELEASED ? ANSWER_REFUSE
-									   : ANSWER_GO;
+		return phase == PHASE_COMMITTED || phase == PHASE_RELEASED ? ANSWER_REFUSE :
+									     ANSWER_GO;
 	case REQUEST_FINISH:
 		return phase == PHASE_RELEASED ? ANSWER_GO : ANSWER_REFUSE;
 	default:
@@ -124,8 +124,8 @@ struct ff_steer phase_steer(const struct phase_view *v)
 	bool gone = v->source == PHASE_HANDOVER || v->source == PHASE_DONE;
 	bool come = v->target == PHASE_COMMITTED || v->target == PHASE_RELEASED;
 	bool back = v->target == PHASE_RETURNED && !gone;
-	struct ff_steer steer = {
-		.owner = !back && (v->switched || gone || come) ? v->to : v->from};
+	struct ff_steer steer = { .owner = !back && (v->switched || gone || come) ? v->to :
+										    v->from };
 
 	if (v->source)
 		steer_source(v, &steer);

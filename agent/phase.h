@@ -56,10 +56,10 @@ const char *phase_name(enum phase phase);
 /* What decides the entries' content. */
 struct phase_view {
 	enum phase source, target;
-	bool	   switched; /* as a steering host */
-	bool	   parks;    /* guarantee other than none */
-	uint16_t   from, to;
-	uint8_t	   source_lane, target_lane;
+	bool switched; /* as a steering host */
+	bool parks;    /* guarantee other than none */
+	uint16_t from, to;
+	uint8_t source_lane, target_lane;
 };
 
 /* Owner, here, flags and lane of the moved flows' entries on this host. */

@@ -9,19 +9,19 @@
 #include "lib/json.h"
 #include "lib/log.h"
 
-#define ROUNDS_MAX	30   /* before it converges; a source that changes faster than that won't */
-#define CONVERGED_FLOWS 512  /* few enough for the last round: about a millisecond */
+#define ROUNDS_MAX	30  /* before it converges; a source that changes faster than that won't */
+#define CONVERGED_FLOWS 512 /* few enough for the last round: about a millisecond */
 
 /* Rounds of so many go before all ordinary work: while copying; and once packets wait, or soon will. */
-#define BRISK_FLOWS  1024 /* some 3 ms */
-#define URGENT_FLOWS 4096
+#define BRISK_FLOWS    1024 /* some 3 ms */
+#define URGENT_FLOWS   4096
 
-#define SHORT_ROUND_NS	(2 * NSEC_PER_MSEC)  /* between rounds while others switch */
-#define POLL_NS		(20 * NSEC_PER_USEC) /* for fences: they take some 100 us */
-#define POLL_SLOW_NS	NSEC_PER_MSEC
-#define POLL_FAST_NS	(100 * NSEC_PER_MSEC) /* after that the switch isn't imminent */
-#define FENCES_WAIT_NS	(5 * NSEC_PER_SEC)
-#define HOLD_WAIT_NS	(NSEC_PER_SEC) /* to be in order isn't worth more; the fences are sent again */
+#define SHORT_ROUND_NS (2 * NSEC_PER_MSEC)  /* between rounds while others switch */
+#define POLL_NS	       (20 * NSEC_PER_USEC) /* for fences: they take some 100 us */
+#define POLL_SLOW_NS   NSEC_PER_MSEC
+#define POLL_FAST_NS   (100 * NSEC_PER_MSEC) /* after that the switch isn't imminent */
+#define FENCES_WAIT_NS (5 * NSEC_PER_SEC)
+#define HOLD_WAIT_NS   (NSEC_PER_SEC) /* to be in order isn't worth more; the fences are sent again */
 
 static bool cancelled(struct move *move)
 {

@@ -22,8 +22,8 @@ static int keys_parse(json_t *list, struct subject *s, struct ff_error *err)
 		return error_nomem(err);
 	for (size_t i = 0; i < n; i++) {
 		const char *text = json_string_value(json_array_get(list, i));
-		int r = text ? flow_read(text, &s->keys[i], err)
-			     : error_set(err, EINVAL, FF_CODE_BAD_REQUEST, "give flows as text",
+		int r = text ? flow_read(text, &s->keys[i], err) :
+			       error_set(err, EINVAL, FF_CODE_BAD_REQUEST, "give flows as text",
 					 "subject.flows[%zu] is no string", i);
 
 		if (r)
@@ -77,7 +77,7 @@ int subject_parse(const json_t *json, uint16_t number, const struct ff_service *
 	struct subject s = {
 		.service = number,
 		.slots_count = service->slot_mask + 1,
-		.seed = {service->seed[0], service->seed[1]},
+		.seed = { service->seed[0], service->seed[1] },
 	};
 	json_t *flows = NULL, *rules = NULL;
 	const char *slots = "";

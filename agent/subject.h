@@ -13,20 +13,20 @@
 #include "lib/slotset.h"
 
 struct subject_rule {
-	uint32_t	index;
+	uint32_t index;
 	struct ff_match match;
-	struct slotset	slots; /* to which it applies */
+	struct slotset slots; /* to which it applies */
 };
 
 struct subject {
-	uint16_t	     service;
-	uint32_t	     slots_count; /* of the service */
-	__u64		     seed[2];
-	struct slotset	     slots;
-	struct ff_flow_key  *keys; /* sorted; service set */
-	size_t		     keys_count;
+	uint16_t service;
+	uint32_t slots_count; /* of the service */
+	__u64 seed[2];
+	struct slotset slots;
+	struct ff_flow_key *keys; /* sorted; service set */
+	size_t keys_count;
 	struct subject_rule *rules;
-	size_t		     rules_count;
+	size_t rules_count;
 };
 
 /* Reads {"slots","flows","rules"}. `service` says how many slots there are, and their seed. */

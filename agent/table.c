@@ -14,15 +14,15 @@
 /* Keys of pins whose two banks differ since the last edit of the service. */
 struct touched {
 	struct ff_flow_key *keys;
-	size_t		    count, room;
+	size_t count, room;
 };
 
 struct table {
-	pthread_mutex_t	 lock;
+	pthread_mutex_t lock;
 	struct datapath *dp;
-	struct cpus	*cpus;
-	bool		 quiet[FF_SERVICES_MAX]; /* nobody reads the spare bank any more */
-	struct touched	 touched[FF_SERVICES_MAX];
+	struct cpus *cpus;
+	bool quiet[FF_SERVICES_MAX]; /* nobody reads the spare bank any more */
+	struct touched touched[FF_SERVICES_MAX];
 };
 
 void table_free(struct table *t)
@@ -35,7 +35,7 @@ void table_free(struct table *t)
 	free(t);
 }
 
-static const struct ff_steer absent = {.flags = FF_STEER_ABSENT};
+static const struct ff_steer absent = { .flags = FF_STEER_ABSENT };
 
 static uint32_t bank_active(const struct table *t, uint16_t service)
 {
@@ -96,7 +96,7 @@ static int pin_write(struct table *t, const struct ff_flow_key *key, uint32_t ba
 		     const struct ff_steer *steer)
 {
 	struct ff_service *service = &t->dp->services[key->service];
-	struct ff_pin pin = {.steer = {absent, absent}};
+	struct ff_pin pin = { .steer = { absent, absent } };
 	bool was, is = !(steer->flags & FF_STEER_ABSENT);
 	int r;
 
@@ -211,10 +211,10 @@ static void rule_write(struct table *t, uint16_t service, uint32_t bank,
 
 static struct ff_steer steer_of(const struct table_entry *entry)
 {
-	return (struct ff_steer){.owner = entry->owner,
-				 .here = entry->here,
-				 .flags = entry->flags,
-				 .lane = entry->lane};
+	return (struct ff_steer){ .owner = entry->owner,
+				  .here = entry->here,
+				  .flags = entry->flags,
+				  .lane = entry->lane };
 }
 
 static void slots_write(struct table *t, const struct subject *subject, uint32_t bank,
@@ -287,9 +287,9 @@ int table_revert(struct table *t, const struct subject *subject, const struct su
 int table_existing(struct table *t, const struct subject *subject, struct subject *ret,
 		   struct ff_error *err)
 {
-	struct subject s = {.service = subject->service,
-			    .slots_count = subject->slots_count,
-			    .seed = {subject->seed[0], subject->seed[1]}};
+	struct subject s = { .service = subject->service,
+			     .slots_count = subject->slots_count,
+			     .seed = { subject->seed[0], subject->seed[1] } };
 	uint32_t active;
 
 	s.keys = calloc(subject->keys_count + 1, sizeof(*s.keys));
@@ -325,7 +325,7 @@ static struct ff_steer steer_plain(const struct table *t, uint16_t owner)
 	bool local = owner && owner < FF_INSTANCES_MAX &&
 		     t->dp->instances[owner].host == t->dp->host->host;
 
-	return (struct ff_steer){.owner = owner, .here = local ? owner : 0};
+	return (struct ff_steer){ .owner = owner, .here = local ? owner : 0 };
 }
 
 static bool is_busy(const struct table_desired *d, const struct ff_flow_key *key, uint32_t slot,
@@ -347,7 +347,7 @@ static void sync_slots(struct table *t, const struct table_desired *d, uint32_t 
 static void sync_rules(struct table *t, const struct table_desired *d, uint32_t spare)
 {
 	for (uint32_t index = 0; index < FF_RULES_MAX; index++) {
-		struct subject_rule none = {.index = index};
+		struct subject_rule none = { .index = index };
 		bool found = false;
 
 		if (is_busy(d, NULL, 0, (int)index))
@@ -388,8 +388,7 @@ static int sync_pins_away(struct table *t, const struct table_desired *d, uint32
 		key = next;
 		prev = &key;
 		if (key.service != d->service || is_busy(d, &key, 0, -1) ||
-		    (d->pins_count &&
-		     bsearch(&key, wanted, d->pins_count, sizeof(key), key_order)))
+		    (d->pins_count && bsearch(&key, wanted, d->pins_count, sizeof(key), key_order)))
 			continue;
 		r = pin_write(t, &key, spare, &absent);
 	}
@@ -425,7 +424,7 @@ int table_sync(struct table *t, const struct table_desired *d, struct ff_error *
 
 void table_clear(struct table *t, uint16_t number)
 {
-	struct table_desired none = {.service = number};
+	struct table_desired none = { .service = number };
 	struct ff_service *service = &t->dp->services[number];
 
 	service->used = 0;
@@ -451,8 +450,8 @@ struct ff_steer table_lookup(struct table *t, uint16_t number, const struct ff_f
 
 	pthread_mutex_lock(&t->lock);
 	bank = bank_active(t, number);
-	slot = &t->dp->table[FF_TABLE_INDEX(
-		number, bank, ff_slot_hash(key, service->seed) & service->slot_mask)];
+	slot = &t->dp->table[FF_TABLE_INDEX(number, bank,
+					    ff_slot_hash(key, service->seed) & service->slot_mask)];
 	steer = slot->steer;
 	*ret_how = "slot";
 	for (uint32_t i = FF_RULES_MAX; i-- > 0;) {

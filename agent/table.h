@@ -27,8 +27,8 @@ DEFINE_CLEANUP(struct table *, table_free);
 struct table_entry {
 	uint16_t owner;
 	uint16_t here;
-	uint8_t	 flags; /* FF_STEER_PARK, FF_STEER_LOG */
-	uint8_t	 lane;
+	uint8_t flags; /* FF_STEER_PARK, FF_STEER_LOG */
+	uint8_t lane;
 };
 
 /*
@@ -52,19 +52,19 @@ int table_existing(struct table *table, const struct subject *subject, struct su
 /* One service's owners as the orchestrator wants them: what PUT /v1/config brings. */
 struct table_owner {
 	unsigned int first, last;
-	uint16_t     owner;
+	uint16_t owner;
 };
 
 struct table_desired {
-	uint16_t		   service;
-	const struct table_owner  *owners;
-	size_t			   owners_count;
-	const struct ff_flow_key  *pins; /* with pin_owners beside them */
-	const uint16_t		  *pin_owners;
-	size_t			   pins_count;
+	uint16_t service;
+	const struct table_owner *owners;
+	size_t owners_count;
+	const struct ff_flow_key *pins; /* with pin_owners beside them */
+	const uint16_t *pin_owners;
+	size_t pins_count;
 	const struct subject_rule *rules;
-	const uint16_t		  *rule_owners;
-	size_t			   rules_count;
+	const uint16_t *rule_owners;
+	size_t rules_count;
 	/* entries under a move, to be left alone */
 	bool (*busy)(const void *ctx, const struct ff_flow_key *key, uint32_t slot, int rule);
 	const void *ctx;

@@ -13,31 +13,31 @@
 
 struct block {
 	uint8_t *data;
-	size_t	 len;
+	size_t len;
 };
 
 struct transfer {
-	struct http_client   *target;
-	char		      path[160];
-	char		      frozen[64];
-	uint64_t	      frozen_ns, begun_ns;
-	const atomic_bool    *cancel;
+	struct http_client *target;
+	char path[160];
+	char frozen[64];
+	uint64_t frozen_ns, begun_ns;
+	const atomic_bool *cancel;
 	struct stream_encoder encoder;
-	uint8_t		     *buf; /* header and first block, or the block under way */
-	size_t		      head; /* bytes of the header in front of the first block */
-	uint64_t	      bytes;
+	uint8_t *buf; /* header and first block, or the block under way */
+	size_t head;  /* bytes of the header in front of the first block */
+	uint64_t bytes;
 
 	/* the queue to the sending thread, which exists once `streaming` */
-	bool		streaming;
-	pthread_t	thread;
+	bool streaming;
+	pthread_t thread;
 	pthread_mutex_t lock;
-	pthread_cond_t	changed;
-	struct block	queue[BLOCKS];
-	unsigned int	first, count;
-	size_t		taken; /* of the first block */
-	bool		closed, failed;
-	int		result;
-	json_t	       *reply;
+	pthread_cond_t changed;
+	struct block queue[BLOCKS];
+	unsigned int first, count;
+	size_t taken; /* of the first block */
+	bool closed, failed;
+	int result;
+	json_t *reply;
 	struct ff_error error;
 };
 
@@ -117,13 +117,13 @@ static ssize_t queue_read(void *ctx, void *buf, size_t len)
 static void *send_main(void *arg)
 {
 	struct transfer *t = arg;
-	const char *headers[] = {"Content-Type: " STREAM_CONTENT_TYPE, t->frozen, NULL};
-	struct http_upload upload = {.path = t->path,
-				     .headers = headers,
-				     .read = queue_read,
-				     .ctx = t,
-				     .timeout_ms = TRANSFER_TIMEOUT_MS,
-				     .cancel = t->cancel};
+	const char *headers[] = { "Content-Type: " STREAM_CONTENT_TYPE, t->frozen, NULL };
+	struct http_upload upload = { .path = t->path,
+				      .headers = headers,
+				      .read = queue_read,
+				      .ctx = t,
+				      .timeout_ms = TRANSFER_TIMEOUT_MS,
+				      .cancel = t->cancel };
 	int r = http_upload(t->target, &upload, NULL, &t->reply, &t->error);
 
 	pthread_mutex_lock(&t->lock);
@@ -150,7 +150,7 @@ static int enqueue(struct transfer *t, const uint8_t *data, size_t len)
 		r = t->result ?: -EPIPE;
 		free(copy);
 	} else {
-		t->queue[(t->first + t->count++) % BLOCKS] = (struct block){copy, len};
+		t->queue[(t->first + t->count++) % BLOCKS] = (struct block){ copy, len };
 		t->bytes += len;
 		pthread_cond_broadcast(&t->changed);
 	}
@@ -208,13 +208,13 @@ static void transfer_free(struct transfer *t)
 /* Small rounds: header, block and end in one request. */
 static int send_whole(struct transfer *t, size_t len)
 {
-	const char *headers[] = {"Content-Type: " STREAM_CONTENT_TYPE, t->frozen, NULL};
-	struct http_upload upload = {.path = t->path,
-				     .headers = headers,
-				     .data = t->buf,
-				     .len = t->head + len,
-				     .timeout_ms = TRANSFER_TIMEOUT_MS,
-				     .cancel = t->cancel};
+	const char *headers[] = { "Content-Type: " STREAM_CONTENT_TYPE, t->frozen, NULL };
+	struct http_upload upload = { .path = t->path,
+				      .headers = headers,
+				      .data = t->buf,
+				      .len = t->head + len,
+				      .timeout_ms = TRANSFER_TIMEOUT_MS,
+				      .cancel = t->cancel };
 
 	frozen_header(t);
 	t->bytes = upload.len;

@@ -19,12 +19,12 @@
 struct transfer;
 
 struct transfer_spec {
-	struct http_client  *target;
+	struct http_client *target;
 	struct stream_header header; /* op, epoch, token, round, final */
-	const struct state  *state;
-	uint64_t	     frozen_ns; /* final: for how long the flows have been held already */
-	enum cpus_pace	     pace;	/* of the target's work */
-	const atomic_bool   *cancel;
+	const struct state *state;
+	uint64_t frozen_ns;  /* final: for how long the flows have been held already */
+	enum cpus_pace pace; /* of the target's work */
+	const atomic_bool *cancel;
 };
 
 int transfer_begin(const struct transfer_spec *spec, struct transfer **ret, struct ff_error *err);

@@ -19,27 +19,27 @@
 
 /* ---- bounds, each with its why ------------------------------------------------------------- */
 
-#define FF_SERVICES_MAX	  16	/* services on one host; the VNI is the service's number, 1..15 */
-#define FF_SLOTS_MAX	  16384 /* slots of a service; 2 banks x 16 services x 16 B x this = 8 MiB */
-#define FF_GROUPS_MAX	  512	/* state maps of an instance: 1 % of the slots touches 1 % of them */
-#define FF_INSTANCES_MAX  1024	/* instances known to one host; number 0 means none */
-#define FF_HOSTS_MAX	  64	/* hosts on one fabric; number 0 means none */
-#define FF_RULES_MAX	  32	/* rules of a service: a bit each in a slot's mask */
-#define FF_LANES_MAX	  16	/* moves that one host takes part in at once (2 for a local move) */
-#define FF_STEERING_MAX	  8	/* senders of fences in a move: 7 steering hosts and the target */
-#define FF_CPUS_MAX	  64	/* CPUs of a steering host: bounds the fence board */
-#define FF_PATHS	  64	/* outer source ports: enough for ECMP and RSS, few enough to fence */
-#define FF_PATH_PORT	  49152 /* outer source port of path 0 (RFC 6335's dynamic range) */
-#define FF_HOPS_MAX	  2	/* tunnel hops of one packet: steering host, then one stray forward */
-#define FF_VLANS_MAX	  2	/* 802.1Q tags looked through (QinQ) */
-#define FF_EXTHDRS_MAX	  6	/* IPv6 extension headers looked through (RFC 8200 lists six kinds) */
-#define FF_NAME_MAX	  32
+#define FF_SERVICES_MAX	 16    /* services on one host; the VNI is the service's number, 1..15 */
+#define FF_SLOTS_MAX	 16384 /* slots of a service; 2 banks x 16 services x 16 B x this = 8 MiB */
+#define FF_GROUPS_MAX	 512   /* state maps of an instance: 1 % of the slots touches 1 % of them */
+#define FF_INSTANCES_MAX 1024  /* instances known to one host; number 0 means none */
+#define FF_HOSTS_MAX	 64    /* hosts on one fabric; number 0 means none */
+#define FF_RULES_MAX	 32    /* rules of a service: a bit each in a slot's mask */
+#define FF_LANES_MAX	 16    /* moves that one host takes part in at once (2 for a local move) */
+#define FF_STEERING_MAX	 8     /* senders of fences in a move: 7 steering hosts and the target */
+#define FF_CPUS_MAX	 64    /* CPUs of a steering host: bounds the fence board */
+#define FF_PATHS	 64 /* outer source ports: enough for ECMP and RSS, few enough to fence */
+#define FF_PATH_PORT	 49152 /* outer source port of path 0 (RFC 6335's dynamic range) */
+#define FF_HOPS_MAX	 2 /* tunnel hops of one packet: steering host, then one stray forward */
+#define FF_VLANS_MAX	 2 /* 802.1Q tags looked through (QinQ) */
+#define FF_EXTHDRS_MAX	 6 /* IPv6 extension headers looked through (RFC 8200 lists six kinds) */
+#define FF_NAME_MAX	 32
 
-#define FF_GENEVE_PORT	  6081	 /* RFC 8926 */
-#define FF_GENEVE_CLASS	  0xff46 /* RFC 8926 section 6: 0xff00 - 0xffff, experimental */
-#define FF_GENEVE_TYPE	  0x46
-#define FF_ETH_P_TEB	  0x6558 /* transparent Ethernet bridging: the payload is a frame */
-#define FF_ETH_P_FENCE	  0x88b5 /* IEEE 802 local experimental: the payload is struct ff_fence */
+#define FF_GENEVE_PORT	 6081	/* RFC 8926 */
+#define FF_GENEVE_CLASS	 0xff46 /* RFC 8926 section 6: 0xff00 - 0xffff, experimental */
+#define FF_GENEVE_TYPE	 0x46
+#define FF_ETH_P_TEB	 0x6558 /* transparent Ethernet bridging: the payload is a frame */
+#define FF_ETH_P_FENCE	 0x88b5 /* IEEE 802 local experimental: the payload is struct ff_fence */
 
 /* ---- reasons ------------------------------------------------------------------------------- */
 
@@ -59,7 +59,7 @@
 	X(PASS_TRUNCATED, "pass-truncated", "cut short or bad length: to the kernel")              \
 	X(PASS_BAD_HEADER, "pass-bad-header", "malformed IP or transport header: to the kernel")   \
 	X(PASS_EXTHDRS, "pass-exthdrs", "too many IPv6 extension headers: to the kernel")          \
-	X(PASS_VLANS, "pass-vlans", "too many VLAN tags, or on the fabric: to the kernel")                      \
+	X(PASS_VLANS, "pass-vlans", "too many VLAN tags, or on the fabric: to the kernel")         \
 	X(DROP_FRAG_NO_FIRST, "drop-frag-no-first", "fragment whose first one wasn't seen")        \
 	X(DROP_FRAG_OVERLAP, "drop-frag-overlap", "fragment that would cut into the L4 header")    \
 	X(DROP_ICMP_QUOTE, "drop-icmp-quote", "ICMP error that quotes no whole flow")              \
@@ -104,11 +104,11 @@ enum ff_reason { FF_REASONS(FF_X) FF_REASON_MAX };
  * IPv4 addresses are mapped (::ffff:a.b.c.d). ICMP echo: both ports are the identifier.
  */
 struct ff_flow_key {
-	__u8   addr[2][16];
+	__u8 addr[2][16];
 	__be16 port[2];
-	__u8   proto; /* IPPROTO_*; ICMP and ICMPv6 differ */
-	__u8   pad;
-	__u16  service;
+	__u8 proto; /* IPPROTO_*; ICMP and ICMPv6 differ */
+	__u8 pad;
+	__u16 service;
 };
 _Static_assert(sizeof(struct ff_flow_key) == 40, "ff_flow_key");
 
@@ -119,8 +119,8 @@ _Static_assert(sizeof(struct ff_flow_key) == 40, "ff_flow_key");
 struct ff_end {
 	__be32 addr[4];
 	__be32 mask[4];
-	__u16  port_min; /* host order, inclusive; 0..65535 is any */
-	__u16  port_max;
+	__u16 port_min; /* host order, inclusive; 0..65535 is any */
+	__u16 port_max;
 };
 _Static_assert(sizeof(struct ff_end) == 36, "ff_end");
 
@@ -130,10 +130,10 @@ _Static_assert(sizeof(struct ff_end) == 36, "ff_end");
 struct ff_match {
 	struct ff_end a; /* of the packet's source */
 	struct ff_end b; /* of its destination */
-	__u8	      proto; /* 0 is any */
-	__u8	      flags;
-	__u8	      family; /* 0 any, 4, 6 */
-	__u8	      pad;
+	__u8 proto;	 /* 0 is any */
+	__u8 flags;
+	__u8 family; /* 0 any, 4, 6 */
+	__u8 pad;
 };
 _Static_assert(sizeof(struct ff_match) == 76, "ff_match");
 
@@ -151,8 +151,8 @@ _Static_assert(sizeof(struct ff_match) == 76, "ff_match");
 struct ff_steer {
 	__u16 owner;
 	__u16 here;
-	__u8  flags;
-	__u8  lane;
+	__u8 flags;
+	__u8 lane;
 	__u16 mark; /* pins: ff_pin_mark() of the key */
 };
 _Static_assert(sizeof(struct ff_steer) == 8, "ff_steer");
@@ -160,8 +160,8 @@ _Static_assert(sizeof(struct ff_steer) == 8, "ff_steer");
 /* Map table: [service][bank][slot], flat; see FF_TABLE_INDEX. */
 struct ff_slot {
 	struct ff_steer steer;
-	__u32		rules; /* which of the service's rules apply to this slot */
-	__u32		pad;
+	__u32 rules; /* which of the service's rules apply to this slot */
+	__u32 pad;
 };
 _Static_assert(sizeof(struct ff_slot) == 16, "ff_slot");
 #define FF_TABLE_INDEX(service, bank, slot)                                                        \
@@ -171,7 +171,7 @@ _Static_assert(sizeof(struct ff_slot) == 16, "ff_slot");
 struct ff_rule {
 	struct ff_match match;
 	struct ff_steer steer;
-	__u32		pad;
+	__u32 pad;
 };
 _Static_assert(sizeof(struct ff_rule) == 88, "ff_rule");
 #define FF_RULES_INDEX(service, bank, rule)                                                        \
@@ -204,18 +204,18 @@ static inline __attribute__((always_inline)) __u16 ff_pin_mark(const struct ff_f
  * the one atomic step of a switch. A packet reads it once.
  */
 struct ff_service {
-	__u32		active;
-	__u32		used;
-	__u32		slot_mask;   /* slots - 1 */
-	__u32		group_shift; /* group of state maps = slot >> group_shift */
-	__u64		seed[2];     /* of the slot hash */
-	__u32		pins[2];     /* pins in each bank; 0: not consulted */
-	__u32		rules[2];    /* highest rule in use in each bank, plus 1 */
-	__u64		version;     /* of the table, counted by the agent */
-	__u32		epoch;	     /* of the orchestrator that set it */
-	__u32		any;	     /* class is "everything" */
+	__u32 active;
+	__u32 used;
+	__u32 slot_mask;   /* slots - 1 */
+	__u32 group_shift; /* group of state maps = slot >> group_shift */
+	__u64 seed[2];	   /* of the slot hash */
+	__u32 pins[2];	   /* pins in each bank; 0: not consulted */
+	__u32 rules[2];	   /* highest rule in use in each bank, plus 1 */
+	__u64 version;	   /* of the table, counted by the agent */
+	__u32 epoch;	   /* of the orchestrator that set it */
+	__u32 any;	   /* class is "everything" */
 	struct ff_match class;
-	__u32		pad;
+	__u32 pad;
 };
 _Static_assert(sizeof(struct ff_service) == 144, "ff_service");
 
@@ -257,8 +257,8 @@ _Static_assert(sizeof(struct ff_sample) == 48, "ff_sample");
 
 struct ff_meter {
 	struct ff_instance_stats stats; /* of all packets */
-	__u32 wait; /* packets until the next sample */
-	__u32 row;  /* of this CPU in slot_loads; set by the agent before there are packets */
+	__u32 wait;			/* packets until the next sample */
+	__u32 row;     /* of this CPU in slot_loads; set by the agent before there are packets */
 	__u64 samples; /* the newest is ring[(samples - 1) % FF_SAMPLES] */
 	__u64 timed;   /* of those: with a time */
 	__u64 nf_ns;   /* their sum in the NF's own function */
@@ -284,11 +284,11 @@ _Static_assert(sizeof(struct ff_slot_load) == 16, "ff_slot_load");
 /* ---- hosts and tunnel ---------------------------------------------------------------------- */
 
 struct ff_geneve {
-	__u8   ver_optlen;
-	__u8   flags;
+	__u8 ver_optlen;
+	__u8 flags;
 	__be16 protocol;
-	__u8   vni[3];
-	__u8   reserved;
+	__u8 vni[3];
+	__u8 reserved;
 };
 _Static_assert(sizeof(struct ff_geneve) == 8, "ff_geneve");
 
@@ -298,13 +298,13 @@ _Static_assert(sizeof(struct ff_geneve) == 8, "ff_geneve");
 
 struct ff_geneve_option {
 	__be16 class;
-	__u8   type;
-	__u8   length; /* 4-byte words that follow: 3 */
+	__u8 type;
+	__u8 length; /* 4-byte words that follow: 3 */
 	__be16 slot;
-	__u8   hops; /* tunnel hops taken, this one included */
-	__u8   kind;
-	__u8   proto; /* of the packet, for later fragments */
-	__u8   reserved[3];
+	__u8 hops; /* tunnel hops taken, this one included */
+	__u8 kind;
+	__u8 proto; /* of the packet, for later fragments */
+	__u8 reserved[3];
 	__be16 port[2]; /* of the packet: source, destination; likewise */
 };
 _Static_assert(sizeof(struct ff_geneve_option) == 16, "ff_geneve_option");
@@ -336,7 +336,7 @@ struct ff_peer {
 	__u16 encap_len; /* FF_ENCAP_V4 or FF_ENCAP_V6 */
 	__u16 mtu;	 /* of the link to it, L3 bytes */
 	__u32 csum;	 /* IPv4: one's-complement sum of the header without its length */
-	__u8  header[FF_ENCAP_MAX];
+	__u8 header[FF_ENCAP_MAX];
 };
 _Static_assert(sizeof(struct ff_peer) == 104, "ff_peer");
 
@@ -352,34 +352,34 @@ struct ff_addr {
 struct ff_iface {
 	__u32 role;
 	__u32 mtu;
-	__u8  mac[6];
+	__u8 mac[6];
 	__u16 pad;
-	__u8  ipv4[4];	/* source of ICMP errors; 0: none */
-	__u8  ipv6[16]; /* likewise */
+	__u8 ipv4[4];  /* source of ICMP errors; 0: none */
+	__u8 ipv6[16]; /* likewise */
 	__u32 pad2;
 };
 _Static_assert(sizeof(struct ff_iface) == 40, "ff_iface");
 
 /* Map fragments (LRU: soft state): what a datagram's first fragment told. See fragment.h. */
 struct ff_frag_key {
-	__u8   addr[2][16]; /* source, destination */
+	__u8 addr[2][16]; /* source, destination */
 	__be32 id;
-	__u8   proto; /* IPv6: 0 */
-	__u8   pad[3];
+	__u8 proto; /* IPv6: 0 */
+	__u8 pad[3];
 };
 _Static_assert(sizeof(struct ff_frag_key) == 40, "ff_frag_key");
 
 struct ff_frag {
 	__be16 port[2];
-	__u16  reason; /* it was left to the kernel, for this reason; 0: it has a flow */
-	__u8   proto;
-	__u8   pad;
+	__u16 reason; /* it was left to the kernel, for this reason; 0: it has a flow */
+	__u8 proto;
+	__u8 pad;
 };
 _Static_assert(sizeof(struct ff_frag) == 8, "ff_frag");
 
 /* ---- moves --------------------------------------------------------------------------------- */
 
-#define FF_PARK_OPEN (1ull << 63) /* in park_tail: nothing is parked any more, process at once */
+#define FF_PARK_OPEN	    (1ull << 63) /* in park_tail: nothing is parked any more, process at once */
 
 #define FF_OVERFLOW_ABORT   0
 #define FF_OVERFLOW_DROP    1
@@ -409,43 +409,43 @@ struct ff_lane {
 	__u16 overflow; /* FF_OVERFLOW_* */
 	__u32 role;	/* agent's own notes, so that a restarted one can tell: */
 	__u32 phase;
-	__u64 park_size;  /* cells, a power of two; 0: no ring */
-	__u64 park_limit; /* packets parked before the policy applies */
-	__u64 log_size;	  /* records in each of the two logs */
+	__u64 park_size;       /* cells, a power of two; 0: no ring */
+	__u64 park_limit;      /* packets parked before the policy applies */
+	__u64 log_size;	       /* records in each of the two logs */
 	__u64 fence_origin_ns; /* on this host's clock: when the first steering host switched */
-	__u8  op[24];	  /* operation id, text */
-	__u8  pad0[48];
+	__u8 op[24];	       /* operation id, text */
+	__u8 pad0[48];
 
 	__u64 park_tail __attribute__((aligned(64)));
 	__u64 parked;	  /* packets */
 	__u64 overflowed; /* packets that found the bound hit */
 	__u64 dropped;	  /* of those, and for size: the ones that were lost */
 	__u32 park_cpu;	  /* that parked last */
-	__u8  pad1[28];
+	__u8 pad1[28];
 
 	__u64 park_head __attribute__((aligned(64)));
 	__u64 released; /* packets taken from the ring again */
-	__u8  pad3[48];
+	__u8 pad3[48];
 
 	__u32 round __attribute__((aligned(64))); /* unique over an agent's life, never 0 */
 	__u32 pad4;
 	__u64 log_tail[2]; /* by round & 1; may pass log_size: then the log overflowed */
-	__u8  pad5[40];
+	__u8 pad5[40];
 };
 _Static_assert(sizeof(struct ff_lane) == 320, "ff_lane");
 
 /* A parked packet, in the inner map of its lane in `park_rings`; the data follows. */
 struct ff_cell {
-	__u64  ready; /* ticket + 1 */
-	__u32  len;
-	__u16  slot;
-	__u8   hops;
-	__u8   cells;	/* of this packet */
+	__u64 ready; /* ticket + 1 */
+	__u32 len;
+	__u16 slot;
+	__u8 hops;
+	__u8 cells;	/* of this packet */
 	__be16 port[2]; /* as in the tunnel option, like proto */
-	__u16  service;
-	__u8   proto;
-	__u8   pad;
-	__u8   data[];
+	__u16 service;
+	__u8 proto;
+	__u8 pad;
+	__u8 data[];
 };
 _Static_assert(sizeof(struct ff_cell) == 24, "ff_cell");
 
@@ -466,10 +466,10 @@ struct ff_fences {
 struct ff_job {
 	__u64 cookie[2];
 	__u64 token;
-	__u64 switched_ns; /* CLOCK_MONOTONIC */
+	__u64 switched_ns;	    /* CLOCK_MONOTONIC */
 	__u64 paths[FF_PATHS / 64]; /* fences still to send */
-	__u32 host;	   /* fence: to; release: return the packets to it; 0: give them to */
-	__u16 instance;	   /* this one */
+	__u32 host;	/* fence: to; release: return the packets to it; 0: give them to */
+	__u16 instance; /* this one */
 	__u16 service;
 	__u16 from;
 	__u16 lane;
@@ -480,11 +480,11 @@ _Static_assert(sizeof(struct ff_job) == 56, "ff_job");
 /* A live frame of the agent's: Ethernet header, type FF_ETH_P_FENCE, and the cookie. */
 #define FF_JOB_FRAME 64
 struct ff_job_frame {
-	__u8   mac[12];
+	__u8 mac[12];
 	__be16 proto;
-	__u16  pad;
-	__u64  cookie[2];
-	__u8   rest[32];
+	__u16 pad;
+	__u64 cookie[2];
+	__u8 rest[32];
 };
 _Static_assert(sizeof(struct ff_job_frame) == FF_JOB_FRAME, "ff_job_frame");
 
@@ -502,7 +502,7 @@ struct ff_host_info {
 	__u16 pad;
 	__u32 next_round; /* never reused, so that a stale entry.round can't look current */
 	__u32 pad2;
-	__u8  name[FF_NAME_MAX];
+	__u8 name[FF_NAME_MAX];
 	__u64 local[FF_LOCAL_CLASSES / 64]; /* a bit for each class */
 };
 _Static_assert(sizeof(struct ff_host_info) == 112, "ff_host_info");

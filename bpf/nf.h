@@ -130,8 +130,7 @@ static __noinline __attribute__((unused)) int ff_flow_began(struct ff_pkt *pkt, 
 }
 
 /* The packet is a sample: whose it is, and how long it took since the NF `began`. */
-static __noinline __attribute__((unused)) int ff_sample_take(struct ff_pkt *pkt,
-							    __u64 began_ns)
+static __noinline __attribute__((unused)) int ff_sample_take(struct ff_pkt *pkt, __u64 began_ns)
 {
 	__u64 now_ns = bpf_ktime_get_ns();
 	struct ff_meter *meter = ff_meter();

@@ -86,11 +86,12 @@ static int rules_of_slots(struct build *build, const struct slotset *slots)
 		}
 		if (slotset_format(&rule->slots, &text) < 0)
 			return error_nomem(build->err);
-		return error_set(build->err, EPERM, FF_CODE_REFUSED,
-				 "move all of these slots, the whole instance, or its filter",
-				 "rule %u leads flows of slots %s of %s to %s, and only some of them "
-				 "would move",
-				 i, text, build->service->name, build->request->from);
+		return error_set(
+			build->err, EPERM, FF_CODE_REFUSED,
+			"move all of these slots, the whole instance, or its filter",
+			"rule %u leads flows of slots %s of %s to %s, and only some of them "
+			"would move",
+			i, text, build->service->name, build->request->from);
 	}
 	return 0;
 }

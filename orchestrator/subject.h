@@ -22,7 +22,7 @@
 #include "orchestrator/model.h"
 
 #define REQUEST_NOTE_MAX	   400
-#define REQUEST_PARK_LIMIT_DEFAULT 8192 /* 40 ms at 200,000 packets/s; 32 MiB of kernel memory */
+#define REQUEST_PARK_LIMIT_DEFAULT 8192	 /* 40 ms at 200,000 packets/s; 32 MiB of kernel memory */
 #define REQUEST_PARK_LIMIT_MAX	   65536 /* 256 MiB */
 
 enum request_what {

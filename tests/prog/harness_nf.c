@@ -79,8 +79,8 @@ static void meters_init(struct nf *nf)
 	for (uint32_t cpu = 0; cpu < (uint32_t)libbpf_num_possible_cpus(); cpu++) {
 		struct ff_meter meter = { .row = cpu * RIG_SLOTS };
 
-		cr_assert_eq(bpf_map_update_elem(bpf_map__fd(nf_map_find(nf, "meter")), &cpu, &meter,
-						 BPF_ANY),
+		cr_assert_eq(bpf_map_update_elem(bpf_map__fd(nf_map_find(nf, "meter")), &cpu,
+						 &meter, BPF_ANY),
 			     0, "meter: %s", strerror(errno));
 	}
 }
