@@ -112,7 +112,8 @@ static void upload_free(void *ctx)
 		pthread_mutex_unlock(&up->move->lock);
 		move_put(up->move);
 	}
-	cpus_pace(PACE_URGENT); /* until the next round says how it goes; packets may wait for it */
+	/* until the next round says how it goes: packets may wait for it; nothing else does */
+	cpus_pace(up->move && !up->final ? PACE_URGENT : PACE_NORMAL);
 	stream_decoder_free(up->decoder);
 	if (up->has_origin)
 		state_origin_done(&up->origin);

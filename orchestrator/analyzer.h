@@ -93,8 +93,8 @@ DEFINE_CLEANUP(struct analyzer *, analyzer_free);
 
 /*
  * Judges @loads and refines it in place, as loads.h says. @policies: by the number of the service;
- * NULL entries have the default policy. HOST_* bits that the gatherer sets (failed, link down,
- * maintenance) are an input, the others an output: it sets them anew before each step.
+ * NULL entries have the default policy. HOST_* bits that the gatherer sets (failed, suspect,
+ * link down, maintenance) are an input, the others an output: it sets them anew before each step.
  * -EINVAL: a number out of bounds. -ENOMEM: changes may be missing, what holds is not told.
  */
 int analyzer_step(struct analyzer *analyzer, struct loads *loads,

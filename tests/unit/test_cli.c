@@ -261,17 +261,23 @@ Test(cli, ctrl_c_ends_what_only_follows)
 	cr_assert_not(cli.cancelled);
 }
 
-/* Starts a move in a script's background, sends it a signal, and returns its exit status. */
+/* Starts a move in a script's background, sends it a signal once it waits; its exit status. */
 static int move_signalled(const char *signal)
 {
 	char command[8192];
+	FILE *script;
 	int status;
 
 	snprintf(command, sizeof(command),
-		 "FLOWFERRY_SOCKET=%s %s " MOVE ">/dev/null 2>&1 & p=$!; sleep 0.5; "
+		 "FLOWFERRY_SOCKET=%s %s " MOVE ">/dev/null 2>&1 & p=$!; read -r now; "
 		 "kill -%s $p; wait $p",
 		 cli.socket, cli.binary, signal);
-	status = system(command);
+	script = popen(command, "w");
+	cr_assert_not_null(script);
+	while (!__atomic_load_n(&cli.polls, __ATOMIC_RELAXED))
+		usleep(1000);
+	fputs("now\n", script);
+	status = pclose(script);
 	cr_assert(WIFEXITED(status));
 	return WEXITSTATUS(status);
 }
