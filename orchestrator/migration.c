@@ -54,12 +54,26 @@ static void owners_settle(struct migration *migration, struct service *service)
 	migration->settled = ++migration->orch->model.version;
 }
 
-static int journal_once(struct migration *migration, const struct service *service,
-			struct ff_error *err)
+/*
+ * Recovery does the same after a power cut whether it finds one of these phases or the one before;
+ * so nobody waits for the disk. (An end that is lost is a `finish` that is done over again.)
+ */
+static bool phase_is_lax(enum move_phase phase)
 {
+	return phase == MOVE_PREPARE || phase == MOVE_PRECOPY || phase == MOVE_FINAL ||
+	       phase == MOVE_ENDED;
+}
+
+static int journal_once(struct migration *migration, enum move_phase phase,
+			const struct service *service, struct ff_error *err)
+{
+	struct store *store = migration->orch->store;
 	int r;
 
-	r = store_operation_put(migration->orch->store, migration->operation, service, err);
+	if (phase_is_lax(phase))
+		r = store_operation_note(store, migration->operation, err);
+	else
+		r = store_operation_put(store, migration->operation, service, err);
 	if (r < 0)
 		log_error("operation %s: not journalled: %s", migration->operation->id,
 			  err->message);
@@ -85,10 +99,10 @@ static int journal(struct migration *migration, enum move_phase phase)
 		if (service)
 			owners_settle(migration, service);
 	}
-	r = journal_once(migration, service, &err);
+	r = journal_once(migration, phase, service, &err);
 	while (r < 0 && phase == MOVE_FINISH && !migration->orch->migrations->hurry) {
 		model_wait(model, JOURNAL_RETRY_MS);
-		r = journal_once(migration, service, &err);
+		r = journal_once(migration, phase, service, &err);
 	}
 	if (r < 0 && phase == MOVE_SWITCH) {
 		migration->last = err;
@@ -118,7 +132,7 @@ static void end(struct migration *migration, enum move_outcome outcome)
 	migration->ended = true;
 	model_lock(model);
 	result_end(migration, outcome);
-	journal_once(migration, NULL, &err);
+	journal_once(migration, MOVE_ENDED, NULL, &err);
 	/* pins and rules that were made for it, or have become superfluous, go everywhere */
 	model_touch(model);
 	model_unlock(model);

@@ -72,6 +72,21 @@ int store_step(struct store *store, sqlite3_stmt *statement, struct ff_error *er
 	return r == SQLITE_DONE ? 0 : store_fail(store, "read", err);
 }
 
+/* A write-ahead log is in order by itself, so what is lax is at most lost, and firm with the next. */
+int store_transaction(struct store *store, enum durability durability, struct ff_error *err)
+{
+	bool lax = durability == STORE_LAX;
+	int r = 0;
+
+	if (lax != store->lax)
+		r = store_exec(store, lax ? "PRAGMA synchronous=NORMAL" : "PRAGMA synchronous=FULL",
+			       err);
+	if (r < 0)
+		return r;
+	store->lax = lax;
+	return store_exec(store, "BEGIN IMMEDIATE", err);
+}
+
 int store_finish(struct store *store, int r, struct ff_error *err)
 {
 	if (r == 0) {
@@ -177,7 +192,7 @@ static int store_begin(struct store *store, uint32_t epoch_min, struct ff_error 
 		       err);
 	if (r < 0)
 		return r;
-	r = store_exec(store, "BEGIN IMMEDIATE", err);
+	r = store_transaction(store, STORE_FIRM, err);
 	if (r < 0)
 		return r;
 	r = schema_make(store, err);

@@ -50,6 +50,12 @@ int store_service_delete(struct store *store, uint16_t id, struct ff_error *err)
 /* Adds or replaces an operation; with @service, its owners too, in the same transaction. */
 int store_operation_put(struct store *store, const struct operation *operation,
 			const struct service *service, struct ff_error *err);
+/*
+ * As put, for what recovery can do without: it doesn't wait for the disk. Our own crash leaves it,
+ * a power cut may not.
+ */
+int store_operation_note(struct store *store, const struct operation *operation,
+			 struct ff_error *err);
 /* The doc of one operation: a new reference. */
 int store_operation_get(struct store *store, const char *id, json_t **ret_doc,
 			struct ff_error *err);
@@ -78,7 +84,7 @@ int store_setting_put(struct store *store, const char *key, const json_t *value,
 int store_setting_get(struct store *store, const char *key, json_t **ret_value,
 		      struct ff_error *err);
 
-/* Appends and numbers an event: puts "seq" into it. */
+/* Appends and numbers an event: puts "seq" into it. A power cut may take the last ones. */
 int store_event_put(struct store *store, json_t *event, struct ff_error *err);
 /* Those after @since, oldest first, at most @limit; @since below 0: the last @limit ones. */
 int store_event_list(struct store *store, int64_t since, unsigned int limit, json_t **ret_events,

@@ -56,13 +56,14 @@ static int operation_write(struct store *store, const struct operation *operatio
 	return r;
 }
 
-int store_operation_put(struct store *store, const struct operation *operation,
-			const struct service *service, struct ff_error *err)
+static int operation_put(struct store *store, const struct operation *operation,
+			 const struct service *service, enum durability durability,
+			 struct ff_error *err)
 {
 	STORE_LOCKED(store);
 	int r;
 
-	r = store_exec(store, "BEGIN IMMEDIATE", err);
+	r = store_transaction(store, durability, err);
 	if (r < 0)
 		return r;
 	r = operation_write(store, operation, err);
@@ -75,6 +76,18 @@ int store_operation_put(struct store *store, const struct operation *operation,
 				       STORE_OPERATIONS_MAX),
 			       err);
 	return store_finish(store, r, err);
+}
+
+int store_operation_put(struct store *store, const struct operation *operation,
+			const struct service *service, struct ff_error *err)
+{
+	return operation_put(store, operation, service, STORE_FIRM, err);
+}
+
+int store_operation_note(struct store *store, const struct operation *operation,
+			 struct ff_error *err)
+{
+	return operation_put(store, operation, NULL, STORE_LAX, err);
 }
 
 static int doc_read(struct store *store, const char *sql, const char *key, json_t **ret_doc,
@@ -254,7 +267,7 @@ int store_event_put(struct store *store, json_t *event, struct ff_error *err)
 	STORE_LOCKED(store);
 	int r;
 
-	r = store_exec(store, "BEGIN IMMEDIATE", err);
+	r = store_transaction(store, STORE_LAX, err);
 	if (r < 0)
 		return r;
 	r = event_write(store, event, err);

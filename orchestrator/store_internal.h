@@ -12,7 +12,13 @@ struct store {
 	sqlite3 *db;
 	pthread_mutex_t lock;
 	uint32_t epoch;
+	bool lax; /* PRAGMA synchronous is NORMAL now */
 	char *path;
+};
+
+enum durability {
+	STORE_FIRM, /* survives a power cut: waits for the disk */
+	STORE_LAX,  /* survives our own crash; a power cut may undo it, and then all that came after */
 };
 
 static inline void statement_done(sqlite3_stmt **held)
@@ -37,6 +43,7 @@ int store_prepare(struct store *store, const char *sql, sqlite3_stmt **ret, stru
 int store_run(struct store *store, sqlite3_stmt *statement, struct ff_error *err);
 /* 1: a row; 0: no more. */
 int store_step(struct store *store, sqlite3_stmt *statement, struct ff_error *err);
+int store_transaction(struct store *store, enum durability durability, struct ff_error *err);
 /* COMMIT if r is 0, else ROLLBACK; returns r, or the commit's failure. */
 int store_finish(struct store *store, int r, struct ff_error *err);
 

@@ -143,7 +143,7 @@ int store_service_put(struct store *store, const struct model *model, const stru
 	STORE_LOCKED(store);
 	int r;
 
-	r = store_exec(store, "BEGIN IMMEDIATE", err);
+	r = store_transaction(store, STORE_FIRM, err);
 	if (r < 0)
 		return r;
 	r = service_write(store, service, err);
