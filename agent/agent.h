@@ -11,7 +11,7 @@
  *	instances_lock	write: the moment in which those lists change, under agent.lock; read: whoever
  *			looks at them, or uses an instance, without agent.lock. Instances of a move
  *			need neither: they stay as long as the move is in `moves`.
- *	moves_lock	the list of moves, for microseconds: the last round of a move finds its move
+ *	moves_lock	the lists of moves and neighbours, for microseconds: the last round of a move finds its move
  *			by it. Nothing but memory is touched under it.
  *	move.lock	one move's phases and results; see move.h.
  * The epoch is atomic. The data path's maps have their own rules: table.h, lane.h.
@@ -49,6 +49,12 @@ struct agent_ended {
 	unsigned int next;
 };
 
+/* Clients of other hosts' agents; see neighbours.h. */
+struct agent_neighbours {
+	struct http_client *clients[FF_HOSTS_MAX];
+	size_t next; /* to be replaced */
+};
+
 struct agent {
 	struct agent_config *config;
 	struct datapath *dp;
@@ -71,6 +77,7 @@ struct agent {
 	pthread_mutex_t moves_lock;
 	struct move *moves[FF_LANES_MAX];
 	struct agent_ended ended;
+	struct agent_neighbours neighbours;
 
 	atomic_bool cpus_unfit; /* a gap, or too many: see online.h */
 	atomic_bool again;	/* to be run anew */

@@ -18,6 +18,7 @@
 #include "agent/lane.h"
 #include "agent/monitor.h"
 #include "agent/move.h"
+#include "agent/neighbours.h"
 #include "agent/online.h"
 #include "agent/peers.h"
 #include "lib/clock.h"
@@ -163,6 +164,7 @@ static void agent_stop(struct agent *agent)
 			move_leave(agent->moves[i]);
 		move_put(agent->moves[i]);
 	}
+	neighbours_done(agent);
 	for (size_t i = 0; i < FF_INSTANCES_MAX; i++)
 		instance_free(agent->instances[i]);
 	for (size_t i = 0; i < FF_SERVICES_MAX; i++)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/move_internal.h"
+#include "agent/neighbours.h"
 #include "lib/json.h"
 
 static int enum_read(const char *what, const char *value, const char *const *names, int count,
@@ -121,17 +122,10 @@ static int fields_read(struct move *move, const json_t *body, struct ff_error *e
 	move->no_precopy = !precopy;
 	r = subject_parse(subject, service, &move->agent->dp->services[service], &move->subject,
 			  err);
-	if (!r && move->is_source) {
-		const struct agent_config *config = move->agent->config;
-		struct tls_files tls = {};
-
-		if (config->tls)
-			tls = (struct tls_files){ config->tls->ca, config->tls->cert,
-						  config->tls->key };
-		r = url ? http_client_new(url, config->tls ? &tls : NULL, &move->target, err) :
+	if (!r && move->is_source)
+		r = url ? neighbour_get(move->agent, url, &move->target, err) :
 			  error_set(err, EINVAL, FF_CODE_BAD_REQUEST, NULL,
 				    "target_url is missing");
-	}
 	return r;
 }
 

@@ -62,6 +62,7 @@ int http_client_new(const char *base, const struct tls_files *tls, struct http_c
 	client = calloc(1, sizeof(*client));
 	if (!client)
 		return error_nomem(err);
+	atomic_init(&client->refs, 1);
 	pthread_mutex_init(&client->lock, NULL);
 	r = base_parse(client, base, tls, err);
 	if (r < 0) {
@@ -72,9 +73,15 @@ int http_client_new(const char *base, const struct tls_files *tls, struct http_c
 	return 0;
 }
 
+struct http_client *http_client_ref(struct http_client *client)
+{
+	atomic_fetch_add(&client->refs, 1);
+	return client;
+}
+
 void http_client_free(struct http_client *client)
 {
-	if (!client)
+	if (!client || atomic_fetch_sub(&client->refs, 1) > 1)
 		return;
 	while (client->idle_n > 0)
 		curl_easy_cleanup(client->idle[--client->idle_n]);

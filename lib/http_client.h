@@ -39,7 +39,10 @@ struct http_client;
  */
 int http_client_new(const char *base, const struct tls_files *tls, struct http_client **ret,
 		    struct ff_error *err);
-void http_client_free(struct http_client *client); /* NULL is fine; no call may be running */
+/* For another user, who calls http_client_free() as well. */
+struct http_client *http_client_ref(struct http_client *client);
+/* NULL is fine. The last user's, when no call may be running, closes the connections. */
+void http_client_free(struct http_client *client);
 const char *http_client_base(const struct http_client *client);
 
 /* `body` is borrowed, NULL: none. *ret_reply is a new reference; NULL where the answer was empty. */

@@ -14,6 +14,7 @@
 #define HTTP_POOL_MAX 8
 
 struct http_client {
+	atomic_uint refs;
 	char *base;	   /* as given */
 	char *url;	   /* what paths are appended to */
 	char *socket_path; /* or NULL */
