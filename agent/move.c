@@ -183,13 +183,14 @@ json_t *move_json(struct move *move)
 		dropped = move->target_lane.map->dropped;
 		overflowed = move->target_lane.map->overflowed;
 	}
-	json = json_pack("{ss so ss ss si si si sI sI sI sI sI sb ss*}", "id", move->id, "roles",
-			 roles, "phase", phase_name(phase), "source_phase",
-			 phase_name(move->source), "service", move->subject.service, "from",
-			 move->from, "to", move->to, "rounds", (json_int_t)move->rounds, "flows",
-			 (json_int_t)move->flows, "bytes", (json_int_t)move->bytes, "dropped",
-			 (json_int_t)dropped, "overflowed", (json_int_t)overflowed, "switched",
-			 move->switched, "error", move->error ? move->why.message : NULL);
+	json = json_pack("{ss so sb ss ss si si si sI sI sI sI sI sb ss*}", "id", move->id, "roles",
+			 roles, "prepared", move->prepared, "phase", phase_name(phase),
+			 "source_phase", phase_name(move->source), "service", move->subject.service,
+			 "from", move->from, "to", move->to, "rounds", (json_int_t)move->rounds,
+			 "flows", (json_int_t)move->flows, "bytes", (json_int_t)move->bytes,
+			 "dropped", (json_int_t)dropped, "overflowed", (json_int_t)overflowed,
+			 "switched", move->switched, "error",
+			 move->error ? move->why.message : NULL);
 	if (json && move->target_lane.map)
 		json_put_uint(json, "parked", move->target_lane.map->parked);
 	pthread_mutex_unlock(&move->lock);

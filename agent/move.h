@@ -64,7 +64,8 @@ struct move {
 	/* source */
 	pthread_t thread;
 	bool running;	/* the thread is to be joined */
-	bool unfenced;	/* hand over without waiting for fences */
+	bool final_asked;
+	bool unfenced;	/* hand over without waiting for all fences */
 	bool resending; /* after a restart: the target may miss anything */
 	atomic_bool cancel;
 	int error; /* that ended the thread */

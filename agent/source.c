@@ -16,10 +16,13 @@
 #define BRISK_FLOWS    1024 /* some 3 ms */
 #define URGENT_FLOWS   4096
 
-#define SHORT_ROUND_NS (2 * NSEC_PER_MSEC)  /* between rounds while others switch */
-#define POLL_NS	       (20 * NSEC_PER_USEC) /* for fences: they take some 100 us */
-#define POLL_SLOW_NS   NSEC_PER_MSEC
-#define POLL_FAST_NS   (100 * NSEC_PER_MSEC) /* after that the switch isn't imminent */
+/* Changes that are worth a round of their own while others get ready to switch, and how often. */
+#define SHORT_ROUND_FLOWS (CONVERGED_FLOWS / 2)
+#define SHORT_ROUND_NS	  (2 * NSEC_PER_MSEC)
+#define POLL_NS		  (20 * NSEC_PER_USEC) /* for fences: they take some 100 us */
+#define POLL_SLOW_NS	  NSEC_PER_MSEC
+#define POLL_FAST_NS	  (100 * NSEC_PER_MSEC) /* after that the switch isn't imminent */
+#define UNFENCED_WAIT_NS  (20 * NSEC_PER_MSEC) /* for the first fence, where none is needed */
 #define FENCES_WAIT_NS (5 * NSEC_PER_SEC)
 #define HOLD_WAIT_NS   (NSEC_PER_SEC) /* to be in order isn't worth more; the fences are sent again */
 
@@ -147,30 +150,59 @@ static bool fences_there(struct move *move, const uint64_t paths[FF_PATHS / 64])
 	return lane_fences_complete(&move->source_lane, move->steering_cpus, paths);
 }
 
-/* Waits for the fences, or for final without; short rounds keep the rest small meanwhile. */
+/*
+ * Has it come to the handover? All fences are there; or a move that isn't to keep order is to end: then
+ * strays do no harm, and the first fence only says since when packets wait.
+ */
+static bool switched_away(struct move *move, const uint64_t paths[FF_PATHS / 64], uint64_t asked_ns)
+{
+	if (move->guarantee == GUARANTEE_ORDER && !move->unfenced)
+		return fences_there(move, paths);
+	return asked_ns && (move->source_lane.map->fence_origin_ns ||
+			    clock_ns() - asked_ns > UNFENCED_WAIT_NS);
+}
+
+/* Until `final` is asked for there is nothing to look for; 0: not yet. */
+static uint64_t final_await(struct move *move, uint64_t asked_ns)
+{
+	struct timespec until;
+
+	if (asked_ns)
+		return asked_ns;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += SHORT_ROUND_NS;
+	until.tv_sec += until.tv_nsec / (long)NSEC_PER_SEC;
+	until.tv_nsec %= (long)NSEC_PER_SEC;
+	pthread_mutex_lock(&move->lock);
+	if (!move->final_asked && !cancelled(move))
+		pthread_cond_timedwait(&move->changed, &move->lock, &until);
+	asked_ns = move->final_asked ? clock_ns() : 0;
+	pthread_mutex_unlock(&move->lock);
+	return asked_ns;
+}
+
+/* Waits for the switch; short rounds keep the rest small meanwhile. */
 static int wait_switched(struct move *move, struct ff_error *err)
 {
-	uint64_t paths[FF_PATHS / 64], begun = clock_ns(), last = begun, now;
+	uint64_t paths[FF_PATHS / 64], last = clock_ns(), asked = 0, now;
 	size_t dirty;
 	int r = 0;
 
 	subject_paths(&move->subject, paths);
 	while (!r && !cancelled(move)) {
-		bool unfenced;
-
-		cpus_pace(PACE_URGENT); /* a look each POLL_NS, and then the handover */
-		pthread_mutex_lock(&move->lock);
-		unfenced = move->unfenced;
-		pthread_mutex_unlock(&move->lock);
-		if (unfenced || (move->guarantee == GUARANTEE_ORDER && fences_there(move, paths)))
+		cpus_pace(PACE_URGENT); /* final, a look each POLL_NS, and then the handover */
+		asked = final_await(move, asked);
+		if (switched_away(move, paths, asked))
 			return 0;
 		now = clock_ns();
 		if (!move->no_precopy && now - last > SHORT_ROUND_NS &&
-		    !move->source_lane.map->fence_origin_ns && lane_logged(&move->source_lane)) {
+		    !move->source_lane.map->fence_origin_ns &&
+		    lane_logged(&move->source_lane) >= SHORT_ROUND_FLOWS) {
 			r = round_dirty(move, false, &dirty, NULL, err);
 			last = clock_ns();
 		}
-		clock_sleep_ns(now - begun < POLL_FAST_NS ? POLL_NS : POLL_SLOW_NS);
+		if (asked)
+			clock_sleep_ns(now - asked < POLL_FAST_NS ? POLL_NS : POLL_SLOW_NS);
 	}
 	return r ?: -ECANCELED;
 }
@@ -339,8 +371,9 @@ int source_final(struct move *move, bool fence, json_t **ret_reply, struct ff_er
 		r = refuse(move, "finish", err);
 		goto out;
 	}
-	if (!fence)
-		move->unfenced = true;
+	move->final_asked = true;
+	move->unfenced |= !fence;
+	pthread_cond_broadcast(&move->changed);
 	if (move->source != PHASE_DONE && !move->running) {
 		move->resending = true; /* what an earlier agent has sent isn't known any more */
 		r = thread_start(move, err);

@@ -122,12 +122,11 @@ static void phase_enter(struct step *step, enum move_phase phase)
 
 	if (phase == MOVE_DECIDE)
 		move->decides++;
-	/* the source waits for the fences itself, so final may travel together with switch */
-	if (phase == MOVE_SWITCH && move->fence)
+	/* the source waits for the fences itself, so final travels together with switch */
+	if (phase == MOVE_SWITCH)
 		phase_call(step, MOVE_CALL_FINAL, MOVE_SOURCE);
-	if (phase == MOVE_FINAL && move->fence)
-		return;
-	phase_call(step, phases[phase].call, phases[phase].roles);
+	if (phase != MOVE_FINAL)
+		phase_call(step, phases[phase].call, phases[phase].roles);
 }
 
 static void phase_end(struct step *step, enum move_outcome outcome)
@@ -182,7 +181,7 @@ static bool forward_advance(struct step *step)
 	enum move_phase phase = move->phase;
 
 	/* the answer to final counts more than a switch whose answer is still missing */
-	if (phase == MOVE_SWITCH && move->fence) {
+	if (phase == MOVE_SWITCH) {
 		if (phase_settled(move, MOVE_FINAL) && !phase_failed(move, MOVE_FINAL)) {
 			phase_enter(step, MOVE_FINISH);
 			return true;
@@ -303,7 +302,7 @@ static bool call_is_wanted(const struct move *move, enum move_call call)
 {
 	if (call == phases[move->phase].call && move->phase != MOVE_NEW)
 		return move->phase != MOVE_ENDED;
-	return move->phase == MOVE_SWITCH && move->fence && call == MOVE_CALL_FINAL;
+	return move->phase == MOVE_SWITCH && call == MOVE_CALL_FINAL;
 }
 
 /* An error answer ends a call where the way leads elsewhere; on the way back it may pass. */

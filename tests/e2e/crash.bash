@@ -100,7 +100,7 @@ move_begin_held()
 	source=$(host_of $from)
 	hold "$source"
 	move_begin "${@:2}"
-	wait_for "host_api $1 GET /v1/host | jq -e '.moves != []'"
+	wait_for "host_api $1 GET /v1/host | jq -e '.moves | any(.prepared)'"
 	hold "$1"
 	let_go "$source"
 	phase_wait switch || fail "no switch"

@@ -136,14 +136,15 @@ static void fences_wait(struct fake_world *world, const char *id)
 	}
 }
 
-static int do_final(struct fake_move *move)
+static int do_final(struct fake_move *move, bool fence)
 {
 	struct fake_world *world = move->peer->world;
 	char id[sizeof(move->id)];
 	struct fake_move *target;
 
 	memcpy(id, move->id, sizeof(id));
-	fences_wait(world, id);
+	if (fence)
+		fences_wait(world, id);
 	if (strcmp(id, move->id)) /* aborted meanwhile */
 		return -EPERM;
 	target = move_find(move->peer, move->id);
@@ -158,17 +159,16 @@ static int do_final(struct fake_move *move)
 }
 
 /* 0, or -EPERM: not in this phase. */
-static int do_call(struct fake_agent *agent, struct fake_move *move, const char *call)
+static int do_call(struct fake_move *move, const char *call, const json_t *body)
 {
 	bool committed = phase_is(move, "done") || phase_is(move, "released");
 
-	(void)agent;
 	if (!strcmp(call, "switch") || !strcmp(call, "unswitch")) {
 		move->switched = call[0] == 's';
 	} else if (!strcmp(call, "precopy")) {
 		phase_set(move, "converged");
 	} else if (!strcmp(call, "final")) {
-		return do_final(move);
+		return do_final(move, json_is_true(json_object_get(body, "fence")));
 	} else if (!strcmp(call, "hold")) {
 		if (committed)
 			return -EPERM;
@@ -233,7 +233,7 @@ static int perform(struct fake_agent *agent, const char *id, const char *call, c
 			 json_array_size(json_object_get(body, "steering")));
 		log_call(agent, text);
 	}
-	r = do_call(agent, move, call);
+	r = do_call(move, call, body);
 	if (r < 0)
 		return error_set(err, EPERM, FF_CODE_REFUSED, NULL, "%s: not in phase %s", call,
 				 move->phase);
