@@ -229,6 +229,7 @@ static void services_describe(struct agent *agent, const struct desired *d)
 		service->slot_mask = s->slots - 1;
 		service->group_shift = state_geometry_of(s->slots, 0).group_shift;
 		memcpy(service->seed, s->seed, sizeof(s->seed));
+		ff_slot_keys_make(service->seed, &service->keys);
 		service->class = s->class;
 		service->any = s->any;
 	}

@@ -450,8 +450,8 @@ struct ff_steer table_lookup(struct table *t, uint16_t number, const struct ff_f
 
 	pthread_mutex_lock(&t->lock);
 	bank = bank_active(t, number);
-	slot = &t->dp->table[FF_TABLE_INDEX(number, bank,
-					    ff_slot_hash(key, service->seed) & service->slot_mask)];
+	slot = &t->dp->table[FF_TABLE_INDEX(
+		number, bank, ff_slot_hash_keyed(key, &service->keys) & service->slot_mask)];
 	steer = slot->steer;
 	*ret_how = "slot";
 	for (uint32_t i = FF_RULES_MAX; i-- > 0;) {

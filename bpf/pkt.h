@@ -60,10 +60,9 @@ struct ff_pkt {
 	__be16 port[2];	       /* source, destination */
 	__u16 peer;	       /* host it no longer fits to */
 	__u32 opaque;	       /* see ff_opaque() */
-	__u32 station_ifindex; /* of the interface whose MAC is known, see frame_check() */
-	__u64 station_ns;      /* when it was looked up */
-	__u16 station_mac[3];
-	__u16 pad;
+	__u32 iface_index;     /* whose `iface` is, see iface_here() */
+	__u64 iface_tick;      /* when it was looked up */
+	struct ff_iface iface; /* role 0: it isn't one of ours */
 };
 
 /* A pointer into the packet, or NULL; offsets come from the scratch map, so they're bounded here. */

@@ -10,14 +10,34 @@
 
 #include "bpf/maps.h"
 
-#define STATION_NS 100000000ull /* the agent looks for a changed MAC once a second */
-
-static __always_inline int mac_equal(const __u16 a[3], const __u16 b[3])
+static __always_inline int mac_equal(const void *a, const void *b)
 {
-	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]));
+	return *(const __u32 *)a == *(const __u32 *)b &&
+	       ((const __u16 *)a)[2] == ((const __u16 *)b)[2];
 }
 
-/* Is it for the interface that it came in by? 0, or a reason. `iface` NULL: not one of ours. */
+/*
+ * The interface that the packet came in by; role 0: not one of ours. Packets come in batches, so it is
+ * looked up once a tick only (1 to 10 ms): each time, it would take as long as the rest of `steer`.
+ */
+static __always_inline const struct ff_iface *iface_here(struct xdp_md *ctx, struct ff_pkt *pkt)
+{
+	__u64 tick = bpf_jiffies64();
+	struct ff_iface *iface;
+
+	if (pkt->iface_tick != tick || pkt->iface_index != pkt->ifindex) {
+		iface = iface_of(ctx);
+		if (iface)
+			pkt->iface = *iface;
+		else
+			pkt->iface.role = 0;
+		pkt->iface_tick = tick;
+		pkt->iface_index = pkt->ifindex;
+	}
+	return &pkt->iface;
+}
+
+/* Is it for the interface that it came in by? 0, or a reason. */
 static __always_inline int station_check(const void *start, const void *end,
 					 const struct ff_iface *iface)
 {
@@ -25,28 +45,7 @@ static __always_inline int station_check(const void *start, const void *end,
 
 	if (start + sizeof(*eth) > end)
 		return FF_REASON_PASS_TRUNCATED;
-	if (iface && mac_equal(start, (const __u16 *)iface->mac))
+	if (iface->role && mac_equal(eth->h_dest, iface->mac))
 		return 0;
 	return eth->h_dest[0] & 1 ? FF_REASON_PASS_MULTICAST : FF_REASON_PASS_NOT_US;
-}
-
-/*
- * As station_check(), for the packet that has just begun. Packets come in batches from one interface,
- * so its MAC is looked up once in a while only: each time, it would add a fifth to `steer`'s cost.
- */
-static __always_inline int frame_check(struct xdp_md *ctx, struct ff_pkt *pkt)
-{
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	int reason;
-
-	if (pkt->station_ifindex == pkt->ifindex && pkt->now_ns - pkt->station_ns < STATION_NS &&
-	    data + sizeof(struct ethhdr) <= end && mac_equal(data, pkt->station_mac))
-		return 0;
-	reason = station_check(data, end, iface_of(ctx));
-	if (!reason) {
-		pkt->station_ifindex = pkt->ifindex;
-		pkt->station_ns = pkt->now_ns;
-		__builtin_memcpy(pkt->station_mac, data, sizeof(pkt->station_mac));
-	}
-	return reason;
 }

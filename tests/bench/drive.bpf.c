@@ -22,10 +22,10 @@
 /* Set before loading. */
 const volatile __u32 tunnelled; /* the flow's own frame is behind a tunnel header */
 const volatile __u32 slot_mask; /* of the service */
-const volatile __u64 seed[2];
-const volatile __u16 mac[3]; /* to which the flow's frame is addressed */
+const volatile __u16 mac[3];	/* to which the flow's frame is addressed */
 
 /* User space's between runs, this program's during one. */
+struct ff_slot_keys slot_keys; /* of the service */
 struct drive_plan plan;
 struct drive_score score;
 
@@ -102,7 +102,6 @@ static __always_inline void slot_write(void *outer, const struct frame *frame)
 	__be32 addr[2] = { frame->ip.saddr, frame->ip.daddr };
 	__be16 port[2] = { frame->tcp.source, frame->tcp.dest };
 	struct ff_flow_key key = { .proto = frame->ip.protocol };
-	__u64 secret[2] = { seed[0], seed[1] };
 	__u32 slot;
 
 	/* the server's address is the smaller one; this host is little-endian, as x86 and arm64 are */
@@ -110,7 +109,7 @@ static __always_inline void slot_write(void *outer, const struct frame *frame)
 	*(__u64 *)&key.addr[1][8] = (__u64)addr[client & 1] << 32 | bpf_htonl(0xffff);
 	key.port[0] = port[server & 1];
 	key.port[1] = port[client & 1];
-	slot = ff_slot_hash(&key, secret) & slot_mask;
+	slot = ff_slot_hash_keyed(&key, &slot_keys) & slot_mask;
 	udp->source = bpf_htons(FF_PATH_PORT + slot % FF_PATHS);
 	option->slot = bpf_htons(slot);
 }

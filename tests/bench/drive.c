@@ -28,7 +28,7 @@ static int driver_load(struct drive *drive, const struct drive_spec *spec, struc
 	drive->skel->rodata->tunnelled = spec->tunnelled;
 	drive->skel->rodata->slot_mask = spec->slot_mask;
 	memcpy(drive->skel->rodata->mac, spec->mac, sizeof(spec->mac));
-	memcpy(drive->skel->rodata->seed, spec->seed, sizeof(spec->seed));
+	drive->skel->bss->slot_keys = spec->slot_keys;
 	r = drive_bpf__load(drive->skel);
 	return r ? error_set(err, r, FF_CODE_INTERNAL, NULL, "can't load the driver: %s",
 			     strerror(-r)) :

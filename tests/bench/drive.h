@@ -17,8 +17,8 @@ struct drive_spec {
 	const char *link; /* in the caller's network namespace, without a program: for the driver */
 	bool tunnelled;	  /* frames stand behind a tunnel header */
 	uint8_t mac[6];	  /* to which clients' frames are addressed */
-	uint32_t slot_mask; /* of the service, for tunnelled ones; and its seed */
-	__u64 seed[2];
+	uint32_t slot_mask; /* of the service, for tunnelled ones */
+	struct ff_slot_keys slot_keys;
 };
 
 /*

@@ -194,8 +194,7 @@ static int floor_load(struct rig *rig, struct ff_error *err)
 static int drives_make(struct rig *rig, struct ff_error *err)
 {
 	const struct ff_service *service = &rig->host->agent.dp->services[HOST_SERVICE_FIREWALL];
-	struct drive_spec spec = { .slot_mask = service->slot_mask,
-				   .seed = { service->seed[0], service->seed[1] } };
+	struct drive_spec spec = { .slot_mask = service->slot_mask, .slot_keys = service->keys };
 	int r = 0;
 
 	memcpy(spec.mac, HOST_CLIENT_MAC, sizeof(spec.mac));

@@ -212,6 +212,7 @@ static void maps_init(void)
 	struct ff_steer here = { .owner = RIG_HERE, .here = RIG_HERE };
 	struct ff_host_info host = { .host = HOST_SELF };
 
+	ff_slot_keys_make(service.seed, &service.keys);
 	memset(host.local, 0xff, sizeof(host.local)); /* any address may be its own */
 	map_set_at("host_info", 0, &host);
 	map_set_at("services", RIG_SERVICE, &service);
