@@ -30,7 +30,7 @@ static json_t *flow_json(struct agent *agent, const struct instance *instance,
 
 struct listing {
 	struct agent *agent;
-	const struct instance *instance;
+	struct instance *instance;
 	const struct filter *filter;
 	json_t *list;
 	size_t limit;

@@ -204,9 +204,13 @@ static int state_open(struct instance *instance, const struct instance_spec *spe
 		r = pin_map(instance, PIN_FORGET_SLOTS, sizeof(struct slotset),
 			    (void **)&state->forget_slots, &size, err);
 	if (r == 0)
+		r = pin_map(instance, PIN_SLOT_HINTS, sizeof(*state->hints) * spec->slots,
+			    (void **)&state->hints, &state->hints_size, err);
+	if (r == 0)
 		r = groups_open(instance, state->schema->name, err);
 	if (r < 0)
 		return r;
+	state->meters = &instance->meters;
 	instance->id = (uint16_t)state->control->instance;
 	instance->service = (uint16_t)state->control->service;
 	state->service = state->control->service;
@@ -278,6 +282,8 @@ void instance_free(struct instance *instance)
 		munmap(state->control, page);
 	if (state->forget_slots)
 		munmap(state->forget_slots, page);
+	if (state->hints)
+		munmap((void *)state->hints, state->hints_size);
 	if (state->staging)
 		munmap(state->staging, state->staging_size);
 	fd_close(state->get_fd);

@@ -172,14 +172,17 @@ static int meters_size(struct load *load)
 {
 	struct bpf_map *meter = bpf_object__find_map_by_name(load->object, PIN_METER);
 	struct bpf_map *loads = bpf_object__find_map_by_name(load->object, PIN_SLOT_LOADS);
+	struct bpf_map *hints = bpf_object__find_map_by_name(load->object, PIN_SLOT_HINTS);
 	int cpus = libbpf_num_possible_cpus();
 
 	if (!meter || bpf_map__value_size(meter) != sizeof(struct ff_meter) || !loads ||
-	    bpf_map__value_size(loads) != sizeof(struct ff_slot_load))
+	    bpf_map__value_size(loads) != sizeof(struct ff_slot_load) || !hints ||
+	    bpf_map__value_size(hints) != sizeof(struct ff_slot_hint))
 		return refuse(load, EINVAL, "build it with this version's bpf/nf.h",
-			      "its maps `meter` and `slot_loads` aren't this version's");
+			      "its maps `meter`, `slot_loads`, `slot_hints` aren't this version's");
 	if (cpus < 1 || bpf_map__set_max_entries(meter, (uint32_t)cpus) < 0 ||
-	    bpf_map__set_max_entries(loads, (uint32_t)cpus * load->spec->slots) < 0)
+	    bpf_map__set_max_entries(loads, (uint32_t)cpus * load->spec->slots) < 0 ||
+	    bpf_map__set_max_entries(hints, load->spec->slots) < 0)
 		return refuse(load, EINVAL, NULL, "its meters can't be sized for %d CPUs", cpus);
 	return 0;
 }
@@ -278,6 +281,7 @@ static int skeleton_load(struct load *load)
 	struct bpf_map *outer = bpf_object__find_map_by_name(load->object, load->schema->name);
 	struct bpf_map *control = bpf_object__find_map_by_name(load->object, PIN_CONTROL);
 	struct bpf_map *loads = bpf_object__find_map_by_name(load->object, PIN_SLOT_LOADS);
+	struct bpf_map *hints = bpf_object__find_map_by_name(load->object, PIN_SLOT_HINTS);
 	uint32_t size = load->schema->value_size;
 	struct state_bpf *skel = load->skel = state_bpf__open();
 	int r;
@@ -293,6 +297,8 @@ static int skeleton_load(struct load *load)
 		r = bpf_map__reuse_fd(skel->maps.control, bpf_map__fd(control));
 	if (r == 0)
 		r = bpf_map__reuse_fd(skel->maps.slot_loads, bpf_map__fd(loads));
+	if (r == 0)
+		r = bpf_map__reuse_fd(skel->maps.slot_hints, bpf_map__fd(hints));
 	if (r == 0)
 		r = state_bpf__load(skel);
 	if (r < 0)

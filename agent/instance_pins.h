@@ -20,6 +20,7 @@ struct bpf_map_info;
 #define PIN_CONFIG	 "config"
 #define PIN_METER	 "meter"
 #define PIN_SLOT_LOADS	 "slot_loads"
+#define PIN_SLOT_HINTS	 "slot_hints"
 #define PIN_GET		 "get"
 #define PIN_PUT		 "put"
 #define PIN_SWEEP	 "sweep"

@@ -57,6 +57,20 @@ struct meters_sampled meters_sampled(const struct meters *meters)
 	return sum;
 }
 
+/*
+ * What goes is counted in row 0 alone. It is read first, so that of each flow that has gone, its
+ * coming is seen in the rows that are read after it; the other way round the sum would be too small.
+ */
+uint32_t meters_slot_flows(const struct meters *meters, uint32_t slot)
+{
+	uint32_t flows = 0;
+
+	for (unsigned int cpu = 0; cpu < meters_cpus(meters); cpu++)
+		flows += __atomic_load_n(&meters->loads[cpu * meters->slots + slot].flows,
+					 __ATOMIC_ACQUIRE);
+	return flows;
+}
+
 struct ff_slot_load meters_slot(const struct meters *meters, uint32_t slot)
 {
 	struct ff_slot_load sum = { 0 };

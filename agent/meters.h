@@ -36,6 +36,12 @@ struct meters_sampled {
 	uint64_t drops[FF_DROPS_MAX];
 };
 struct meters_sampled meters_sampled(const struct meters *meters);
+
+/*
+ * Entries in a slot, expired ones included: 0 only if there was a moment without one that is
+ * counted. A packet counts its new flow at its end: who must not miss it waits for packets before.
+ */
+uint32_t meters_slot_flows(const struct meters *meters, uint32_t slot);
 struct ff_slot_load meters_slot(const struct meters *meters, uint32_t slot);
 
 /*

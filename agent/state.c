@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Reading per-flow state. Writing is in state_write.c, both over the staging area of
+ * Reading per-flow state: whole maps, or where few flows are, these by their keys (state_hints.h).
+ * Writing is in state_write.c, both over the staging area of
  * state_staging.h; making the groups' maps is in state_groups.c.
  */
 #include <bpf/bpf.h>
 #include <string.h>
 
 #include "agent/state.h"
+#include "agent/state_hints.h"
 #include "agent/state_staging.h"
 #include "lib/cleanup.h"
 #include "lib/clock.h"
@@ -42,7 +44,7 @@ int state_group_open(const struct state *state, uint32_t group, int *ret_fd, str
 /* ---- walking ------------------------------------------------------------------------------- */
 
 struct walk {
-	const struct state *state;
+	struct state *state;
 	const struct state_select *select;
 	state_visit_fn visit;
 	void *ctx;
@@ -51,6 +53,7 @@ struct walk {
 	uint32_t room; /* entries that keys and values hold */
 	struct ff_flow_key *keys;
 	uint8_t *values;
+	struct hints hints;
 };
 
 static int walk_grow(struct walk *walk, uint32_t room)
@@ -143,45 +146,111 @@ bool state_group_selected(const struct state *state, const struct slotset *slots
 	return next < FF_SLOTS_MAX && next >> state->group_shift == group;
 }
 
-static int walk_run(struct walk *walk, struct ff_error *err)
+static int walk_search(struct walk *walk, uint32_t group, struct ff_error *err)
 {
-	const struct state *state = walk->state;
-	int r = walk_grow(walk, BATCH_FIRST);
+	_cleanup_close_ int fd = -1;
+	int r = walk->room ? 0 : walk_grow(walk, BATCH_FIRST);
 
 	if (r < 0)
 		return error_nomem(err);
-	for (uint32_t group = 0; group < state->groups; group++) {
-		const struct slotset *slots = walk->select ? walk->select->slots : NULL;
-		_cleanup_close_ int fd = -1;
+	r = state_group_open(walk->state, group, &fd, err);
+	return r < 0 ? r : walk_group(walk, fd, err);
+}
+
+/* The slots of one group, of which the records have been looked up: whole, or not at all. */
+static int walk_hinted(struct walk *walk, const uint8_t *records, const struct hinted_slot *slots,
+		       uint32_t count, struct ff_error *err)
+{
+	const struct state *state = walk->state;
+	const uint8_t *at = records + slots[0].first * state->record_size;
+	uint32_t keys = 0;
+	int r = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t found = 0;
+
+		for (uint32_t n = 0; n < slots[i].count; n++, keys++)
+			found += ((struct ff_record *)(at + keys * state->record_size))->found;
+		if (!hints_slot_whole(state, &slots[i], found))
+			return walk_search(walk, slots[0].slot >> state->group_shift, err);
+	}
+	walk->scanned += keys;
+	for (uint32_t i = 0; i < keys && !r; i++, at += state->record_size) {
+		const struct ff_record *record = (const struct ff_record *)at;
+
+		if (record->found &&
+		    walk_wants(walk, &record->key, (const struct ff_head *)(record + 1)))
+			r = walk->visit(walk->ctx, &record->key, record + 1);
+	}
+	return r;
+}
+
+static int get_run(struct state *state, const struct ff_flow_key *keys, uint32_t count, void *copy,
+		   struct ff_error *err);
+
+/* Looks up what the hints name, and empties them. */
+static int walk_hints(struct walk *walk, struct ff_error *err)
+{
+	struct hints *hints = &walk->hints;
+	_cleanup_free_ uint8_t *records = malloc(hints->count * walk->state->record_size + 1);
+	uint32_t shift = walk->state->group_shift, first = 0, end;
+	int r = records ? 0 : error_nomem(err);
+
+	if (!r && hints->count)
+		r = get_run(walk->state, hints->keys, hints->count, records, err);
+	for (; first < hints->slots_count && !r; first = end) {
+		uint32_t group = hints->slots[first].slot >> shift;
+
+		for (end = first + 1; end < hints->slots_count; end++)
+			if (hints->slots[end].slot >> shift != group)
+				break;
+		r = walk_hinted(walk, records, &hints->slots[first], end - first, err);
+	}
+	hints->count = hints->slots_count = 0;
+	return r;
+}
+
+static int walk_run(struct walk *walk, struct ff_error *err)
+{
+	const struct slotset *slots = walk->select ? walk->select->slots : NULL;
+	struct state *state = walk->state;
+	int r = 0;
+
+	for (uint32_t group = 0; group < state->groups && !r; group++) {
+		enum hints_answer answer;
 
 		if (slots && !state_group_selected(state, slots, group))
 			continue;
-		r = state_group_open(state, group, &fd, err);
-		if (r < 0)
-			return r;
-		r = walk_group(walk, fd, err);
-		if (r)
-			return r;
+		answer = hints_add_group(&walk->hints, state, slots, group);
+		if (answer == HINTS_FULL) {
+			r = walk_hints(walk, err);
+			group--; /* once more, with room */
+		} else if (answer == HINTS_SEARCH) {
+			r = walk_search(walk, group, err);
+		}
 	}
-	return 0;
+	return r ? r : walk_hints(walk, err);
 }
 
-int state_dump(const struct state *state, const struct state_select *select, state_visit_fn visit,
+int state_dump(struct state *state, const struct state_select *select, state_visit_fn visit,
 	       void *ctx, uint64_t *ret_scanned, struct ff_error *err)
 {
-	struct walk walk = {
-		.state = state,
-		.select = select,
-		.visit = visit,
-		.ctx = ctx,
-		.now_ns = clock_ns(),
-	};
-	int r = walk_run(&walk, err);
+	struct walk *walk = calloc(1, sizeof(*walk));
+	int r;
 
-	free(walk.keys);
-	free(walk.values);
+	if (!walk)
+		return error_nomem(err);
+	walk->state = state;
+	walk->select = select;
+	walk->visit = visit;
+	walk->ctx = ctx;
+	walk->now_ns = clock_ns();
+	r = walk_run(walk, err);
 	if (ret_scanned)
-		*ret_scanned = walk.scanned;
+		*ret_scanned = walk->scanned;
+	free(walk->keys);
+	free(walk->values);
+	free(walk);
 	return r;
 }
 

@@ -3,7 +3,8 @@
  * state.h - one instance's per-flow state: read, write, delete, expire.
  *
  * The state is an array of hash maps, one for each group of slots (group = slot >> group_shift), so
- * that moving some slots touches some maps. Bulk reads are batch lookups from user space. All the
+ * that moving some slots touches some maps; those of few flows are found without their maps, too
+ * (state_hints.h). Bulk reads are batch lookups from user space. All the
  * rest (exact keys, restoring, deleting, expiry) is done by BPF programs of bpf/state.bpf.c, run by
  * the agent over a memory-mapped staging area: seven times faster than a system call per entry, new
  * entries are counted exactly, and control->flows is right even if the agent dies half way.
@@ -19,6 +20,7 @@
 #include <stdint.h>
 #include <linux/types.h>
 
+#include "agent/meters.h"
 #include "agent/schema.h"
 #include "bpf/abi.h"
 #include "lib/error.h"
@@ -39,6 +41,9 @@ struct state {
 	const struct schema *schema;	   /* of the per-flow state */
 	const struct btf *btf;		   /* that schema's types are in */
 	struct ff_nf_control *control;	   /* mapped */
+	const struct meters *meters;
+	const struct ff_slot_hint *hints; /* mapped: [slot] */
+	size_t hints_size;
 
 	pthread_mutex_t lock;
 	int get_fd, put_fd, sweep_fd, forget_fd; /* programs */
@@ -74,11 +79,12 @@ typedef int (*state_visit_fn)(void *ctx, const struct ff_flow_key *key, const vo
 
 /*
  * Walks the selected live entries, group by group. Not a snapshot: each entry that lives throughout
- * is visited (once or, hardly ever, twice); one that comes or goes meanwhile may be or not. A packet
- * may change a value while it is copied: a move is told by its log, and reads it again.
+ * is visited (once or, hardly ever, twice); one that comes or goes meanwhile may be or not, and
+ * it has come when its first packet has been processed. Costs in proportion to the selected flows,
+ * but for 0.1 us a selected slot. A packet may change a value while it is copied: a move is told by its log, and reads it again.
  * *ret_scanned (may be NULL): entries looked at.
  */
-int state_dump(const struct state *state, const struct state_select *select, state_visit_fn visit,
+int state_dump(struct state *state, const struct state_select *select, state_visit_fn visit,
 	       void *ctx, uint64_t *ret_scanned, struct ff_error *err);
 
 /*
@@ -132,7 +138,10 @@ int state_restore(struct state *state, const struct state_origin *origin,
 		  const struct stream_record *records, size_t count,
 		  struct state_counts *ret_counts, struct ff_error *err);
 
-/* Deletes entries by slot or by key, dead or alive. Call it only while no packet can see them. */
+/*
+ * Deletes entries by slot or by key, dead or alive. Call it only while no packet can see them. Costs
+ * as state_dump() does.
+ */
 int state_forget_slots(struct state *state, const struct slotset *slots, uint64_t *ret_deleted,
 		       struct ff_error *err);
 int state_forget_keys(struct state *state, const struct ff_flow_key *keys, size_t count,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/state.h"
+#include "agent/state_hints.h"
 #include "agent/state_staging.h"
 #include "lib/cleanup.h"
 #include "lib/flow.h"
@@ -187,6 +188,20 @@ int state_restore(struct state *state, const struct state_origin *origin,
 
 /* ---- forget -------------------------------------------------------------------------------- */
 
+/* At most FF_STAGING_RECORDS; state->lock is held. */
+static int keys_delete(struct state *state, const struct ff_flow_key *keys, uint32_t count,
+		       struct state_counts *ret_counts, struct ff_error *err)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		struct ff_record *record = state_record(state, i);
+
+		record->key = keys[i];
+		record->group = state_slot(state, &record->key) >> state->group_shift;
+		record->kind = FF_RECORD_DELETE;
+	}
+	return count ? put_run(state, count, ret_counts, err) : 0;
+}
+
 int state_forget_keys(struct state *state, const struct ff_flow_key *keys, size_t count,
 		      uint64_t *ret_deleted, struct ff_error *err)
 {
@@ -194,43 +209,78 @@ int state_forget_keys(struct state *state, const struct ff_flow_key *keys, size_
 	int r = 0;
 
 	pthread_mutex_lock(&state->lock);
-	for (size_t at = 0; at < count && r == 0; at += FF_STAGING_RECORDS) {
-		uint32_t part = (uint32_t)MIN(count - at, (size_t)FF_STAGING_RECORDS);
-
-		for (uint32_t i = 0; i < part; i++) {
-			struct ff_record *record = state_record(state, i);
-
-			record->key = keys[at + i];
-			record->group = state_slot(state, &record->key) >> state->group_shift;
-			record->kind = FF_RECORD_DELETE;
-		}
-		r = put_run(state, part, &counts, err);
-	}
+	for (size_t at = 0; at < count && r == 0; at += FF_STAGING_RECORDS)
+		r = keys_delete(state, keys + at,
+				(uint32_t)MIN(count - at, (size_t)FF_STAGING_RECORDS), &counts,
+				err);
 	pthread_mutex_unlock(&state->lock);
 	if (ret_deleted)
 		*ret_deleted = counts.deleted;
 	return r;
 }
 
+/* Whatever is in the slots that the hints name: all of it is to go, so there is nothing to check. */
+static int hints_delete(struct state *state, struct hints *hints, uint64_t *deleted,
+			struct ff_error *err)
+{
+	struct state_counts counts = { 0 };
+	int r;
+
+	pthread_mutex_lock(&state->lock);
+	r = keys_delete(state, hints->keys, hints->count, &counts, err);
+	pthread_mutex_unlock(&state->lock);
+	hints->count = hints->slots_count = 0;
+	*deleted += counts.deleted;
+	return r;
+}
+
+static bool group_is_empty(const struct state *state, const struct slotset *slots, uint32_t group)
+{
+	uint32_t first = group << state->group_shift, end = first + (1u << state->group_shift);
+
+	for (uint32_t slot = first; slot < end; slot++)
+		if (slotset_test(slots, slot) && meters_slot_flows(state->meters, slot))
+			return false;
+	return true;
+}
+
+/* Looks at every entry of the group. */
+static int group_forget(struct state *state, const struct slotset *slots, uint32_t group,
+			uint64_t *deleted, struct ff_error *err)
+{
+	struct ff_state_forget forget = { .first = group, .count = 1 };
+	int r;
+
+	pthread_mutex_lock(&state->lock);
+	/* another caller's slots may have been in it since the last group */
+	memcpy(state->forget_slots, slots->bits, sizeof(slots->bits));
+	r = state_program_run(state, state->forget_fd, "forget", &forget, sizeof(forget), err);
+	pthread_mutex_unlock(&state->lock);
+	*deleted += r == 0 ? forget.deleted : 0;
+	return r;
+}
+
+/* First where flows are few, by their keys; then what is left, by reading the groups' maps. */
 int state_forget_slots(struct state *state, const struct slotset *slots, uint64_t *ret_deleted,
 		       struct ff_error *err)
 {
+	_cleanup_free_ struct hints *hints = calloc(1, sizeof(*hints));
 	uint64_t deleted = 0;
-	int r = 0;
+	int r = hints ? 0 : error_nomem(err);
 
 	for (uint32_t group = 0; group < state->groups && r == 0; group++) {
-		struct ff_state_forget forget = { .first = group, .count = 1 };
-
-		if (!state_group_selected(state, slots, group))
+		if (!state_group_selected(state, slots, group) ||
+		    hints_add_group(hints, state, slots, group) != HINTS_FULL)
 			continue;
-		pthread_mutex_lock(&state->lock);
-		/* another caller's slots may have been in it since the last group */
-		memcpy(state->forget_slots, slots->bits, sizeof(slots->bits));
-		r = state_program_run(state, state->forget_fd, "forget", &forget, sizeof(forget),
-				      err);
-		pthread_mutex_unlock(&state->lock);
-		deleted += r == 0 ? forget.deleted : 0;
+		r = hints_delete(state, hints, &deleted, err);
+		group--; /* once more, with room */
 	}
+	if (r == 0)
+		r = hints_delete(state, hints, &deleted, err);
+	for (uint32_t group = 0; group < state->groups && r == 0; group++)
+		if (state_group_selected(state, slots, group) &&
+		    !group_is_empty(state, slots, group))
+			r = group_forget(state, slots, group, &deleted, err);
 	if (ret_deleted)
 		*ret_deleted = deleted;
 	return r;

@@ -10,7 +10,7 @@
  *   agent only          services, table, pins, rules, peers, ifaces, local_addrs, lane set-up
  *   data path only      reasons, meter, park cells, log records, fragments, lane.park_head
  *   both, atomically    lane.park_tail, lane.log_tail, fences, entry head.expires,
- *                       slot_loads.flows (see each)
+ *                       slot_loads.flows, slot_hints (see each)
  *   both, one CPU       jobs: an agent's thread on that CPU, and its live frames
  */
 #pragma once
@@ -353,6 +353,29 @@ struct ff_slot_load {
 	__u32 flows;   /* entries that live in the slot, expired ones included; atomic */
 };
 _Static_assert(sizeof(struct ff_slot_load) == 16, "ff_slot_load");
+
+/*
+ * Map slot_hints of each NF object: [slot], memory-mapped. The flows that came last, so that the state
+ * of few is found without a look at every bucket of their maps. Hints, no more: two CPUs may write
+ * one key at once, and it may have gone since. Who uses them compares what is found with
+ * slot_loads.flows, which is counted before `born`.
+ */
+#define FF_HINTS 4 /* a power of two; a slot of so few flows needs no search */
+
+struct ff_slot_hint {
+	__u32 born; /* atomic; key n is keys[n % FF_HINTS] */
+	__u32 pad;
+	struct ff_flow_key keys[FF_HINTS];
+};
+_Static_assert(sizeof(struct ff_slot_hint) == 168, "ff_slot_hint");
+
+static inline __attribute__((always_inline)) void ff_slot_hint_add(struct ff_slot_hint *hint,
+								   const struct ff_flow_key *key)
+{
+	__u32 ticket = __sync_fetch_and_add(&hint->born, 1);
+
+	hint->keys[ticket & (FF_HINTS - 1)] = *key;
+}
 
 /* ---- hosts and tunnel ---------------------------------------------------------------------- */
 

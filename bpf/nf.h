@@ -92,6 +92,15 @@ struct {
 	__type(value, struct ff_slot_load);
 } slot_loads SEC(".maps");
 
+/* Sized by the agent for the service's slots. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ff_slot_hint);
+} slot_hints SEC(".maps");
+
 static __always_inline struct ff_meter *ff_meter(void)
 {
 	__u32 cpu = bpf_get_smp_processor_id();
@@ -114,6 +123,8 @@ static __noinline __attribute__((unused)) int ff_flow_began(struct ff_pkt *pkt, 
 	struct ff_nf_control *control = ff_control();
 	struct ff_meter *meter = ff_meter();
 	struct ff_slot_load *load;
+	struct ff_slot_hint *hint;
+	__u32 slot;
 
 	if (!pkt || !control || !meter)
 		return 0;
@@ -126,6 +137,10 @@ static __noinline __attribute__((unused)) int ff_flow_began(struct ff_pkt *pkt, 
 	load = ff_slot_load(pkt, meter);
 	if (load)
 		__sync_fetch_and_add(&load->flows, 1);
+	slot = pkt->slot;
+	hint = bpf_map_lookup_elem(&slot_hints, &slot);
+	if (hint)
+		ff_slot_hint_add(hint, &pkt->key);
 	return 0;
 }
 

@@ -75,12 +75,28 @@ struct {
 	__type(value, struct ff_slot_load);
 } slot_loads SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ff_slot_hint);
+} slot_hints SEC(".maps");
+
 static __always_inline void slot_count(__u32 slot, __s32 change)
 {
 	struct ff_slot_load *load = bpf_map_lookup_elem(&slot_loads, &slot);
 
 	if (load)
 		__sync_fetch_and_add(&load->flows, change);
+}
+
+static __always_inline void slot_hint(__u32 slot, const struct ff_flow_key *key)
+{
+	struct ff_slot_hint *hint = bpf_map_lookup_elem(&slot_hints, &slot);
+
+	if (hint)
+		ff_slot_hint_add(hint, key);
 }
 
 static __always_inline void flows_count(__s64 change)
@@ -174,6 +190,7 @@ static __always_inline int record_upsert(struct ff_record *record, void *group,
 	if (!r) {
 		flows_count(1);
 		slot_count(((struct ff_head *)(record + 1))->slot, 1);
+		slot_hint(((struct ff_head *)(record + 1))->slot, &record->key);
 		io->added++;
 		return 0;
 	}
