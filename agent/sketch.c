@@ -27,6 +27,7 @@ void sketch_fade(struct sketch *sketch, double elapsed_s)
 		sketch->flows[i].packets *= left;
 		sketch->flows[i].bytes *= left;
 		sketch->flows[i].error *= left;
+		sketch->flows[i].squares *= left * left;
 	}
 }
 
@@ -57,6 +58,7 @@ static struct sketch_flow *flow_replace(struct sketch *sketch, const struct ff_s
 	flow->key = sample->key;
 	flow->slot = sample->slot;
 	flow->error = flow->packets;
+	flow->squares = 0;
 	sketch->hash[lightest] = hash;
 	return flow;
 }
@@ -70,6 +72,7 @@ void sketch_add(struct sketch *sketch, const struct ff_sample *sample, double we
 		flow = flow_replace(sketch, sample, hash);
 	flow->packets += weight;
 	flow->bytes += weight * sample->len;
+	flow->squares += weight * weight;
 	sketch->packets += weight;
 }
 
@@ -90,7 +93,10 @@ size_t sketch_top(const struct sketch *sketch, double share, size_t max, struct 
 	for (size_t i = 0; i < sketch->count && sketch->span_s > 0; i++) {
 		const struct sketch_flow *flow = &sketch->flows[i];
 
-		if (flow->packets - flow->error < share * sketch->packets || flow->packets <= 0)
+		double above = flow->packets - flow->error - share * sketch->packets;
+
+		if (above < 0 || above * above < SKETCH_SIGMAS * SKETCH_SIGMAS * flow->squares ||
+		    flow->packets <= 0)
 			continue;
 		rates[count++] = (struct sketch_rate){
 			.key = flow->key,

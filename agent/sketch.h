@@ -29,7 +29,8 @@ struct sketch {
 		uint16_t slot;
 		double packets; /* weights */
 		double bytes;
-		double error; /* of packets */
+		double error;	/* of packets */
+		double squares; /* of the weights that were added: the variance of packets */
 	} flows[SKETCH_FLOWS];
 };
 
@@ -39,7 +40,9 @@ void sketch_fade(struct sketch *sketch, double elapsed_s);
 /* A sampled packet that stands for @weight packets of its length. */
 void sketch_add(struct sketch *sketch, const struct ff_sample *sample, double weight);
 
-/* A flow's rates; packets_per_s is at most error_per_s too high. */
+#define SKETCH_SIGMAS 2.0 /* what a few samples say may be chance: so many standard errors of it */
+
+/* A flow's rates; packets_per_s is, but for the chance of sampling, at most error_per_s too high. */
 struct sketch_rate {
 	struct ff_flow_key key;
 	uint16_t slot;
@@ -49,7 +52,8 @@ struct sketch_rate {
 };
 
 /*
- * The heaviest flows, the heaviest first: those with at least @share of all packets even if the error
- * is all that they have too much. Returns how many.
+ * The heaviest flows, the heaviest first: those with at least @share of all packets even if they have
+ * too much by all of the error and by SKETCH_SIGMAS. So a mouse that was sampled once or twice, of a few samples
+ * in all, is no elephant. Returns how many.
  */
 size_t sketch_top(const struct sketch *sketch, double share, size_t max, struct sketch_rate *ret);

@@ -102,6 +102,30 @@ Test(sketch, finds_elephants_among_mice)
 		  "%f, error %f", top[1].packets_per_s, top[1].error_per_s);
 }
 
+/* A few samples: whoever is among them twice may still be a mouse. */
+Test(sketch, chance_makes_no_elephant)
+{
+	static struct sketch sketch;
+	struct random random = { .state = 3 };
+	struct sketch_rate top[16];
+
+	for (int step = 0; step < 300; step++) {
+		sketch_fade(&sketch, 0.1);
+		for (int i = 0; i < 4; i++) { /* 40 a second, as of 2400 packets/s */
+			uint32_t flow = random_below(&random, 100) < 40 ?
+						1 :
+						1000 + random_below(&random, 600);
+			struct ff_sample sample = sample_of(flow, 500);
+
+			sketch_add(&sketch, &sample, 61);
+		}
+		for (size_t i = sketch_top(&sketch, 0.01, 16, top); i-- > 0;)
+			cr_assert_eq(flow_of(&top[i]), 1, "step %d: flow %u", step,
+				     flow_of(&top[i]));
+	}
+	cr_expect_eq(sketch_top(&sketch, 0.01, 16, top), 1, "the elephant is there");
+}
+
 Test(sketch, forgets_what_has_ended)
 {
 	static struct sketch sketch;
