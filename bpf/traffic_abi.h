@@ -228,6 +228,8 @@ struct traffic_config {
 	__u32 run; /* 0, receivers only: that of the first genuine packet */
 	__u32 flows;
 	__u32 client_ports; /* flow i: client_port + i % these, server_port + i / these */
+	__u32 elephants;    /* flows 0 to this - 1 get a share of the packets for themselves */
+	__u32 elephants_percent;
 	__u16 client_port;
 	__u16 server_port;
 	__u16 size;	/* L3 bytes of each packet */
@@ -239,9 +241,40 @@ struct traffic_config {
 	struct traffic_hop hop[2][TRAFFIC_LINKS_MAX];
 	struct traffic_hop link[TRAFFIC_LINKS_MAX]; /* `src`: the interface's own address */
 };
-_Static_assert(sizeof(struct traffic_config) == 64 + 12 * 16, "traffic_config");
+_Static_assert(sizeof(struct traffic_config) == 72 + 12 * 16, "traffic_config");
 
 static inline __attribute__((always_inline)) __u32 traffic_is_ipv6(__u8 families, __u32 flow)
 {
 	return families == (TRAFFIC_IPV4 | TRAFFIC_IPV6) ? flow & 1 : families == TRAFFIC_IPV6;
+}
+
+/* ---- whose turn it is ---------------------------------------------------------------------- */
+
+/* How far a sender has come; it starts as zeros. */
+struct traffic_turn {
+	__u32 opened;  /* flows 0 to this - 1 have been sent once: all have, before any is again */
+	__u32 credit;  /* of the elephants, in hundredths of a packet */
+	__u32 next[2]; /* of the elephants, of the others: counted from the first of each */
+};
+
+/* The flow of the next packet. @random is for TRAFFIC_RANDOM only. */
+static inline __attribute__((always_inline)) __u32 traffic_turn_take(
+	struct traffic_turn *turn, const volatile struct traffic_config *config, __u32 random)
+{
+	__u32 first = 0, n = config->flows, herd = 1, at;
+
+	if (turn->opened < n)
+		return turn->opened++;
+	if (config->elephants && config->elephants < n) {
+		turn->credit += config->elephants_percent;
+		herd = turn->credit < 100;
+		turn->credit -= herd ? 0 : 100;
+		first = herd ? config->elephants : 0;
+		n = herd ? n - config->elephants : config->elephants;
+	}
+	if (config->order == TRAFFIC_RANDOM)
+		return first + random % n;
+	at = turn->next[herd] < n ? turn->next[herd] : 0;
+	turn->next[herd] = at + 1;
+	return first + at;
 }

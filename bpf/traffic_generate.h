@@ -12,20 +12,6 @@
 #define IP_DF	 0x4000
 #define SEND_TTL 64
 
-static __always_inline __u32 flow_next(void)
-{
-	__u32 flow = cursor;
-
-	if (config.order == TRAFFIC_RANDOM && first_pass_done)
-		return bpf_get_prandom_u32() % config.flows;
-	if (flow >= config.flows)
-		flow = 0;
-	cursor = flow + 1;
-	if (cursor >= config.flows)
-		first_pass_done = 1;
-	return flow;
-}
-
 /* Fills the datagram behind the header with words that follow from @word; returns their sum. */
 static __always_inline __u64 filling_write(__u8 *at, __u8 *end, __u64 word)
 {
@@ -138,7 +124,9 @@ static __always_inline __u32 hop_choose(__u32 flow, __u32 ipv6)
 static __always_inline int packet_generate(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	__u32 flow = flow_next(), ipv6 = traffic_is_ipv6(config.families, flow) & 1, i;
+	__u32 random = config.order == TRAFFIC_RANDOM ? bpf_get_prandom_u32() : 0;
+	__u32 flow = traffic_turn_take(&turn, &config, random);
+	__u32 ipv6 = traffic_is_ipv6(config.families, flow) & 1, i;
 	__u32 choice = hop_choose(flow, ipv6);
 	const volatile struct traffic_hop *hop = &config.hop[ipv6][choice];
 	__u64 *seq = bpf_map_lookup_elem(&sent, &flow);

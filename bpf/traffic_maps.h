@@ -18,8 +18,7 @@ const volatile struct traffic_config config = {};
 __u32 run_id;	    /* of the packets judged; user space sets it unless config.run is 0 */
 __u64 sent_packets; /* written by the one generator thread */
 __u64 sent_bytes;   /* L3 */
-__u32 cursor;
-__u32 first_pass_done; /* each flow has been sent once */
+struct traffic_turn turn;
 __u64 judged_packets;  /* by the judge, on any CPU: for whoever paces the other end */
 
 struct {

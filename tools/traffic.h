@@ -32,7 +32,7 @@ struct traffic_sockets;
 
 /* ---- what is asked for ----------------------------------------------------------------------- */
 
-#define TRAFFIC_WORST_MAX 100 /* flows listed one by one */
+#define TRAFFIC_WORST_MAX 1000 /* flows listed one by one */
 
 /* By how much each kind of defect may happen without failing the run. */
 struct traffic_tolerance {
@@ -47,7 +47,9 @@ struct traffic_settings {
 	uint8_t order;
 	uint32_t run;
 	uint32_t flows;
-	uint32_t size;	      /* L3 bytes of a UDP packet */
+	uint32_t elephants;	    /* the first flows, so many: */
+	uint32_t elephants_percent; /* their share of the packets */
+	uint32_t size;		    /* L3 bytes of a UDP packet */
 	uint64_t rate;	      /* UDP packets per second and direction; 0: as fast as it goes */
 	uint64_t count;	      /* UDP packets per direction; 0: no bound */
 	uint64_t duration_ns; /* 0: until a signal */

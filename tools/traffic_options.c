@@ -10,21 +10,22 @@
 #include "tools/traffic_options.h"
 #include "tools/traffic_socket.h"
 
-#define FLOWS_DEFAULT	  1000
-#define RATE_DEFAULT	  10000
-#define DURATION_DEFAULT  10
-#define SIZE_DEFAULT	  128
-#define SIZE_MIN_IPV4	  (20 + 8 + sizeof(struct traffic_payload))
-#define SIZE_MIN_IPV6	  (40 + 8 + sizeof(struct traffic_payload))
-#define DRAIN_DEFAULT	  5 /* longer than any move parks packets */
-#define WORST_DEFAULT	  3
-#define TCP_FLOWS_DEFAULT 10
-#define TCP_RATE_DEFAULT  100
-#define TCP_SIZE_DEFAULT  1024
-#define CLIENT_PORT	  10000 /* flow 0's */
-#define SERVER_PORT	  20000
+#define FLOWS_DEFAULT		  1000
+#define ELEPHANTS_PERCENT_DEFAULT 50
+#define RATE_DEFAULT		  10000
+#define DURATION_DEFAULT	  10
+#define SIZE_DEFAULT		  128
+#define SIZE_MIN_IPV4		  (20 + 8 + sizeof(struct traffic_payload))
+#define SIZE_MIN_IPV6		  (40 + 8 + sizeof(struct traffic_payload))
+#define DRAIN_DEFAULT		  5 /* longer than any move parks packets */
+#define WORST_DEFAULT		  3
+#define TCP_FLOWS_DEFAULT	  10
+#define TCP_RATE_DEFAULT	  100
+#define TCP_SIZE_DEFAULT	  1024
+#define CLIENT_PORT		  10000 /* flow 0's */
+#define SERVER_PORT		  20000
 
-#define OFFSET(field)	  offsetof(struct traffic_options, field)
+#define OFFSET(field)		  offsetof(struct traffic_options, field)
 
 static const char *const protos[] = { "udp", "tcp", "both", NULL };
 static const char *const orders[] = { "round-robin", "random", NULL };
@@ -129,6 +130,8 @@ int traffic_settings_fill(const struct traffic_options *o, struct traffic_settin
 		.order = o->order && strcmp(o->order, "random") == 0 ? TRAFFIC_RANDOM :
 								       TRAFFIC_ROUND_ROBIN,
 		.flows = (uint32_t)(o->flows ?: FLOWS_DEFAULT),
+		.elephants = (uint32_t)o->elephants,
+		.elephants_percent = (uint32_t)(o->elephants_percent ?: ELEPHANTS_PERCENT_DEFAULT),
 		.size = (uint32_t)(o->size ?: SIZE_DEFAULT),
 		.rate = o->flat_out ? 0 :
 			o->rate	    ?:
@@ -161,6 +164,13 @@ int traffic_settings_fill(const struct traffic_options *o, struct traffic_settin
 		return error_set(err, EINVAL, FF_CODE_BAD_REQUEST, NULL,
 				 "--flows can't be %u with --sockets: at most %d", s->flows,
 				 TRAFFIC_SOCKET_FLOWS_MAX);
+	if (s->elephants >= s->flows)
+		return error_set(err, EINVAL, FF_CODE_BAD_REQUEST, NULL,
+				 "--elephants can't be %u: they are some of the %u flows",
+				 s->elephants, s->flows);
+	if (o->elephants_percent && !s->elephants)
+		return error_set(err, EINVAL, FF_CODE_BAD_REQUEST, "write --elephants N, too",
+				 "--elephants-percent says nothing without --elephants");
 	for (size_t i = 0; i < o->tolerate.count; i++) {
 		int r = tolerate_parse(o->tolerate.items[i], &s->tolerance, err);
 

@@ -13,6 +13,7 @@ struct traffic_options {
 	struct text_list tolerate;
 	uint64_t flows, rate, duration, count, size, drain, worst, threads, cpu, port, idle;
 	uint64_t tcp_flows, tcp_short, tcp_rate, tcp_size;
+	uint64_t elephants, elephants_percent;
 	bool ipv4, ipv6, bidirectional, sockets, flat_out, forever, quiet;
 	bool tcp_flat_out, tcp_echo, tcp_no_long;
 };

@@ -57,6 +57,8 @@ static void config_init(const struct traffic_settings *s, struct traffic_config 
 		.size = (uint16_t)s->size,
 		.families = s->families,
 		.order = s->order,
+		.elephants = s->elephants,
+		.elephants_percent = s->elephants_percent,
 	};
 }
 

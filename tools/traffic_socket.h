@@ -38,8 +38,7 @@ struct traffic_sockets {
 	uint32_t n_ports;
 	int epoll_fd;
 	struct datagrams *out, *in;
-	uint32_t cursor;
-	bool first_pass_done;
+	struct traffic_turn turn;
 	uint32_t choice[TRAFFIC_BURST_MAX]; /* the socket of each packet of a burst */
 	uint64_t *sent;
 

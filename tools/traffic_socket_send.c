@@ -47,18 +47,6 @@ uint32_t traffic_socket_index(const struct traffic_sockets *s, uint32_t flow)
 
 /* ---- sending -------------------------------------------------------------------------------- */
 
-static uint32_t flow_next(struct traffic_sockets *s)
-{
-	const struct traffic_config *config = &s->end->config;
-	uint32_t flow = s->cursor;
-
-	if (config->order == TRAFFIC_RANDOM && s->first_pass_done)
-		return (uint32_t)(random() % config->flows);
-	s->cursor = (flow + 1) % config->flows;
-	s->first_pass_done |= !s->cursor;
-	return flow;
-}
-
 static void datagram_make(struct traffic_sockets *s, uint32_t i, uint32_t flow)
 {
 	const struct traffic_config *config = &s->end->config;
@@ -100,7 +88,7 @@ int traffic_sockets_send(struct traffic_sockets *s, uint32_t count)
 
 	count = MIN(count, (uint32_t)TRAFFIC_BURST_MAX);
 	for (uint32_t i = 0; i < count; i++) {
-		flows[i] = flow_next(s);
+		flows[i] = traffic_turn_take(&s->turn, &s->end->config, (uint32_t)random());
 		s->choice[i] = traffic_socket_index(s, flows[i]);
 	}
 	while (done < count) {

@@ -94,6 +94,44 @@ Test(traffic_run, clean_random_order_of_flows)
 	CLEAN(.flows = 100, .order = "random", .ipv6 = true);
 }
 
+/* What each of the flows has sent, as the report lists them. */
+static void elephants_expect(const struct traffic_options *options)
+{
+	static struct traffic_run run;
+	uint64_t herd = options->count - options->flows;
+	uint64_t share = herd * options->elephants_percent / 100;
+
+	meddler_start(&(struct meddler_plan){});
+	run_make(options, &run);
+	meddler_stop();
+	result_expect(&run.results[0], options->count, 0, 0, 0, 0);
+	cr_assert_eq(run.results[0].n_worst, options->flows);
+	for (size_t i = 0; i < options->flows; i++) {
+		const struct traffic_worst *w = &run.results[0].worst[i];
+
+		if (w->flow < options->elephants)
+			cr_expect_eq(w->sent, 1 + share / options->elephants, "%lu", w->sent);
+		else
+			cr_expect_leq(w->sent,
+				      2 + (herd - share) / (options->flows - options->elephants));
+	}
+}
+
+Test(traffic_run, elephants)
+{
+	elephants_expect(&(struct traffic_options){ .count = 1100,
+						    .flows = 100,
+						    .elephants = 2,
+						    .elephants_percent = 40,
+						    .worst = 100 });
+	elephants_expect(&(struct traffic_options){ .count = 1100,
+						    .flows = 100,
+						    .elephants = 4,
+						    .elephants_percent = 60,
+						    .worst = 100,
+						    .sockets = true });
+}
+
 Test(traffic_run, clean_sizes)
 {
 	static const uint64_t sizes[] = { 68, 69, 75, 76, 599, 1499, 1500 };

@@ -338,3 +338,56 @@ Test(traffic, each_flipped_bit_shows)
 	for (size_t len = 0; len < sizeof(payload); len++)
 		cr_expect_lt(traffic_payload_read(payload, len, &got), 0, "cut at %zu", len);
 }
+
+/* ---- whose turn it is ------------------------------------------------------------------------ */
+
+/* Takes @rounds turns after all flows were opened; what each flow got goes to @ret_sent. */
+static void turns_take(const struct traffic_config *config, uint32_t rounds, uint32_t *ret_sent)
+{
+	struct traffic_turn turn = {};
+
+	for (uint32_t i = 0; i < config->flows; i++)
+		cr_assert_eq(traffic_turn_take(&turn, config, 77), i, "each is opened first");
+	memset(ret_sent, 0, config->flows * sizeof(*ret_sent));
+	for (uint32_t i = 0; i < rounds; i++) {
+		uint32_t flow = traffic_turn_take(&turn, config, i * 2654435761u);
+
+		cr_assert_lt(flow, config->flows);
+		ret_sent[flow]++;
+	}
+}
+
+Test(traffic, turns_are_even)
+{
+	static const struct traffic_config config = { .flows = 7, .elephants_percent = 50 };
+	uint32_t sent[7];
+
+	turns_take(&config, 7000, sent);
+	for (uint32_t i = 0; i < 7; i++)
+		cr_expect_eq(sent[i], 1000);
+}
+
+Test(traffic, elephants_have_their_share)
+{
+	static const struct traffic_config config = { .flows = 10,
+						      .elephants = 2,
+						      .elephants_percent = 60 };
+	uint32_t sent[10];
+
+	turns_take(&config, 10000, sent);
+	for (uint32_t i = 0; i < 10; i++)
+		cr_expect_eq(sent[i], i < 2 ? 3000 : 500, "flow %u: %u", i, sent[i]);
+}
+
+Test(traffic, elephants_have_their_share_at_random)
+{
+	static const struct traffic_config config = {
+		.flows = 10, .order = TRAFFIC_RANDOM, .elephants = 1, .elephants_percent = 25
+	};
+	uint32_t sent[10];
+
+	turns_take(&config, 10000, sent);
+	cr_expect_eq(sent[0], 2500);
+	for (uint32_t i = 1; i < 10; i++)
+		cr_expect(sent[i] > 600 && sent[i] < 1100, "flow %u: %u", i, sent[i]);
+}
