@@ -35,8 +35,10 @@ struct datapath {
 	struct ff_peer *peers;		       /* [2 * FF_HOSTS_MAX], see ff_peer */
 	struct ff_lane *lanes;		       /* [FF_LANES_MAX] */
 	uint64_t lanes_freed_ns[FF_LANES_MAX]; /* when a free one was last used */
-	struct ff_fences *fences;	       /* [FF_LANES_MAX] */
-	struct ff_job *jobs;		       /* [FF_CPUS_MAX] */
+	/* lane.c's: mapped with the first move, and for as long as the rings are kept; or NULL */
+	struct ff_flow_key *lane_logs[FF_LANES_MAX][2];
+	struct ff_fences *fences; /* [FF_LANES_MAX] */
+	struct ff_job *jobs;	  /* [FF_CPUS_MAX] */
 
 	/* map descriptors */
 	int pins_fd, nfs_fd, park_rings_fd, log_rings_fd, peer_addrs_fd, local_addrs_fd, ifaces_fd,

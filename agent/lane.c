@@ -104,17 +104,32 @@ static int park_ring_have(struct lane *lane, uint32_t limit)
 	return r;
 }
 
-static int log_map(struct lane *lane, int parity, int fd, uint32_t records)
+static size_t log_bytes(uint64_t records)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	void *mem;
 
-	lane->log_bytes = (records * sizeof(struct ff_flow_key) + page - 1) / page * page;
-	mem = mmap(NULL, lane->log_bytes, PROT_READ, MAP_SHARED, fd, 0);
+	return (records * sizeof(struct ff_flow_key) + page - 1) / page * page;
+}
+
+/* It stays mapped as long as the ring is there: the kernel maps all of its pages, in 0.5 ms. */
+static int log_map(struct lane *lane, int parity, int fd, uint64_t records)
+{
+	void *mem = mmap(NULL, log_bytes(records), PROT_READ, MAP_SHARED, fd, 0);
+
 	if (mem == MAP_FAILED)
 		return -errno;
-	lane->log[parity] = mem;
+	lane->dp->lane_logs[lane->number][parity] = mem;
 	return 0;
+}
+
+static void logs_unmap(struct datapath *dp, uint32_t number)
+{
+	for (int i = 0; i < 2; i++) {
+		void *mem = TAKE_PTR(dp->lane_logs[number][i]);
+
+		if (mem)
+			munmap(mem, log_bytes(dp->lanes[number].log_size));
+	}
 }
 
 /* Maps the logs that are in the lane's places. */
@@ -125,10 +140,12 @@ static int log_rings_map(struct lane *lane)
 		_cleanup_close_ int fd = -1;
 		int r;
 
+		if (lane->dp->lane_logs[lane->number][i])
+			continue;
 		if (bpf_map_lookup_elem(lane->dp->log_rings_fd, &key, &id))
 			return -errno;
 		fd = bpf_map_get_fd_by_id(id);
-		r = fd < 0 ? fd : log_map(lane, i, fd, (uint32_t)lane->map->log_size);
+		r = fd < 0 ? fd : log_map(lane, i, fd, lane->map->log_size);
 		if (r)
 			return r;
 	}
@@ -140,6 +157,7 @@ static int log_rings_open(struct lane *lane)
 	int fds[2] = { -1, -1 }, r = 0;
 	uint32_t keys[2] = { lane->number * 2, lane->number * 2 + 1 }, count = 2;
 
+	lane->map->log_size = LANE_LOG_RECORDS;
 	for (int i = 0; i < 2 && !r; i++) {
 		fds[i] = ring_create("ff_log", sizeof(struct ff_flow_key), BPF_F_MMAPABLE,
 				     LANE_LOG_RECORDS);
@@ -151,8 +169,6 @@ static int log_rings_open(struct lane *lane)
 	for (int i = 0; i < 2; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
-	if (!r)
-		lane->map->log_size = LANE_LOG_RECORDS;
 	return r;
 }
 
@@ -227,7 +243,6 @@ int lane_open(struct datapath *dp, struct cpus *cpus, const struct lane_spec *sp
 		r = lane.map->log_size ? log_rings_map(&lane) : log_rings_open(&lane);
 	if (r) {
 		lane_sweep(dp, lane.number);
-		lane_leave(&lane);
 		return error_set(err, -r, FF_CODE_INTERNAL, "free some memory",
 				 "can't make the move's rings: %s", strerror(-r));
 	}
@@ -265,14 +280,6 @@ int lane_park_open(struct lane *lane, uint32_t limit, struct ff_error *err)
 		   0;
 }
 
-void lane_leave(struct lane *lane)
-{
-	for (int i = 0; i < 2; i++)
-		if (lane->log[i])
-			munmap(lane->log[i], lane->log_bytes);
-	memset(lane, 0, sizeof(*lane));
-}
-
 /* An empty place isn't deleted: the kernel waits for a grace period for that, too. */
 static void ring_delete(int rings_fd, uint32_t key)
 {
@@ -288,6 +295,7 @@ void lane_sweep(struct datapath *dp, uint32_t number)
 
 	/* first: a lane with a token has all its rings */
 	__atomic_store_n(&map->token, 0, __ATOMIC_SEQ_CST);
+	logs_unmap(dp, number);
 	map->park_size = map->log_size = 0;
 	ring_delete(dp->park_rings_fd, number);
 	ring_delete(dp->log_rings_fd, number * 2);
@@ -300,7 +308,13 @@ void lane_close(struct lane *lane)
 		return;
 	lane->dp->lanes_freed_ns[lane->number] = clock_ns();
 	__atomic_store_n(&lane->map->token, 0, __ATOMIC_SEQ_CST);
-	lane_leave(lane);
+	memset(lane, 0, sizeof(*lane));
+}
+
+void lanes_unmap(struct datapath *dp)
+{
+	for (uint32_t i = 0; i < FF_LANES_MAX; i++)
+		logs_unmap(dp, i);
 }
 
 void lanes_trim(struct datapath *dp)
@@ -328,7 +342,7 @@ void lane_round(struct lane *lane, const struct ff_flow_key **ret_keys, size_t *
 	tail = __atomic_load_n(&lane->map->log_tail[old & 1], __ATOMIC_ACQUIRE);
 	*ret_full = tail > lane->map->log_size;
 	*ret_count = MIN(tail, (uint64_t)lane->map->log_size);
-	*ret_keys = lane->log[old & 1];
+	*ret_keys = lane->dp->lane_logs[lane->number][old & 1];
 }
 
 size_t lane_logged(const struct lane *lane)

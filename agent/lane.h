@@ -27,9 +27,7 @@ struct lane {
 	struct datapath *dp;
 	struct cpus *cpus;
 	uint32_t number;
-	struct ff_lane *map;	    /* the shared part */
-	struct ff_flow_key *log[2]; /* mapped rings, or NULL */
-	size_t log_bytes;
+	struct ff_lane *map; /* the shared part */
 };
 
 struct lane_spec {
@@ -53,9 +51,6 @@ int lane_adopt(struct datapath *dp, struct cpus *cpus, uint64_t token, struct la
 /* Gives a lane that has none a parking ring: a source that takes its flows back needs one. */
 int lane_park_open(struct lane *lane, uint32_t limit, struct ff_error *err);
 
-/* Unmaps it, and leaves it as it is in the pinned maps. */
-void lane_leave(struct lane *lane);
-
 /*
  * Frees it. No table entry may name it any more, and cpus_quiesce() must have followed. Its rings
  * stay for the next move, until lanes_trim().
@@ -67,6 +62,9 @@ void lane_sweep(struct datapath *dp, uint32_t number);
 
 /* Deletes rings that no move has used for a minute. Called now and then, under the agent's lock. */
 void lanes_trim(struct datapath *dp);
+
+/* At the agent's end. The lanes stay as they are in the pinned maps. */
+void lanes_unmap(struct datapath *dp);
 
 /* ---- source: rounds ------------------------------------------------------------------------ */
 

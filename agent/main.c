@@ -171,6 +171,8 @@ static void agent_stop(struct agent *agent)
 		json_decref(agent->services[i].config);
 	table_free(agent->table);
 	cpus_free(agent->cpus);
+	if (agent->dp)
+		lanes_unmap(agent->dp);
 	datapath_close(agent->dp);
 }
 

@@ -56,8 +56,6 @@ void move_put(struct move *move)
 {
 	if (!move || atomic_fetch_sub(&move->refs, 1) > 1)
 		return;
-	lane_leave(&move->source_lane);
-	lane_leave(&move->target_lane);
 	subject_done(&move->subject);
 	subject_done(&move->existed);
 	http_client_free(move->target);
