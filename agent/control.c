@@ -246,6 +246,8 @@ static int post_prepare(struct http_request *req, struct http_response *resp)
 	if (!r)
 		r = move_prepare(agent, req_param(req, "id"), req_json(req), &reply,
 				 resp_err(resp));
+	/* by this connection comes the request to switch, which is to be read at once */
+	cpus_pace(r ? PACE_NORMAL : PACE_URGENT);
 	return r ? refuse_for_now(resp, r) : resp_json(resp, 200, reply);
 }
 
@@ -265,7 +267,9 @@ static int step_work(struct move *move, const json_t *body, json_t **ret_reply,
 	return r;
 }
 
-static int step(struct http_request *req, struct http_response *resp, step_fn fn, bool ends)
+/* Packets wait for some of them; `ends`: abort. */
+static int step(struct http_request *req, struct http_response *resp, step_fn fn, bool ends,
+		enum cpus_pace pace)
 {
 	struct agent *agent = req_userdata(req);
 	struct ff_error *err = resp_err(resp);
@@ -279,6 +283,7 @@ static int step(struct http_request *req, struct http_response *resp, step_fn fn
 	move = move_get(agent, req_param(req, "id"), err);
 	if (!move)
 		return refuse_for_now(resp, err->err);
+	cpus_pace(pace);
 	r = ends ? fn(move, req_json(req) ?: empty, &reply, err) :
 		   step_work(move, req_json(req) ?: empty, &reply, err, fn);
 	log_debug("move %s: %s: %s", move->id, req_path(req), r ? err->message : "done");
@@ -364,20 +369,20 @@ static int step_abort(struct move *m, const json_t *body, json_t **reply, struct
 	return json_opt_bool(body, "force", &force, err) ?: move_abort(m, force, err);
 }
 
-#define STEP(name, ends)                                                                           \
+#define STEP(name, ends, pace)                                                                     \
 	static int post_##name(struct http_request *req, struct http_response *resp)               \
 	{                                                                                          \
-		return step(req, resp, step_##name, ends);                                         \
+		return step(req, resp, step_##name, ends, pace);                                   \
 	}
-STEP(precopy, false)
-STEP(switch, false)
-STEP(stay, false)
-STEP(unswitch, false)
-STEP(final, false)
-STEP(hold, false)
-STEP(resume, false)
-STEP(return, false)
-STEP(abort, true)
+STEP(precopy, false, PACE_NORMAL)
+STEP(switch, false, PACE_URGENT)
+STEP(stay, false, PACE_URGENT)
+STEP(unswitch, false, PACE_URGENT)
+STEP(final, false, PACE_URGENT)
+STEP(hold, false, PACE_NORMAL)
+STEP(resume, false, PACE_NORMAL)
+STEP(return, false, PACE_NORMAL)
+STEP(abort, true, PACE_NORMAL)
 
 /* Also for hosts that had no part in the move, and for those that have forgotten it already. */
 static int post_finish(struct http_request *req, struct http_response *resp)
@@ -391,6 +396,7 @@ static int post_finish(struct http_request *req, struct http_response *resp)
 		*resp_err(resp) = none;
 		r = none.err;
 	}
+	cpus_pace(PACE_NORMAL);
 	if (!r)
 		r = move_finish(agent, move, req_json(req), resp_err(resp));
 	return r ? refuse_for_now(resp, r) : resp_json(resp, 200, json_object());

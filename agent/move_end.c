@@ -15,6 +15,8 @@ void move_leave(struct move *move)
 	steering_stop(move);
 }
 
+#define FEW_FLOWS 1024 /* deleted in a millisecond, whoever has to stand back */
+
 struct keys {
 	struct ff_flow_key *list;
 	size_t count, room;
@@ -55,7 +57,7 @@ int move_forget(struct move *move, struct instance *instance, bool staged_only,
 		select.wants = subject_wants;
 		select.ctx = &move->subject;
 	}
-	cpus_pace(PACE_BULK);
+	cpus_pace(state_flows(&instance->state) <= FEW_FLOWS ? PACE_NORMAL : PACE_BULK);
 	subject_slots(&move->subject, &slots);
 	if (!staged_only && move_takes_all(move)) {
 		r = state_forget_slots(&instance->state, &slots, &deleted, err);

@@ -79,8 +79,10 @@ static int round_full(struct move *move, bool final, json_t **ret_reply, struct 
 	struct slotset slots;
 	struct move_taking taking = { move, move->instance_from };
 	struct state_select select = { .slots = &slots, .wants = NULL };
+	bool few = state_flows(&move->instance_from->state) <= BRISK_FLOWS;
+	enum cpus_pace pace = few ? PACE_URGENT : final ? PACE_NORMAL : PACE_BULK;
 	struct transfer *transfer;
-	int r = round_begin(move, final, final ? PACE_NORMAL : PACE_BULK, &transfer, err);
+	int r = round_begin(move, final, pace, &transfer, err);
 
 	if (r)
 		return r;
@@ -132,16 +134,19 @@ static int round_dirty(struct move *move, bool final, size_t *ret_count, json_t 
 
 static int precopy(struct move *move, struct ff_error *err)
 {
-	size_t dirty = SIZE_MAX, before;
 	int r = round_full(move, false, NULL, err), grown = 0;
+	size_t dirty = lane_logged(&move->source_lane), before;
 
 	for (int i = 0; !r && i < ROUNDS_MAX && dirty > CONVERGED_FLOWS && !cancelled(move); i++) {
+		size_t sent;
+
 		before = dirty;
-		r = round_dirty(move, false, &dirty, NULL, err);
+		r = round_dirty(move, false, &sent, NULL, err);
+		dirty = lane_logged(&move->source_lane);
 		if (i > 2 && dirty >= before && ++grown == 2)
 			break; /* it changes as fast as it's sent: more rounds don't help */
 	}
-	move->dirty = dirty == SIZE_MAX ? 0 : dirty;
+	move->dirty = dirty;
 	return r;
 }
 
