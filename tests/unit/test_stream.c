@@ -288,7 +288,7 @@ Test(stream, foreign_headers_are_refused)
 		uint8_t byte;
 	} cases[] = {
 		{ "magic", offsetof(struct wire_header, magic), 'X' },
-		{ "version", offsetof(struct wire_header, version), 2 },
+		{ "version", offsetof(struct wire_header, version), 1 },
 		{ "byte order", offsetof(struct wire_header, byte_order), 0x01 },
 		{ "key size 0", offsetof(struct wire_header, key_size), 0 },
 		{ "key size", offsetof(struct wire_header, key_size) + 1, 1 },
@@ -325,8 +325,9 @@ Test(stream, malformed_blocks_are_refused)
 		{ "one record less", offsetof(struct wire_block, records), PER_BLOCK - 1 },
 		{ "one record more", offsetof(struct wire_block, records), PER_BLOCK + 1 },
 		{ "huge", offsetof(struct wire_block, len) + 3, 0x7f },
-		{ "unknown kind", sizeof(struct wire_block) + 2, 3 },
-		{ "record too short", sizeof(struct wire_block), 1 },
+		{ "unknown kind", sizeof(struct wire_block), 3 },
+		{ "a word too few", sizeof(struct wire_block) + 1, 0xfe },
+		{ "a word too many", sizeof(struct wire_block) + 2, 0x07 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
