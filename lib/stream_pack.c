@@ -9,57 +9,74 @@
 
 #include "lib/stream_wire.h"
 
-/* The word at @at of @size bytes; the last one may be a part. */
-static uint32_t word_load(const uint8_t *data, uint32_t size, uint32_t at)
+/* Packs @count words, at most 8, behind *next; returns their bits of the mask. */
+static inline uint32_t words_pack(const uint8_t *from, uint32_t count, uint32_t *restrict base,
+				  uint8_t **next)
 {
-	uint32_t word = 0;
+	uint8_t *to = *next;
+	uint32_t bits = 0;
 
-	if (size - at >= sizeof(word))
-		memcpy(&word, data + at, sizeof(word));
-	else
-		memcpy(&word, data + at, size - at);
-	return word;
+#pragma GCC unroll 8
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t word, changed;
+
+		memcpy(&word, from + i * sizeof(word), sizeof(word));
+		memcpy(to, &word, sizeof(word)); /* to be overwritten if it isn't sent */
+		changed = word != base[i];
+		to += changed * sizeof(word);
+		bits |= changed << i;
+	}
+	memcpy(base, from, count * sizeof(*base));
+	*next = to;
+	return bits;
 }
 
 size_t stream_pack(const void *data, uint32_t size, uint32_t *base, uint8_t *to)
 {
-	uint32_t words = STREAM_WORDS(size);
-	uint8_t *mask = to, *next = to + STREAM_MASK(size);
+	uint8_t *mask = to, *next = to + STREAM_MASK(size), last[sizeof(*base)] = { 0 };
+	const uint8_t *from = data;
+	uint32_t words = size / sizeof(*base);
 
-	for (uint32_t first = 0; first < words; first += 8) {
-		uint32_t bits = 0, count = MIN(words - first, 8u);
-
-		for (uint32_t i = 0; i < count; i++) {
-			uint32_t word = word_load(data, size, (first + i) * 4);
-			uint32_t changed = word != base[first + i];
-
-			memcpy(next, &word, sizeof(word)); /* to be overwritten if it isn't sent */
-			next += changed * sizeof(word);
-			base[first + i] = word;
-			bits |= changed << i;
-		}
-		*mask++ = (uint8_t)bits;
+	for (; words >= 8; words -= 8, from += 8 * sizeof(*base), base += 8)
+		*mask++ = (uint8_t)words_pack(from, 8, base, &next);
+	if (words)
+		*mask = (uint8_t)words_pack(from, words, base, &next);
+	if (size % sizeof(*base)) { /* the last word is filled up */
+		memcpy(last, from + words * sizeof(*base), size % sizeof(*base));
+		*mask = (uint8_t)((words ? *mask : 0) | words_pack(last, 1, base + words, &next)
+								<< words);
 	}
 	return (size_t)(next - to);
 }
 
+/* Unpacks @count words, at most 8, from *next. */
+static inline void words_unpack(uint32_t bits, uint32_t count, const uint32_t *restrict base,
+				uint32_t *restrict to, const uint8_t **next)
+{
+	const uint8_t *from = *next;
+
+#pragma GCC unroll 8
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t word, changed = bits >> i & 1;
+
+		memcpy(&word, from, sizeof(word));
+		from += changed * sizeof(word);
+		to[i] = base[i] ^ ((word ^ base[i]) & -changed);
+	}
+	*next = from;
+}
+
 size_t stream_unpack(const uint8_t *from, uint32_t size, const uint32_t *base, uint32_t *to)
 {
-	uint32_t words = STREAM_WORDS(size);
 	const uint8_t *mask = from, *next = from + STREAM_MASK(size);
+	uint32_t words = STREAM_WORDS(size);
 
-	for (uint32_t first = 0; first < words; first += 8) {
-		uint32_t bits = *mask++, count = MIN(words - first, 8u);
-
-		if (bits >> count)
+	for (; words >= 8; words -= 8, base += 8, to += 8)
+		words_unpack(*mask++, 8, base, to, &next);
+	if (words) {
+		if (*mask >> words)
 			return 0;
-		for (uint32_t i = 0; i < count; i++) {
-			uint32_t word, changed = bits >> i & 1;
-
-			memcpy(&word, next, sizeof(word));
-			next += changed * sizeof(word);
-			to[first + i] = changed ? word : base[first + i];
-		}
+		words_unpack(*mask, words, base, to, &next);
 	}
 	return (size_t)(next - from);
 }
