@@ -35,6 +35,12 @@
 #define ANSWER_NS   (500 * NSEC_PER_MSEC)
 #define LOOK_NS	    (50 * NSEC_PER_MSEC)
 #define SENDER_NICE (-10) /* before other work, but no kernel thread is starved */
+/*
+ * A rate is a promise, and leaves time to others; unless it is more than the machine can do, which shows
+ * in debts. Lower than those threads of agents have that packets wait for.
+ */
+#define SENDER_PRIORITY 1
+#define DEBTS_MAX	20 /* a second's: from then on it is just a little nicer to itself */
 
 /* How far one end has come. */
 struct stream {
@@ -42,6 +48,7 @@ struct stream {
 	bool open;
 	uint64_t start_ns; /* what is due counts from here, moved on when packets are given up */
 	uint64_t base;	   /* sent by then */
+	uint32_t debts;	   /* times that packets were given up */
 	uint64_t first_heard_ns;
 	uint64_t looked_ns; /* when the tally was last read */
 	bool hears;	    /* something had come in the ANSWER_NS before */
@@ -100,6 +107,13 @@ static bool stream_open(struct stream *s, const struct traffic_sender *sender, u
 	return true;
 }
 
+static void priority_give_up(void)
+{
+	const struct sched_param param = {};
+
+	sched_setscheduler(0, SCHED_OTHER, &param);
+}
+
 /* Sends what is due. Returns how many packets, 0: nothing for now, or a negative errno. */
 static int stream_send(struct stream *s, const struct traffic_settings *settings, uint64_t now_ns)
 {
@@ -113,6 +127,8 @@ static int stream_send(struct stream *s, const struct traffic_settings *settings
 		given_up = settings->rate * DEBT_MAX_NS / NSEC_PER_SEC;
 		if (due > given_up + BURST) {
 			s->end->behind += due;
+			if (++s->debts == DEBTS_MAX)
+				priority_give_up();
 			s->start_ns = now_ns;
 			s->base = s->end->sent_packets;
 			due = 1;
@@ -142,14 +158,18 @@ static void tick_wait(uint64_t *next_ns, uint64_t tick)
 	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
 }
 
-static void thread_pin(uint32_t cpu)
+/* Without the rights it sends as well, less evenly. */
+static void thread_tune(uint32_t cpu, bool has_rate)
 {
+	const struct sched_param param = { .sched_priority = SENDER_PRIORITY };
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set); /* unpinned it sends as well, less evenly */
+	sched_setaffinity(0, sizeof(set), &set);
 	setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), SENDER_NICE);
+	if (has_rate)
+		sched_setscheduler(0, SCHED_FIFO, &param);
 	prctl(PR_SET_TIMERSLACK, 1);
 }
 
@@ -198,7 +218,7 @@ static void *sender_main(void *arg)
 	struct stream streams[ARRAY_SIZE(sender->ends)] = {};
 	uint64_t next_ns = clock_ns(), held = 0;
 
-	thread_pin(sender->cpu);
+	thread_tune(sender->cpu, settings->rate);
 	for (size_t i = 0; i < sender->n_ends; i++)
 		streams[i].end = sender->ends[i];
 	while (!atomic_load_explicit(sender->stop, memory_order_relaxed)) {
