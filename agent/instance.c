@@ -141,7 +141,7 @@ static int programs_open(struct instance *instance, const char *maps_dir, struct
 	} programs[] = {
 		{ PIN_NF, &instance->prog_fd },	   { PIN_GET, &state->get_fd },
 		{ PIN_PUT, &state->put_fd },	   { PIN_SWEEP, &state->sweep_fd },
-		{ PIN_FORGET, &state->forget_fd },
+		{ PIN_FORGET, &state->forget_fd }, { PIN_DUMP, &state->dump_fd },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
@@ -201,6 +201,9 @@ static int state_open(struct instance *instance, const struct instance_spec *spe
 		r = pin_map(instance, PIN_STAGING, state->record_size * FF_STAGING_RECORDS,
 			    &state->staging, &state->staging_size, err);
 	if (r == 0)
+		r = pin_map(instance, PIN_DUMPED, state->record_size * FF_DUMP_RECORDS,
+			    &state->dumped, &state->dumped_size, err);
+	if (r == 0)
 		r = pin_map(instance, PIN_FORGET_SLOTS, sizeof(struct slotset),
 			    (void **)&state->forget_slots, &size, err);
 	if (r == 0)
@@ -226,8 +229,9 @@ static struct instance *instance_new(const struct instance_spec *spec)
 		return NULL;
 	state = &instance->state;
 	instance->prog_fd = state->get_fd = state->put_fd = -1;
-	state->sweep_fd = state->forget_fd = -1;
+	state->sweep_fd = state->forget_fd = state->dump_fd = -1;
 	pthread_mutex_init(&state->lock, NULL);
+	pthread_mutex_init(&state->dump_lock, NULL);
 	snprintf(instance->name, sizeof(instance->name), "%s", spec->name);
 	if (asprintf(&instance->pin_dir, "%s/instances/%s", spec->pin_dir, spec->name) < 0)
 		instance->pin_dir = NULL;
@@ -284,13 +288,17 @@ void instance_free(struct instance *instance)
 		munmap(state->forget_slots, page);
 	if (state->hints)
 		munmap((void *)state->hints, state->hints_size);
+	if (state->dumped)
+		munmap(state->dumped, state->dumped_size);
 	if (state->staging)
 		munmap(state->staging, state->staging_size);
 	fd_close(state->get_fd);
 	fd_close(state->put_fd);
 	fd_close(state->sweep_fd);
 	fd_close(state->forget_fd);
+	fd_close(state->dump_fd);
 	fd_close(instance->prog_fd);
+	pthread_mutex_destroy(&state->dump_lock);
 	pthread_mutex_destroy(&state->lock);
 	schema_set_done(&instance->schemas);
 	btf__free(instance->btf);

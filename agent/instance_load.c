@@ -292,6 +292,9 @@ static int skeleton_load(struct load *load)
 	skel->rodata->value_words = size / 8;
 	r = bpf_map__set_value_size(skel->maps.staging, (uint32_t)sizeof(struct ff_record) + size);
 	if (r == 0)
+		r = bpf_map__set_value_size(skel->maps.dumped,
+					    (uint32_t)sizeof(struct ff_record) + size);
+	if (r == 0)
 		r = bpf_map__reuse_fd(skel->maps.flows, bpf_map__fd(outer));
 	if (r == 0)
 		r = bpf_map__reuse_fd(skel->maps.control, bpf_map__fd(control));
@@ -384,10 +387,12 @@ static int skeleton_pin(struct load *load)
 		const char *name;
 	} pins[] = {
 		{ bpf_program__fd(skel->progs.get), PIN_GET },
+		{ bpf_program__fd(skel->progs.dump), PIN_DUMP },
 		{ bpf_program__fd(skel->progs.put), PIN_PUT },
 		{ bpf_program__fd(skel->progs.sweep), PIN_SWEEP },
 		{ bpf_program__fd(skel->progs.forget), PIN_FORGET },
 		{ bpf_map__fd(skel->maps.staging), PIN_STAGING },
+		{ bpf_map__fd(skel->maps.dumped), PIN_DUMPED },
 		{ bpf_map__fd(skel->maps.forget_slots), PIN_FORGET_SLOTS },
 		{ bpf_map__fd(skel->maps.about), PIN_ABOUT }, /* last: the instance is whole */
 	};

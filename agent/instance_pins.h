@@ -22,6 +22,8 @@ struct bpf_map_info;
 #define PIN_SLOT_LOADS	 "slot_loads"
 #define PIN_SLOT_HINTS	 "slot_hints"
 #define PIN_GET		 "get"
+#define PIN_DUMP	 "dump"
+#define PIN_DUMPED	 "dumped"
 #define PIN_PUT		 "put"
 #define PIN_SWEEP	 "sweep"
 #define PIN_FORGET	 "forget"

@@ -53,6 +53,7 @@ struct walk {
 	uint32_t room; /* entries that keys and values hold */
 	struct ff_flow_key *keys;
 	uint8_t *values;
+	uint8_t *records; /* as many as the dump area has */
 	struct hints hints;
 };
 
@@ -146,12 +147,56 @@ bool state_group_selected(const struct state *state, const struct slotset *slots
 	return next < FF_SLOTS_MAX && next >> state->group_shift == group;
 }
 
+static int walk_records(struct walk *walk, const uint8_t *at, uint32_t count)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < count && !r; i++, at += walk->state->record_size) {
+		const struct ff_record *record = (const struct ff_record *)at;
+
+		if (record->found &&
+		    walk_wants(walk, &record->key, (const struct ff_head *)(record + 1)))
+			r = walk->visit(walk->ctx, &record->key, record + 1);
+	}
+	return r;
+}
+
+/*
+ * Copies the entries of the group by a program, in half the time of batch lookups, which copy each
+ * twice. *ret_count: how many; more than FF_DUMP_RECORDS if they don't all fit in.
+ */
+static int dump_run(struct walk *walk, uint32_t group, uint32_t *ret_count, struct ff_error *err)
+{
+	struct state *state = walk->state;
+	struct ff_state_dump dump = { .group = group };
+	int r;
+
+	if (!walk->records)
+		walk->records = malloc(FF_DUMP_RECORDS * state->record_size);
+	if (!walk->records)
+		return error_nomem(err);
+	pthread_mutex_lock(&state->dump_lock);
+	r = state_program_run(state, state->dump_fd, "dump", &dump, sizeof(dump), err);
+	if (r == 0 && !dump.full)
+		memcpy(walk->records, state->dumped, dump.count * state->record_size);
+	pthread_mutex_unlock(&state->dump_lock);
+	*ret_count = dump.count + dump.full;
+	return r;
+}
+
 static int walk_search(struct walk *walk, uint32_t group, struct ff_error *err)
 {
 	_cleanup_close_ int fd = -1;
-	int r = walk->room ? 0 : walk_grow(walk, BATCH_FIRST);
+	uint32_t count = 0;
+	int r = dump_run(walk, group, &count, err);
 
 	if (r < 0)
+		return r;
+	if (count <= FF_DUMP_RECORDS) {
+		walk->scanned += count;
+		return walk_records(walk, walk->records, count);
+	}
+	if (!walk->room && walk_grow(walk, BATCH_FIRST) < 0)
 		return error_nomem(err);
 	r = state_group_open(walk->state, group, &fd, err);
 	return r < 0 ? r : walk_group(walk, fd, err);
@@ -164,7 +209,6 @@ static int walk_hinted(struct walk *walk, const uint8_t *records, const struct h
 	const struct state *state = walk->state;
 	const uint8_t *at = records + slots[0].first * state->record_size;
 	uint32_t keys = 0;
-	int r = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t found = 0;
@@ -175,14 +219,7 @@ static int walk_hinted(struct walk *walk, const uint8_t *records, const struct h
 			return walk_search(walk, slots[0].slot >> state->group_shift, err);
 	}
 	walk->scanned += keys;
-	for (uint32_t i = 0; i < keys && !r; i++, at += state->record_size) {
-		const struct ff_record *record = (const struct ff_record *)at;
-
-		if (record->found &&
-		    walk_wants(walk, &record->key, (const struct ff_head *)(record + 1)))
-			r = walk->visit(walk->ctx, &record->key, record + 1);
-	}
-	return r;
+	return walk_records(walk, at, keys);
 }
 
 static int get_run(struct state *state, const struct ff_flow_key *keys, uint32_t count, void *copy,
@@ -250,6 +287,7 @@ int state_dump(struct state *state, const struct state_select *select, state_vis
 		*ret_scanned = walk->scanned;
 	free(walk->keys);
 	free(walk->values);
+	free(walk->records);
 	free(walk);
 	return r;
 }

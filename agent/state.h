@@ -4,13 +4,14 @@
  *
  * The state is an array of hash maps, one for each group of slots (group = slot >> group_shift), so
  * that moving some slots touches some maps; those of few flows are found without their maps, too
- * (state_hints.h). Bulk reads are batch lookups from user space. All the
+ * (state_hints.h). Bulk reads are a program's, too, over an area of their own; of a group that
+ * doesn't fit in, batch lookups from user space. All the
  * rest (exact keys, restoring, deleting, expiry) is done by BPF programs of bpf/state.bpf.c, run by
  * the agent over a memory-mapped staging area: seven times faster than a system call per entry, new
  * entries are counted exactly, and control->flows is right even if the agent dies half way.
  *
- * Threads: any. Reads of whole groups run side by side; what goes through the staging area takes
- * state->lock. Packets run all the time: each function says what that means for it.
+ * Threads: any. Reads of whole groups take state->dump_lock, what goes through the staging area
+ * state->lock, each for one run. Packets run all the time: each function says what that means for it.
  */
 #pragma once
 
@@ -44,6 +45,11 @@ struct state {
 	const struct meters *meters;
 	const struct ff_slot_hint *hints; /* mapped: [slot] */
 	size_t hints_size;
+
+	pthread_mutex_t dump_lock; /* of the dump area; never held together with the other one */
+	int dump_fd;
+	void *dumped; /* mapped */
+	size_t dumped_size;
 
 	pthread_mutex_t lock;
 	int get_fd, put_fd, sweep_fd, forget_fd; /* programs */

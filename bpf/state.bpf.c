@@ -54,6 +54,14 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, FF_DUMP_RECORDS);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct ff_record) + sizeof(struct ff_head));
+} dumped SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, FF_SLOTS_MAX / 64);
 	__type(key, __u32);
 	__type(value, __u64);
@@ -158,6 +166,40 @@ int get(struct ff_state_io *ctx)
 
 	bpf_loop(io.count, get_one, &io, 0);
 	ctx->done = io.done;
+	return 0;
+}
+
+/* ---- dump: all entries of a group ----------------------------------------------------------- */
+
+static long dump_one(void *group, struct ff_flow_key *key, const __u64 *value,
+		     struct ff_state_dump *dump)
+{
+	__u32 i = dump->count;
+	struct ff_record *record = bpf_map_lookup_elem(&dumped, &i);
+	__u64 *to;
+
+	if (!record) {
+		dump->full = 1;
+		return 1;
+	}
+	record->key = *key;
+	record->found = 1;
+	to = (__u64 *)(record + 1);
+	for (__u32 word = 0; word < value_words; word++)
+		to[word] = value[word];
+	dump->count++;
+	return 0;
+}
+
+SEC("syscall")
+int dump(struct ff_state_dump *ctx)
+{
+	struct ff_state_dump copy = { .group = ctx->group };
+	void *group = bpf_map_lookup_elem(&flows, &copy.group);
+
+	if (group)
+		bpf_for_each_map_elem(group, dump_one, &copy, 0);
+	*ctx = copy;
 	return 0;
 }
 

@@ -12,8 +12,11 @@
 /* An entry is expired so long before it is deleted: a packet that found it alive has ended by then. */
 #define FF_STATE_GRACE_NS 1000000000ull
 
-#define FF_RECORD_UPSERT  1 /* as STREAM_UPSERT */
-#define FF_RECORD_DELETE  2
+/* Records of the dump area: twice a group's share of a million flows. */
+#define FF_DUMP_RECORDS	 4096
+
+#define FF_RECORD_UPSERT 1 /* as STREAM_UPSERT */
+#define FF_RECORD_DELETE 2
 
 /* Map staging: [i]. The value follows, as long as the instance's. */
 struct ff_record {
@@ -44,6 +47,15 @@ struct ff_state_forget {
 	__u64 deleted;
 };
 _Static_assert(sizeof(struct ff_state_forget) == 16, "ff_state_forget");
+
+/* Context of program dump: the entries of a group go to map dumped. */
+struct ff_state_dump {
+	__u32 group;
+	__u32 count; /* entries that are there */
+	__u32 full;  /* 1: there are more */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct ff_state_dump) == 16, "ff_state_dump");
 
 /* Map about: [0]. What an agent must know to adopt a pinned instance. */
 struct ff_about {

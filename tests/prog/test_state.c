@@ -36,6 +36,26 @@ Test(state, dump_returns_each_entry_once)
 	instance_free(a);
 }
 
+/* More in a group than the dump area takes. */
+Test(state, dump_reads_large_groups)
+{
+	struct instance_spec spec = state_rig_spec("a", "counter", 1);
+	struct instance *a = NULL;
+	struct state_tally *tally;
+	uint64_t scanned;
+
+	spec.slots = 8;
+	cr_assert_eq(instance_load(&spec, &a, NULL), 0);
+	tally = state_tally_new(a);
+	state_rig_fill(a, 0, STATE_RIG_MANY, FOREVER);
+	cr_assert_eq(state_dump(&a->state, NULL, state_tally_visit, tally, &scanned, NULL), 0);
+	cr_assert_eq(scanned, STATE_RIG_MANY);
+	cr_assert_eq(tally->wrong, 0);
+	cr_assert_eq(state_tally_once(tally), STATE_RIG_MANY);
+	free(tally);
+	instance_free(a);
+}
+
 static bool wants_even(const void *ctx, const struct ff_flow_key *key)
 {
 	(void)ctx;

@@ -25,7 +25,8 @@ static void maps_hide(struct instance *instance)
 {
 	memset(instance->state.group_ids, 0, sizeof(instance->state.group_ids));
 	close(instance->state.forget_fd);
-	instance->state.forget_fd = -1;
+	close(instance->state.dump_fd);
+	instance->state.forget_fd = instance->state.dump_fd = -1;
 }
 
 Test(state_few, dump_reads_no_map)
