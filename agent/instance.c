@@ -187,7 +187,7 @@ static int state_open(struct instance *instance, const struct instance_spec *spe
 		return half(instance, err, "its BTF isn't that of its pins");
 	state->btf = instance->btf;
 	memcpy(state->instance, instance->name, sizeof(state->instance));
-	memcpy(state->seed, spec->seed, sizeof(state->seed));
+	ff_slot_keys_make(spec->seed, &state->slot_keys);
 	state->slot_mask = spec->slots - 1;
 	state->groups = about->groups;
 	state->group_shift = about->group_shift;

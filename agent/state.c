@@ -20,7 +20,7 @@
 
 uint32_t state_slot(const struct state *state, const struct ff_flow_key *key)
 {
-	return ff_slot_hash(key, state->seed) & state->slot_mask;
+	return ff_slot_hash_keyed(key, &state->slot_keys) & state->slot_mask;
 }
 
 uint64_t state_flows(const struct state *state)

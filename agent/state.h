@@ -34,7 +34,7 @@ struct btf;
 struct state {
 	char instance[FF_NAME_MAX];
 	uint32_t service;
-	__u64 seed[2]; /* of the slot hash */
+	struct ff_slot_keys slot_keys;
 	uint32_t slot_mask;
 	uint32_t groups;
 	uint32_t group_shift;

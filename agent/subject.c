@@ -83,6 +83,7 @@ int subject_parse(const json_t *json, uint16_t number, const struct ff_service *
 	const char *slots = "";
 	int r;
 
+	ff_slot_keys_make(s.seed, &s.slot_keys);
 	r = json_opt_str(json, "slots", &slots, err);
 	if (!r)
 		r = json_opt_array(json, "flows", &flows, err);
@@ -111,7 +112,7 @@ void subject_done(struct subject *subject)
 
 uint32_t subject_slot(const struct subject *subject, const struct ff_flow_key *key)
 {
-	return ff_slot_hash(key, subject->seed) & (subject->slots_count - 1);
+	return ff_slot_hash_keyed(key, &subject->slot_keys) & (subject->slots_count - 1);
 }
 
 bool subject_has_key(const struct subject *s, const struct ff_flow_key *key)

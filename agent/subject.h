@@ -22,6 +22,7 @@ struct subject {
 	uint16_t service;
 	uint32_t slots_count; /* of the service */
 	__u64 seed[2];
+	struct ff_slot_keys slot_keys; /* made of the seed */
 	struct slotset slots;
 	struct ff_flow_key *keys; /* sorted; service set */
 	size_t keys_count;

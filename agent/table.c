@@ -289,7 +289,8 @@ int table_existing(struct table *t, const struct subject *subject, struct subjec
 {
 	struct subject s = { .service = subject->service,
 			     .slots_count = subject->slots_count,
-			     .seed = { subject->seed[0], subject->seed[1] } };
+			     .seed = { subject->seed[0], subject->seed[1] },
+			     .slot_keys = subject->slot_keys };
 	uint32_t active;
 
 	s.keys = calloc(subject->keys_count + 1, sizeof(*s.keys));
