@@ -69,6 +69,7 @@ struct agent {
 	uint32_t config_epoch;
 	struct agent_service services[FF_SERVICES_MAX];
 	bool moves_waiting; /* some could not be taken up yet */
+	uint64_t routes_rest_ns; /* until then routes_vouch() doesn't look */
 
 	pthread_rwlock_t instances_lock;
 	struct desired_host hosts[FF_HOSTS_MAX];

@@ -21,6 +21,7 @@
 #include "agent/neighbours.h"
 #include "agent/online.h"
 #include "agent/peers.h"
+#include "agent/routes.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/version.h"
@@ -82,6 +83,7 @@ static void housekeep(struct agent *agent)
 	if (peers_self_refresh(agent, &err))
 		log_warn("%s", err.message);
 	peers_refresh(agent);
+	routes_vouch(agent);
 	if (agent->moves_waiting)
 		move_adopt_all(agent, true, NULL);
 	lanes_trim(agent->dp);

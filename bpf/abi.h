@@ -176,28 +176,45 @@ static inline void ff_slot_keys_make(const __u64 seed[2], struct ff_slot_keys *r
 	ret->add_v4 = ret->add + (ret->addr[0][2] + ret->addr[1][2]) * FF_V4_WORD;
 }
 
+/*
+ * One to one, so as good; but flows that follow each other spread as by chance, not evenly or in heaps:
+ * part of murmur3's finalizer.
+ */
+static inline __attribute__((always_inline)) __u32 ff_slot_mix(__u64 sum)
+{
+	__u32 hash = sum >> 32;
+
+	hash = (hash ^ (hash >> 16)) * 0x85ebca6bu;
+	return hash ^ (hash >> 13);
+}
+
+static inline __attribute__((always_inline)) __u64 ff_slot_sum(const struct ff_flow_key *key,
+							       const struct ff_slot_keys *keys)
+{
+	const __u64 *word = (const __u64 *)key;
+
+	return (__u32)word[4] * keys->ports + key->proto * keys->proto +
+	       (word[1] >> 32) * keys->addr[0][3] + (word[3] >> 32) * keys->addr[1][3];
+}
+
+/* A flow of IPv4 addresses. */
+static inline __attribute__((always_inline)) __u32 ff_slot_hash_v4(const struct ff_flow_key *key,
+								   const struct ff_slot_keys *keys)
+{
+	return ff_slot_mix(ff_slot_sum(key, keys) + keys->add_v4);
+}
+
+/* Any flow; the same for those of IPv4 addresses. */
 static inline __attribute__((always_inline)) __u32 ff_slot_hash_keyed(
 	const struct ff_flow_key *key, const struct ff_slot_keys *keys)
 {
 	const __u64 *a = (const __u64 *)key->addr[0], *b = (const __u64 *)key->addr[1];
-	__u32 ports = (__u32)key->port[1] << 16 | key->port[0];
-	__u64 sum = ports * keys->ports + key->proto * keys->proto;
-	__u32 hash;
+	__u64 sum = ff_slot_sum(key, keys) + keys->add;
 
-	sum += (a[1] >> 32) * keys->addr[0][3] + (b[1] >> 32) * keys->addr[1][3];
-	if (!(a[0] | b[0] | ((__u32)a[1] ^ FF_V4_WORD) | ((__u32)b[1] ^ FF_V4_WORD))) {
-		sum += keys->add_v4;
-	} else {
-		sum += (__u32)a[0] * keys->addr[0][0] + (a[0] >> 32) * keys->addr[0][1];
-		sum += (__u32)b[0] * keys->addr[1][0] + (b[0] >> 32) * keys->addr[1][1];
-		sum += (__u32)a[1] * keys->addr[0][2] + (__u32)b[1] * keys->addr[1][2];
-		sum += keys->add;
-	}
-	/* One to one, so as good; but flows that follow each other spread as by chance, not evenly or
-	 * in heaps: part of murmur3's finalizer. */
-	hash = sum >> 32;
-	hash = (hash ^ (hash >> 16)) * 0x85ebca6bu;
-	return hash ^ (hash >> 13);
+	sum += (__u32)a[0] * keys->addr[0][0] + (a[0] >> 32) * keys->addr[0][1];
+	sum += (__u32)b[0] * keys->addr[1][0] + (b[0] >> 32) * keys->addr[1][1];
+	sum += (__u32)a[1] * keys->addr[0][2] + (__u32)b[1] * keys->addr[1][2];
+	return ff_slot_mix(sum);
 }
 
 /* The same from a seed, for who hashes now and then. */
@@ -312,7 +329,7 @@ _Static_assert(sizeof(struct ff_instance_stats) == 40, "ff_instance_stats");
 
 /*
  * Map meter of each NF object, memory-mapped: [CPU]. What the agent's monitor wants of every
- * FF_SAMPLE_EVERY-th packet of the instance on that CPU: how long it took, and whose it was. A prime,
+ * FF_SAMPLE_EVERY-th packet that a CPU hands to an NF: how long it took, and whose it was. A prime,
  * so that no regular pattern of traffic (two directions in turn) always shows it the same one.
  */
 #define FF_SAMPLE_EVERY 61
@@ -330,7 +347,7 @@ _Static_assert(sizeof(struct ff_sample) == 48, "ff_sample");
 
 struct ff_meter {
 	struct ff_instance_stats stats; /* of all packets */
-	__u32 wait;			/* packets until the next sample */
+	__u32 pad2;
 	__u32 row;     /* of this CPU in slot_loads; set by the agent before there are packets */
 	__u64 samples; /* the newest is ring[(samples - 1) % FF_SAMPLES] */
 	__u64 timed;   /* of those: with a time */
@@ -600,8 +617,10 @@ struct ff_host_info {
 	__u32 pad2;
 	__u8 name[FF_NAME_MAX];
 	__u64 local[FF_LOCAL_CLASSES / 64]; /* a bit for each class */
+	/* until then (CLOCK_MONOTONIC) the agent vouches that routes depend on the destination only */
+	__u64 routes_plain_ns;
 };
-_Static_assert(sizeof(struct ff_host_info) == 112, "ff_host_info");
+_Static_assert(sizeof(struct ff_host_info) == 120, "ff_host_info");
 
 /* ---- NF state ------------------------------------------------------------------------------ */
 

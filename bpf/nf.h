@@ -153,26 +153,23 @@ static __noinline __attribute__((unused)) int ff_sample_take(struct ff_pkt *pkt,
 
 	if (!pkt || !meter)
 		return 0;
-	meter->wait = FF_SAMPLE_EVERY - 1;
 	sample = &meter->ring[meter->samples & (FF_SAMPLES - 1)];
 	sample->key = pkt->key;
 	sample->slot = pkt->slot;
 	sample->len = pkt->l3_len;
 	meter->samples++;
-	if (now_ns - pkt->now_ns > FF_TIMED_MAX_NS)
+	if (now_ns - pkt->sampled_ns > FF_TIMED_MAX_NS)
 		return 0;
 	meter->timed++;
 	meter->nf_ns += now_ns - began_ns;
-	meter->path_ns += now_ns - pkt->now_ns;
+	meter->path_ns += now_ns - pkt->sampled_ns;
 	return 0;
 }
 
 /* Counts a packet that the NF has judged. */
 static __always_inline void ff_packet_count(const struct ff_pkt *pkt, struct ff_meter *meter,
-					    __u32 reason)
+					    struct ff_slot_load *load, __u32 reason)
 {
-	struct ff_slot_load *load = ff_slot_load(pkt, meter);
-
 	meter->stats.packets++;
 	meter->stats.bytes += pkt->l3_len;
 	if (load) {
@@ -210,6 +207,17 @@ static __always_inline void ff_log_change(struct ff_pkt *pkt, struct ff_head *he
 	record = bpf_map_lookup_elem(ring, &place);
 	if (record)
 		*record = pkt->key;
+}
+
+/* All of an entry, see ff_touch(). `size` is a constant. */
+static __always_inline void ff_entry_touch(const void *entry, __u32 size)
+{
+	__u32 at;
+
+#pragma unroll
+	for (at = 0; at < size; at += 64)
+		ff_touch(entry + at);
+	ff_touch(entry + size - 1);
 }
 
 /* The entry lives for another `lifetime` ns; 0: it's over, and a new packet starts afresh. */
@@ -306,7 +314,10 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 		void *map = bpf_map_lookup_elem(&NAME, &group);                                    \
 		struct NAME##_entry *e = map ? bpf_map_lookup_elem(map, &pkt->key) : NULL;         \
                                                                                                    \
-		if (!e || e->head.expires_ns <= pkt->now_ns)                                       \
+		if (!e)                                                                            \
+			return NULL;                                                               \
+		ff_entry_touch(e, sizeof(*e));                                                     \
+		if (e->head.expires_ns <= pkt->now_ns)                                             \
 			return NULL;                                                               \
 		if (pkt->steer_flags & FF_STEER_LOG)                                               \
 			ff_log_change(pkt, &e->head);                                              \
@@ -439,17 +450,21 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 	{                                                                                          \
 		struct ff_pkt *pkt = ff_scratch();                                                 \
 		struct ff_meter *meter = ff_meter();                                               \
+		struct ff_slot_load *load;                                                         \
 		__u64 began_ns = 0;                                                                \
 		int reason;                                                                        \
                                                                                                    \
 		if (!pkt || !meter)                                                                \
 			return ff_verdict(XDP_DROP, FF_REASON_DROP_INTERNAL);                      \
-		if (!meter->wait--)                                                                \
+		load = ff_slot_load(pkt, meter);                                                   \
+		if (load)                                                                          \
+			ff_touch(load);                                                            \
+		if (pkt->sampled_ns)                                                               \
 			began_ns = bpf_ktime_get_ns();                                             \
 		reason = FUNCTION(ctx, pkt);                                                       \
 		if (began_ns)                                                                      \
 			ff_sample_take(pkt, began_ns);                                             \
-		ff_packet_count(pkt, meter, reason);                                               \
+		ff_packet_count(pkt, meter, load, reason);                                         \
 		if (reason != FF_PASS)                                                             \
 			return ff_verdict(XDP_DROP, reason);                                       \
 		bpf_tail_call(ctx, &progs, FF_PROG_FORWARD);                                       \

@@ -171,6 +171,7 @@ static __always_inline int parse_ipv6(struct ff_cursor *c, __u32 *ret_total)
 static __always_inline void flow_key_set(struct ff_pkt *pkt, const struct ff_cursor *c)
 {
 	__u64 *addr = (__u64 *)pkt->key.addr;
+	__u32 ports = ff_ports(pkt->port);
 	__u32 second = addr_equal(c->addr[0], c->addr[1]) ?
 			       bpf_ntohs(pkt->port[0]) > bpf_ntohs(pkt->port[1]) :
 			       addr_before(c->addr[1], c->addr[0]);
@@ -179,13 +180,11 @@ static __always_inline void flow_key_set(struct ff_pkt *pkt, const struct ff_cur
 	if (second) {
 		addr_copy(addr, c->addr[1]);
 		addr_copy(addr + 2, c->addr[0]);
-		pkt->key.port[0] = pkt->port[1];
-		pkt->key.port[1] = pkt->port[0];
+		ff_ports_set(pkt->key.port, ports << 16 | ports >> 16);
 	} else {
 		addr_copy(addr, c->addr[0]);
 		addr_copy(addr + 2, c->addr[1]);
-		pkt->key.port[0] = pkt->port[0];
-		pkt->key.port[1] = pkt->port[1];
+		ff_ports_set(pkt->key.port, ports);
 	}
 	pkt->key.proto = c->proto;
 	pkt->key.pad = 0;
@@ -344,8 +343,7 @@ static __always_inline int parse_plain(void *start, void *end, struct ff_pkt *pk
 	pkt->l3_off = sizeof(*eth);
 	pkt->l4_off = sizeof(*eth) + sizeof(*ip);
 	pkt->l3_len = total;
-	pkt->port[0] = udp->source; /* TCP's, too */
-	pkt->port[1] = udp->dest;
+	ff_ports_set(pkt->port, ff_ports(&udp->source)); /* TCP's, too */
 	pkt->proto = ip->protocol;
 	return 0;
 }
@@ -367,8 +365,6 @@ static __always_inline int parse_packet(void *start, void *end, struct ff_pkt *p
 	__u32 total;
 	int i, reason;
 
-	if (!parse_plain(start, end, pkt, c))
-		return 0;
 	if (start + sizeof(*eth) > end)
 		return FF_REASON_PASS_TRUNCATED;
 	c->start = start;

@@ -37,32 +37,48 @@ enum {
 	PROTO_MOBILITY = 135,
 };
 
+/* A host that is allowed to send tunnel packets, as of this tick; its place: from its address. */
+#define FF_KNOWN_PEERS 8
+struct ff_known_peer {
+	__u64 addr[2];
+	__u64 tick;
+};
+
 struct ff_pkt {
 	struct ff_flow_key key;
-	__u64 now_ns;
+	__u64 now_ns;	  /* CLOCK_MONOTONIC, of the tick; bpf_ktime_get_ns() is exact */
+	__u64 sampled_ns; /* the packet is a sample, see struct ff_meter, since then; else 0 */
 	__u32 ifindex;
 	__u16 slot;
 	__u16 group; /* of state maps */
 	__u16 instance;
-	__u8 steer_flags;
 	__u8 lane;
-	__u8 dir;   /* 0: sent by endpoint 0 of the key */
-	__u8 proto; /* key.proto */
+	__u8 dir; /* 0: sent by endpoint 0 of the key */
 	__u8 flags;
+	__u8 hops; /* tunnel hops taken */
+	__u8 kind; /* FF_KIND_* it arrived as */
+	__u8 steer_flags;
+	__u8 proto;	/* key.proto */
 	__u8 tcp_flags; /* byte 13 of the TCP header; 0 for others */
 	__u8 family;	/* 4 or 6 */
-	__u8 hops;	/* tunnel hops taken */
 	__u8 vlans;	/* tags in front of L3 */
-	__u8 kind;	/* FF_KIND_* it arrived as */
 	__u16 l3_off;
 	__u16 l4_off;
-	__u16 l3_len;	       /* of the whole packet, L3 header included */
-	__be16 port[2];	       /* source, destination */
-	__u16 peer;	       /* host it no longer fits to */
-	__u32 opaque;	       /* see ff_opaque() */
-	__u32 iface_index;     /* whose `iface` is, see iface_here() */
-	__u64 iface_tick;      /* when it was looked up */
+	__u16 l3_len;				    /* of the whole packet, L3 header included */
+	__be16 port[2] __attribute__((aligned(4))); /* source, destination */
+	__u16 peer;				    /* host it no longer fits to */
+	__u32 opaque;				    /* see ff_opaque() */
+	/*
+	 * What the data path keeps from packet to packet, on each CPU: looked up once a tick (1 to 10 ms),
+	 * see tick_begin(). A packet comes with many others of the same interface, peer and destination.
+	 */
+	__u32 iface_index; /* whose `iface` is */
+	__u64 tick;
+	__u64 tick_ns;	       /* CLOCK_MONOTONIC, when the tick's first packet came */
 	struct ff_iface iface; /* role 0: it isn't one of ours */
+	struct ff_known_peer known[FF_KNOWN_PEERS];
+	__u32 sample_wait; /* packets until the next sample */
+	__u32 pad;
 };
 
 /* A pointer into the packet, or NULL; offsets come from the scratch map, so they're bounded here. */
@@ -75,6 +91,17 @@ static __always_inline void *ff_at(struct xdp_md *ctx, __u32 offset, __u32 size)
 	if (data + offset + size > end)
 		return NULL;
 	return data + offset;
+}
+
+/* Both ports at once. */
+static __always_inline __u32 ff_ports(const __be16 port[2])
+{
+	return *(const __u32 *)port;
+}
+
+static __always_inline void ff_ports_set(__be16 port[2], __u32 ports)
+{
+	*(__u32 *)port = ports;
 }
 
 static __always_inline __u32 ff_frame_len(struct xdp_md *ctx)
@@ -161,6 +188,12 @@ static __always_inline __u32 ff_detach(__u32 value)
 	asm volatile("" : "+r"(value));
 	return value;
 }
+
+/*
+ * Fetches the cache line, early, that will be needed later: so several lines that aren't in the caches
+ * are waited for at once.
+ */
+#define ff_touch(pointer) ((void)*(const volatile __u8 *)(pointer))
 
 static __always_inline void ff_count(__u32 reason)
 {

@@ -16,25 +16,24 @@ static __always_inline int mac_equal(const void *a, const void *b)
 	       ((const __u16 *)a)[2] == ((const __u16 *)b)[2];
 }
 
-/*
- * The interface that the packet came in by; role 0: not one of ours. Packets come in batches, so it is
- * looked up once a tick only (1 to 10 ms): each time, it would take as long as the rest of `steer`.
- */
-static __always_inline const struct ff_iface *iface_here(struct xdp_md *ctx, struct ff_pkt *pkt)
+/* Looks up what has not been looked up in this tick yet. */
+static __always_inline void tick_begin(struct xdp_md *ctx, struct ff_pkt *pkt)
 {
 	__u64 tick = bpf_jiffies64();
 	struct ff_iface *iface;
 
-	if (pkt->iface_tick != tick || pkt->iface_index != pkt->ifindex) {
-		iface = iface_of(ctx);
-		if (iface)
-			pkt->iface = *iface;
-		else
-			pkt->iface.role = 0;
-		pkt->iface_tick = tick;
-		pkt->iface_index = pkt->ifindex;
+	if (pkt->tick == tick && pkt->iface_index == pkt->ifindex)
+		return;
+	if (pkt->tick != tick) {
+		pkt->tick = tick;
+		pkt->tick_ns = bpf_ktime_get_ns();
 	}
-	return &pkt->iface;
+	iface = iface_of(ctx);
+	if (iface)
+		pkt->iface = *iface;
+	else
+		pkt->iface.role = 0;
+	pkt->iface_index = pkt->ifindex;
 }
 
 /* Is it for the interface that it came in by? 0, or a reason. */

@@ -87,13 +87,28 @@ static __always_inline int pin_of(const struct ff_pkt *pkt, __u32 bank, struct f
 	return -1;
 }
 
+static __always_inline struct ff_slot *slot_find(const struct ff_pkt *pkt, __u32 bank)
+{
+	__u32 index = FF_TABLE_INDEX(pkt->key.service, bank, pkt->slot);
+
+	return bpf_map_lookup_elem(&table, &index);
+}
+
+/* Fetches what steer_of() will want, see ff_touch(). */
+static __always_inline void slot_touch(struct ff_service *service, const struct ff_pkt *pkt)
+{
+	struct ff_slot *slot = slot_find(pkt, service->active & 1);
+
+	if (slot)
+		ff_touch(slot);
+}
+
 /* Answers where the packet goes; pkt->key and pkt->slot are set. Returns a reason or 0. */
 static __always_inline int steer_of(struct ff_service *service, struct ff_pkt *pkt,
 				    struct ff_steer *ret)
 {
 	__u32 bank = *(volatile __u32 *)&service->active & 1;
-	__u32 index = FF_TABLE_INDEX(pkt->key.service, bank, pkt->slot);
-	struct ff_slot *slot = bpf_map_lookup_elem(&table, &index);
+	struct ff_slot *slot = slot_find(pkt, bank);
 	struct ff_rule *rule;
 	int found;
 

@@ -122,6 +122,13 @@ struct netlink_nexthop {
 int netlink_nexthop(struct nl_sock *nl, const struct ff_addr *dst,
 		    struct netlink_nexthop *ret_nexthop);
 
+/*
+ * Whether a packet's way depends on its destination only: no rule with a selector, no route by source or
+ * TOS, none with several next hops. -E2BIG: more than `most` rules and routes, and none of those that
+ * were looked at is such a one.
+ */
+int netlink_routes_plain(size_t most, bool *ret_plain);
+
 /* ---- neighbours ------------------------------------------------------------------------------- */
 
 /* The MAC of a neighbour. -EAGAIN while it isn't known (and nothing is set going). */

@@ -314,6 +314,7 @@ static __always_inline int monitor(struct xdp_md *ctx, struct ff_pkt *pkt)
 	__u32 me = (pkt->dir & 1) + 1;
 	int opened = 0, answered = 0;
 
+	pkt->now_ns = bpf_ktime_get_ns(); /* who looks at gaps wants more than the tick */
 	totals_count(pkt);
 	if (pkt->flags &
 	    FF_PKT_RELATED) { /* sent by anyone on the way: tells nothing about a host */

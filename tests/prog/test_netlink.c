@@ -127,6 +127,56 @@ static int nexthop_wait(const char *dst, struct netlink_nexthop *ret)
 	return r;
 }
 
+/* ---- what decides where packets go ---------------------------------------------------------- */
+
+struct plain {
+	const char *command; /* first */
+	size_t most;
+	int r;
+	bool plain;
+};
+
+static int plain_ask(void *arg)
+{
+	struct plain *ask = arg;
+
+	if (ask->command && system(ask->command))
+		return -EIO;
+	ask->plain = false;
+	ask->r = netlink_routes_plain(ask->most, &ask->plain);
+	return 0;
+}
+
+static void plain_expect(const char *command, bool plain)
+{
+	struct plain ask = { .command = command, .most = 1000 };
+
+	cr_assert_eq(netns_call(pair.fd[0], plain_ask, &ask), 0, "%s", command);
+	cr_assert_eq(ask.r, 0);
+	cr_expect_eq(ask.plain, plain, "after %s", command ? command : "nothing");
+}
+
+Test(netlink, routes_are_plain_if_the_destination_alone_decides)
+{
+	struct plain few = { .most = 2 };
+
+	plain_expect(NULL, true);
+	plain_expect("ip route add 10.10.0.0/16 via 10.9.0.2", true);
+	plain_expect("ip rule add table 77", true);
+	plain_expect("ip route add 10.11.0.0/16 nexthop via 10.9.0.2 nexthop via 10.9.0.3", false);
+	plain_expect("ip route del 10.11.0.0/16", true);
+	plain_expect("ip route add 10.11.0.0/16 tos 0x10 via 10.9.0.3", false);
+	plain_expect("ip route del 10.11.0.0/16 tos 0x10", true);
+	plain_expect("ip -6 route add default from 2001:db8:7::/64 via 2001:db8:9::2", false);
+	plain_expect("ip -6 route del default from 2001:db8:7::/64", true);
+	plain_expect("ip rule add from 10.9.0.9 table 77", false);
+	plain_expect("ip rule del from 10.9.0.9 table 77", true);
+	plain_expect("ip -6 rule add dport 80 table 77", false);
+	plain_expect("ip -6 rule del dport 80 table 77", true);
+	cr_assert_eq(netns_call(pair.fd[0], plain_ask, &few), 0);
+	cr_assert_eq(few.r, -E2BIG);
+}
+
 Test(netlink, nexthop_on_the_link_and_behind_a_gateway)
 {
 	static const struct {
