@@ -34,7 +34,8 @@ struct ff_cursor {
 
 static __always_inline void *cursor_at(const struct ff_cursor *c, __u32 size)
 {
-	__u32 off = c->off;
+	/* or it is checked in one register and used from the stack: kernels before 6.2 then forget */
+	__u32 off = ff_detach(c->off);
 
 	if (off > CURSOR_MAX)
 		return NULL;
@@ -314,13 +315,15 @@ static __always_inline int parse_plain(void *start, void *end, struct ff_pkt *pk
 	struct tcphdr *tcp =
 		(void *)(ip + 1); /* of UDP at least the padding up to Ethernet's least */
 	struct udphdr *udp = (void *)tcp;
+	__u64 have = end - (void *)ip;
 	__u32 total;
 
+	asm volatile("" : "+r"(have)); /* see ff_frame_len() */
 	if ((void *)(tcp + 1) > end || eth->h_proto != bpf_htons(ETH_P_IP) || *(__u8 *)ip != 0x45 ||
 	    (ip->frag_off & bpf_htons(IP_MF | IP_OFFSET)))
 		return -1;
 	total = bpf_ntohs(ip->tot_len);
-	if ((void *)ip + total > end)
+	if (total > have) /* no pointer to the end: kernels before 6.2 lose bounds in a byte swap */
 		return -1;
 	if (ip->protocol == PROTO_TCP) {
 		if (tcp->doff < 5 || sizeof(*ip) + tcp->doff * 4 > total)
