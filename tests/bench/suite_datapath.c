@@ -23,6 +23,7 @@
 
 #include <bpf/libbpf.h>
 
+#include "agent/lane.h"
 #include "agent/routes.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/drive.h"
@@ -59,7 +60,18 @@ static const struct shape {
 };
 #define SHAPES ARRAY_SIZE(shapes)
 
-enum { ALONE, ALONE_TUNNELLED, FLOOR_1, FLOOR_2, STEER, LOCAL, FIREWALL, MONITOR, PROGRAMS };
+enum {
+	ALONE,
+	ALONE_TUNNELLED,
+	FLOOR_1,
+	FLOOR_2,
+	STEER,
+	LOCAL,
+	FIREWALL,
+	PROTECTED,
+	MONITOR,
+	PROGRAMS
+};
 
 static const struct about {
 	const char *id, *what;
@@ -70,6 +82,7 @@ static const struct about {
 	int base;	/* the driver alone, with the same frames */
 	bool opens;	/* connections, before anything is measured */
 	bool remembers; /* flows: each is shown to it first */
+	bool logs;	/* changes, as for a standby: each turn is a round */
 } abouts[PROGRAMS] = {
 	[ALONE] = { "driver", "the driver alone", .base = -1 },
 	[ALONE_TUNNELLED] = { "driver_tunnelled", "the driver alone, tunnel packets",
@@ -83,6 +96,9 @@ static const struct about {
 	[FIREWALL] = { "decap_firewall", "decapsulation, firewall, forwarding",
 		       HOST_SERVICE_FIREWALL, -FF_ENCAP_V4, HOST_NEAR, HOST_NEAR, ALONE_TUNNELLED,
 		       .opens = true },
+	[PROTECTED] = { "decap_protected", "decapsulation, protected firewall, forwarding",
+			HOST_SERVICE_FIREWALL, -FF_ENCAP_V4, HOST_NEAR, HOST_NEAR, ALONE_TUNNELLED,
+			.opens = true, .logs = true },
 	[MONITOR] = { "decap_monitor", "decapsulation, monitor, forwarding", HOST_SERVICE_MONITOR,
 		      -FF_ENCAP_V4, HOST_NEAR, HOST_MONITOR, ALONE_TUNNELLED, .opens = true },
 };
@@ -100,6 +116,8 @@ struct rig {
 	struct program programs[PROGRAMS];
 	uint32_t random;
 	uint16_t owner; /* of service 1 now */
+	struct lane lane;
+	bool logging; /* of service 1 now */
 };
 
 /* ---- frames ------------------------------------------------------------------------------------ */
@@ -167,6 +185,7 @@ static int program_fd(const struct rig *rig, int number)
 	case LOCAL:
 		return bpf_program__fd(dp->progs.steer);
 	case FIREWALL:
+	case PROTECTED:
 	case MONITOR:
 		return bpf_program__fd(dp->progs.fabric);
 	default:
@@ -249,6 +268,22 @@ static int counts_judge(const struct counts *before, const struct counts *after,
 	return 0;
 }
 
+/* Its flows are followed as those of an instance with a standby, or not. */
+static int logging_set(struct rig *rig, bool on, struct ff_error *err)
+{
+	struct agent *agent = &rig->host->agent;
+	int r;
+
+	if (on == rig->logging)
+		return 0;
+	r = on ? table_watch(agent->table, HOST_SERVICE_FIREWALL, HOST_NEAR,
+			     (uint8_t)rig->lane.number, err) :
+		 table_unwatch(agent->table, HOST_NEAR, err);
+	if (!r)
+		rig->logging = on;
+	return r;
+}
+
 /* Makes a program the driver's target, in a network where its flows are its own. */
 static int program_choose(struct rig *rig, int number, struct ff_error *err)
 {
@@ -262,7 +297,8 @@ static int program_choose(struct rig *rig, int number, struct ff_error *err)
 			return r;
 		rig->owner = about->owner;
 	}
-	return drive_target(rig->drives[!!about->vni], program_fd(rig, number), err);
+	r = logging_set(rig, about->logs, err);
+	return r ? r : drive_target(rig->drives[!!about->vni], program_fd(rig, number), err);
 }
 
 static int program_run(struct rig *rig, int number, const struct drive_plan *plan, uint32_t packets,
@@ -321,6 +357,16 @@ static int turn_take(struct rig *rig, int number, const struct drive_plan *plan,
 	return r;
 }
 
+/* A new round: each flow's first packet is noted. */
+static void log_take(struct rig *rig)
+{
+	const struct ff_flow_key *keys;
+	size_t count;
+	bool full;
+
+	lane_round(&rig->lane, &keys, &count, &full);
+}
+
 /*
  * The least of some turns, less that of its base; 0: it failed. First all flows once, so that what they
  * need is in the caches as usual.
@@ -337,6 +383,8 @@ static double turns_take(struct rig *rig, int number, size_t shape, struct ff_er
 		r = program_run(rig, number, &plan, plan.flows, NULL, err);
 	for (int turn = 0; turn < TURNS && !r; turn++) {
 		plan.random = rig->random += 2;
+		if (abouts[number].logs)
+			log_take(rig);
 		r = turn_take(rig, number, &plan, &least, err);
 		if (!r && abouts[number].base >= 0)
 			r = turn_take(rig, abouts[number].base, &plan, &base, err);
@@ -373,6 +421,7 @@ static void targets_set(struct rig *rig)
 	figure_beside(p[FIREWALL].figures[0], p[FLOOR_2].figures[0]);
 	for (size_t shape = 0; shape < SHAPES; shape++) {
 		figure_beside(p[LOCAL].figures[shape], p[FLOOR_2].figures[shape]);
+		figure_beside(p[PROTECTED].figures[shape], p[FIREWALL].figures[shape]);
 		figure_beside(p[MONITOR].figures[shape], p[FLOOR_2].figures[shape]);
 	}
 }
@@ -396,11 +445,14 @@ static void figures_begin(struct rig *rig)
 
 static int rig_init(struct rig *rig, struct ff_error *err)
 {
+	const struct lane_spec spec = { .op = "bench", .token = 1, .log = true };
 	cpu_set_t cpus;
 	int r = host_new(&rig->host, err);
 
 	if (!r)
 		r = floor_load(rig, err);
+	if (!r)
+		r = lane_open(rig->host->agent.dp, rig->host->agent.cpus, &spec, &rig->lane, err);
 	if (!r)
 		r = drives_make(rig, err);
 	/* after the agent has started its threads, which are on CPUs of their own */
