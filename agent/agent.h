@@ -32,6 +32,7 @@
 #include "lib/http_client.h"
 #include "lib/http_server.h"
 
+struct heartbeat;
 struct monitor;
 struct move;
 
@@ -62,6 +63,7 @@ struct agent {
 	struct table *table;
 	struct http_server *server;
 	struct monitor *monitor;
+	struct heartbeat *heartbeat;
 	uint64_t started_ns;
 
 	pthread_mutex_t lock;

@@ -106,6 +106,7 @@ static int pin_paths_set(struct datapath *dp, struct ff_error *err)
 	return 0;
 }
 
+#define MAPPINGS 11
 struct mapping {
 	const struct bpf_map *map;
 	void **mem;
@@ -119,7 +120,7 @@ static size_t mapping_size(const struct bpf_map *map)
 	return (size + page - 1) / page * page;
 }
 
-static size_t mappings_of(struct datapath *dp, struct mapping ret[9])
+static size_t mappings_of(struct datapath *dp, struct mapping ret[MAPPINGS])
 {
 	const struct mapping all[] = {
 		{ dp->skel->maps.host_info, (void **)&dp->host },
@@ -131,15 +132,18 @@ static size_t mappings_of(struct datapath *dp, struct mapping ret[9])
 		{ dp->skel->maps.lanes, (void **)&dp->lanes },
 		{ dp->skel->maps.fences, (void **)&dp->fences },
 		{ dp->skel->maps.jobs, (void **)&dp->jobs },
+		{ dp->skel->maps.peer_heard, (void **)&dp->heard },
+		{ dp->skel->maps.peer_sent, (void **)&dp->sent },
 	};
 
+	_Static_assert(ARRAY_SIZE(all) == MAPPINGS, "mappings");
 	memcpy(ret, all, sizeof(all));
 	return ARRAY_SIZE(all);
 }
 
 static int maps_open(struct datapath *dp, struct ff_error *err)
 {
-	struct mapping all[9];
+	struct mapping all[MAPPINGS];
 	size_t n = mappings_of(dp, all);
 
 	for (size_t i = 0; i < n; i++) {
@@ -242,7 +246,7 @@ int datapath_open(const char *pin_dir, struct datapath **ret, struct ff_error *e
 
 void datapath_close(struct datapath *dp)
 {
-	struct mapping all[9];
+	struct mapping all[MAPPINGS];
 
 	if (!dp)
 		return;
@@ -479,6 +483,15 @@ void datapath_programs(const struct datapath *dp,
 		(struct datapath_program){ "steer", bpf_program__fd(dp->skel->progs.steer) };
 	ret_programs[1] =
 		(struct datapath_program){ "fabric", bpf_program__fd(dp->skel->progs.fabric) };
+}
+
+uint64_t datapath_sent(const struct datapath *dp, uint32_t host)
+{
+	uint64_t sum = 0;
+
+	for (int cpu = 0; cpu < dp->cpus; cpu++)
+		sum += __atomic_load_n(&dp->sent[cpu].packets[host], __ATOMIC_RELAXED);
+	return sum;
 }
 
 int datapath_nf_set(struct datapath *dp, uint32_t instance, int prog_fd)

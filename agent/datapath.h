@@ -39,6 +39,8 @@ struct datapath {
 	struct ff_flow_key *lane_logs[FF_LANES_MAX][2];
 	struct ff_fences *fences; /* [FF_LANES_MAX] */
 	struct ff_job *jobs;	  /* [FF_CPUS_MAX] */
+	struct ff_heard *heard;	  /* [FF_HOSTS_MAX] */
+	struct ff_sent *sent;	  /* [FF_CPUS_MAX] */
 
 	/* map descriptors */
 	int pins_fd, nfs_fd, park_rings_fd, log_rings_fd, peer_addrs_fd, local_addrs_fd, ifaces_fd,
@@ -88,6 +90,9 @@ struct datapath_program {
 };
 void datapath_programs(const struct datapath *dp,
 		       struct datapath_program ret_programs[DATAPATH_PROGRAMS]);
+
+/* Tunnel packets with data to a host, of all CPUs. */
+uint64_t datapath_sent(const struct datapath *dp, uint32_t host);
 
 /* Puts an instance's program into the path of its packets; prog_fd -1 takes it out. */
 int datapath_nf_set(struct datapath *dp, uint32_t instance, int prog_fd);

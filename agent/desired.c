@@ -90,6 +90,22 @@ static int seed_read(const char *text, __u64 ret[2], struct ff_error *err)
 	return 0;
 }
 
+/* Absent or 0: none. */
+static int bounded_read(const json_t *item, const char *key, uint32_t min, uint32_t max,
+			uint32_t *ret, struct ff_error *err)
+{
+	uint64_t value = 0;
+	int r = json_opt_uint(item, key, &value, err);
+
+	if (r)
+		return r;
+	if (value && (value < min || value > max))
+		return error_set(err, EINVAL, FF_CODE_BAD_REQUEST, NULL, "%s: %llu; 0, or %u to %u",
+				 key, (unsigned long long)value, min, max);
+	*ret = (uint32_t)value;
+	return 0;
+}
+
 static int service_fields(const json_t *item, struct desired_service *s, struct ff_error *err)
 {
 	const char *seed, *class = "";
@@ -115,6 +131,11 @@ static int service_fields(const json_t *item, struct desired_service *s, struct 
 		return error_set(err, EINVAL, FF_CODE_BAD_REQUEST,
 				 "a class is a conjunction, slots a power of two",
 				 "service %s: class `%s`, %d slots", s->name, class, (int)slots);
+	r = bounded_read(item, "lag_ms", LAG_MS_MIN, LAG_MS_MAX, &s->lag_ms, err);
+	if (!r)
+		r = bounded_read(item, "lease_ms", LEASE_MS_MIN, LEASE_MS_MAX, &s->lease_ms, err);
+	if (r)
+		return r;
 	s->slots = (uint32_t)slots;
 	s->any = !*class;
 	s->config = json_incref(json_object_get(item, "config"));
@@ -143,6 +164,7 @@ static int instance_read(const json_t *item, struct desired *d, struct ff_error 
 {
 	struct desired_instance *w;
 	int64_t id, service, host;
+	uint64_t standby_of = 0;
 	int r = json_get_range(item, "id", 1, FF_INSTANCES_MAX - 1, &id, err);
 
 	if (!r)
@@ -160,11 +182,68 @@ static int instance_read(const json_t *item, struct desired *d, struct ff_error 
 	w->capacity = CAPACITY_DEFAULT;
 	r = json_opt_uint(item, "capacity", &w->capacity, err);
 	if (!r)
+		r = json_opt_uint(item, "standby_of", &standby_of, err);
+	if (!r && standby_of >= FF_INSTANCES_MAX)
+		r = error_set(err, EINVAL, FF_CODE_BAD_REQUEST, NULL, "standby_of: %llu",
+			      (unsigned long long)standby_of);
+	w->standby_of = (uint16_t)standby_of;
+	if (!r)
 		r = json_get_text(item, "name", w->name, FF_NAME_MAX, err);
 	if (!r && !d->services[service].is)
 		r = error_set(err, EINVAL, FF_CODE_BAD_REQUEST, NULL,
 			      "instance %s is of service %d, which isn't there", w->name,
 			      (int)service);
+	return r;
+}
+
+static int standby_bad(const struct desired_instance *standby, const char *what,
+		       struct ff_error *err)
+{
+	return error_set(err, EINVAL, FF_CODE_BAD_REQUEST, NULL, "instance %s, standby of %u: %s",
+			 standby->name, standby->standby_of, what);
+}
+
+/* A standby owns nothing: what an owner has and what it is sent never mix. */
+static int standby_idle_check(const struct desired *d, const struct desired_service *s,
+			      struct ff_error *err)
+{
+	for (size_t i = 0; i < s->table.owners_count; i++)
+		if (d->instances[s->owners[i].owner].standby_of)
+			return standby_bad(&d->instances[s->owners[i].owner], "it owns slots", err);
+	for (size_t i = 0; i < s->table.pins_count; i++)
+		if (s->pin_owners[i] < FF_INSTANCES_MAX &&
+		    d->instances[s->pin_owners[i]].standby_of)
+			return standby_bad(&d->instances[s->pin_owners[i]], "it owns pins", err);
+	for (size_t i = 0; i < s->table.rules_count; i++)
+		if (s->rule_owners[i] < FF_INSTANCES_MAX &&
+		    d->instances[s->rule_owners[i]].standby_of)
+			return standby_bad(&d->instances[s->rule_owners[i]], "it owns rules", err);
+	return 0;
+}
+
+static int standbys_check(const struct desired *d, struct ff_error *err)
+{
+	bool has[FF_INSTANCES_MAX] = {};
+	int r = 0;
+
+	for (size_t id = 1; id < FF_INSTANCES_MAX; id++) {
+		const struct desired_instance *w = &d->instances[id];
+		const struct desired_instance *of = &d->instances[w->standby_of];
+
+		if (!w->standby_of)
+			continue;
+		if (!of->is || of->service != w->service)
+			return standby_bad(w, "its service has no such instance", err);
+		if (of->standby_of)
+			return standby_bad(w, "that is a standby itself", err);
+		if (of->host == w->host)
+			return standby_bad(w, "both are on one host", err);
+		if (has[w->standby_of])
+			return standby_bad(w, "that has one already", err);
+		has[w->standby_of] = true;
+	}
+	for (size_t i = 1; i < FF_SERVICES_MAX && !r; i++)
+		r = standby_idle_check(d, &d->services[i], err);
 	return r;
 }
 
@@ -200,11 +279,16 @@ int desired_read(const json_t *config, struct desired **ret, struct ff_error *er
 	if (!r)
 		r = json_opt_uint(config, "version", &d->version, err);
 	if (!r)
+		r = bounded_read(config, "failure_ms", FAILURE_MS_MIN, FAILURE_MS_MAX,
+				 &d->failure_ms, err);
+	if (!r)
 		r = list_read(config, "hosts", d, host_read, err);
 	if (!r)
 		r = list_read(config, "services", d, service_read, err);
 	if (!r)
 		r = list_read(config, "instances", d, instance_read, err);
+	if (!r)
+		r = standbys_check(d, err);
 	if (r)
 		return r;
 	d->host = (uint16_t)own;

@@ -12,6 +12,14 @@
 #include "agent/table.h"
 #include "lib/addr.h"
 
+/* An answer from the far end of a fabric takes longer than this for a host with much to do. */
+#define FAILURE_MS_MIN 50
+#define FAILURE_MS_MAX 60000
+#define LAG_MS_MIN     10 /* a round costs two hosts some 0.3 ms, however little has changed */
+#define LAG_MS_MAX     60000
+#define LEASE_MS_MIN   100 /* a sample is up to 100 ms old when the orchestrator has it */
+#define LEASE_MS_MAX   3600000
+
 struct desired_host {
 	bool known;
 	char name[FF_NAME_MAX];
@@ -26,7 +34,9 @@ struct desired_service {
 	json_t *config; /* of the NF; NULL: none */
 	uint32_t slots;
 	__u64 seed[2];
-	bool any; /* its class is "everything" */
+	bool any;	   /* its class is "everything" */
+	uint32_t lag_ms;   /* by how much a standby's state may be behind; 0: not protected */
+	uint32_t lease_ms; /* cut off from the orchestrator for longer, the host drops; 0: never */
 	struct ff_match class;
 
 	/* owners, pins, rules; `busy` is the caller's */
@@ -41,6 +51,7 @@ struct desired_service {
 struct desired_instance {
 	bool is;
 	uint16_t service, host;
+	uint16_t standby_of; /* instance whose state it is given, and no packets; 0: none */
 	uint64_t capacity;
 	char name[FF_NAME_MAX];
 };
@@ -48,6 +59,8 @@ struct desired_instance {
 struct desired {
 	uint16_t host; /* this one's number */
 	uint64_t version;
+	uint32_t
+		failure_ms; /* peers that are silent for longer are told of; 0: they aren't asked */
 	struct desired_host hosts[FF_HOSTS_MAX];
 	struct desired_service services[FF_SERVICES_MAX];
 	struct desired_instance instances[FF_INSTANCES_MAX];

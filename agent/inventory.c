@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/desired.h"
+#include "agent/heartbeat.h"
 #include "agent/inventory_table.h"
 #include "agent/move.h"
 #include "agent/peers.h"
@@ -50,6 +51,7 @@ static void hosts_apply(struct agent *agent, const struct desired *d)
 	if (peers_self_refresh(agent, &why))
 		log_warn("%s", why.message);
 	peers_refresh(agent);
+	heartbeat_configure(agent->heartbeat, d->failure_ms);
 }
 
 /* ---- instances --------------------------------------------------------------------------------- */

@@ -14,6 +14,7 @@
 
 #include "agent/agent.h"
 #include "agent/control.h"
+#include "agent/heartbeat.h"
 #include "agent/inventory.h"
 #include "agent/lane.h"
 #include "agent/monitor.h"
@@ -120,6 +121,14 @@ static int interfaces_attach(struct agent *agent, struct ff_error *err)
 	return r ? r : peers_self_refresh(agent, err);
 }
 
+static void peer_tell(struct agent *agent, uint32_t host, bool silent, uint64_t age_ms)
+{
+	log_info("host %u is %s", host, silent ? "silent" : "heard again");
+	monitor_event(agent->monitor, "peer",
+		      json_pack("{si sb sI}", "host", (int)host, "silent", silent, "age_ms",
+				(json_int_t)age_ms));
+}
+
 static int agent_start(struct agent *agent, struct ff_error *err)
 {
 	_cleanup_free_ char *pin_dir = NULL;
@@ -134,6 +143,8 @@ static int agent_start(struct agent *agent, struct ff_error *err)
 	if (!r)
 		r = table_new(agent->dp, agent->cpus, &agent->table, err);
 	if (!r)
+		r = heartbeat_new(agent, &agent->heartbeat, err);
+	if (!r)
 		r = inventory_adopt(agent, err);
 	if (!r)
 		r = interfaces_attach(agent, err);
@@ -143,7 +154,9 @@ static int agent_start(struct agent *agent, struct ff_error *err)
 		r = monitor_new(agent, &agent->monitor, err);
 	if (!r)
 		r = control_start(agent, err);
-	return r ? r : monitor_start(agent->monitor, err);
+	if (!r)
+		r = monitor_start(agent->monitor, err);
+	return r ? r : heartbeat_start(agent->heartbeat, peer_tell, err);
 }
 
 static void agent_stop(struct agent *agent)
@@ -156,9 +169,11 @@ static void agent_stop(struct agent *agent)
 			move_leave(moves[i]);
 		move_put(moves[i]);
 	}
+	heartbeat_stop(agent->heartbeat);
 	monitor_stop(agent->monitor);
 	control_stop(agent);
 	monitor_free(agent->monitor);
+	heartbeat_free(agent->heartbeat);
 	for (size_t i = 0; i < FF_LANES_MAX; i++) {
 		if (agent->moves[i]) /* a late request may have started its threads again */
 			move_leave(agent->moves[i]);

@@ -149,6 +149,17 @@ static void event_put(void *ctx, const struct netlink_event *event)
 	line_end(monitor, line, false);
 }
 
+void monitor_event(struct monitor *monitor, const char *event, json_t *fields)
+{
+	_cleanup_json_ json_t *held = fields;
+	json_t *line = line_begin(monitor, "event", clock_ns());
+
+	json_put_str(line, "event", event);
+	if (held)
+		json_object_update(line, held);
+	line_end(monitor, line, false);
+}
+
 /* Without it, links are still seen in each sample: so a failure is no end, only a warning. */
 static void watch_read(struct monitor *monitor)
 {

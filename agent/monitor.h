@@ -9,6 +9,8 @@
  */
 #pragma once
 
+#include <jansson.h>
+
 #include "lib/error.h"
 #include "lib/http_server.h"
 
@@ -24,6 +26,9 @@ int monitor_new(struct agent *agent, struct monitor **ret, struct ff_error *err)
 int monitor_start(struct monitor *monitor, struct ff_error *err);
 void monitor_stop(struct monitor *monitor); /* before what the probes read is taken away */
 void monitor_free(struct monitor *monitor); /* after the server; NULL is fine */
+
+/* Something happened just now: an event with these fields, at once. Takes over @fields. Any thread. */
+void monitor_event(struct monitor *monitor, const char *event, json_t *fields);
 
 /* Answers GET /v1/samples[?limit=N]: the newest sample at once, and then what comes, N lines or on. */
 int monitor_answer(struct monitor *monitor, struct http_request *req, struct http_response *resp);

@@ -16,6 +16,8 @@ struct line {
 };
 
 struct monitor_ring {
+	pthread_mutex_t
+		turn; /* one appends at a time, in the order of the numbers; before `lock` */
 	pthread_mutex_t lock;
 	uint64_t next;	 /* number of the next line; the first one is 1 */
 	uint64_t sample; /* of the newest sample; 0: none yet */
@@ -37,6 +39,7 @@ int monitor_ring_new(struct monitor_ring **ret)
 
 	if (!ring)
 		return -ENOMEM;
+	pthread_mutex_init(&ring->turn, NULL);
 	pthread_mutex_init(&ring->lock, NULL);
 	ring->next = 1;
 	*ret = ring;
@@ -49,6 +52,7 @@ void monitor_ring_free(struct monitor_ring *ring)
 		return;
 	for (size_t i = 0; i < MONITOR_RING; i++)
 		line_put(ring->lines[i]);
+	pthread_mutex_destroy(&ring->turn);
 	pthread_mutex_destroy(&ring->lock);
 	free(ring);
 }
@@ -73,9 +77,9 @@ static struct line *line_new(const json_t *object, const char *name, const char 
 	return line;
 }
 
-/* Only the monitor's thread appends, so that the number can be written before the lock is taken. */
-int monitor_ring_put(struct monitor_ring *ring, json_t *object, const char *name, const char *text,
-		     bool sample)
+/* Under `turn`: only then the number can be written before the lock is taken. */
+static int line_append(struct monitor_ring *ring, json_t *object, const char *name,
+		       const char *text, bool sample)
 {
 	_cleanup_json_ json_t *held = object;
 	struct line *line;
@@ -90,6 +94,17 @@ int monitor_ring_put(struct monitor_ring *ring, json_t *object, const char *name
 	ring->next++;
 	pthread_mutex_unlock(&ring->lock);
 	return 0;
+}
+
+int monitor_ring_put(struct monitor_ring *ring, json_t *object, const char *name, const char *text,
+		     bool sample)
+{
+	int r;
+
+	pthread_mutex_lock(&ring->turn);
+	r = line_append(ring, object, name, text, sample);
+	pthread_mutex_unlock(&ring->turn);
+	return r;
 }
 
 /* ---- followers ------------------------------------------------------------------------------- */

@@ -5,12 +5,13 @@
 #include "lib/json.h"
 
 extern const struct probe probe_cpu, probe_flows, probe_instances, probe_links, probe_maps,
-	probe_memory, probe_pressure, probe_programs, probe_reasons, probe_slots, probe_softnet;
+	probe_memory, probe_peers, probe_pressure, probe_programs, probe_reasons, probe_slots,
+	probe_softnet;
 
 const struct probe *const probes[PROBES] = {
 	&probe_cpu,   &probe_softnet, &probe_pressure, &probe_memory,
 	&probe_links, &probe_reasons, &probe_programs, &probe_instances,
-	&probe_slots, &probe_flows,   &probe_maps,
+	&probe_slots, &probe_flows,   &probe_maps,     &probe_peers,
 };
 
 json_t *probe_object(size_t count, const char *const names[], const uint64_t values[])

@@ -34,7 +34,7 @@ struct probe {
 	void (*close)(void *state);
 };
 
-#define PROBES 11
+#define PROBES 12
 extern const struct probe *const probes[PROBES];
 
 /* Counters whose names are in @names as an object of them; NULL: out of memory. */

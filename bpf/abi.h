@@ -8,7 +8,8 @@
  *
  * Who writes what:
  *   agent only          services, table, pins, rules, peers, ifaces, local_addrs, lane set-up
- *   data path only      reasons, meter, park cells, log records, fragments, lane.park_head
+ *   data path only      reasons, meter, park cells, log records, fragments, lane.park_head,
+ *                       peer_sent, peer_heard
  *   both, atomically    lane.park_tail, lane.log_tail, fences, entry head.expires,
  *                       slot_loads.flows, slot_hints (see each)
  *   both, one CPU       jobs: an agent's thread on that CPU, and its live frames
@@ -25,9 +26,10 @@
 #define FF_INSTANCES_MAX 1024  /* instances known to one host; number 0 means none */
 #define FF_HOSTS_MAX	 64    /* hosts on one fabric; number 0 means none */
 #define FF_RULES_MAX	 32    /* rules of a service: a bit each in a slot's mask */
-#define FF_LANES_MAX	 16    /* moves that one host takes part in at once (2 for a local move) */
-#define FF_STEERING_MAX	 8     /* senders of fences in a move: 7 steering hosts and the target */
-#define FF_CPUS_MAX	 64    /* CPUs of a steering host: bounds the fence board */
+#define FF_LANES_MAX	 32 /* moves that one host takes part in at once (2 for a local move) and */
+#define FF_REPLICAS_MAX	 16 /* instances of a host that are replicated: they leave lanes for moves */
+#define FF_STEERING_MAX	 8  /* senders of fences in a move: 7 steering hosts and the target */
+#define FF_CPUS_MAX	 64 /* CPUs of a steering host: bounds the fence board */
 #define FF_PATHS	 64 /* outer source ports: enough for ECMP and RSS, few enough to fence */
 #define FF_PATH_PORT	 49152 /* outer source port of path 0 (RFC 6335's dynamic range) */
 #define FF_HOPS_MAX	 2 /* tunnel hops of one packet: steering host, then one stray forward */
@@ -78,6 +80,7 @@
 	X(DROP_PARK_FULL, "drop-park-full", "parking bound hit")                                   \
 	X(DROP_PARK_SIZE, "drop-park-size", "longer than a parking cell")                          \
 	X(DROP_LOST_CELL, "drop-lost-cell", "parked packet that could not be rebuilt")             \
+	X(DROP_FENCED, "drop-fenced", "this host's lease on the service has run out")              \
 	X(DROP_STATE_RACE, "drop-state-race", "its flow's state was expiring at that moment")      \
 	X(DROP_INTERNAL, "drop-internal", "a lookup that can't fail did")                          \
 	X(NF_DENIED, "nf-denied", "the NF's policy refuses it")                                    \
@@ -282,15 +285,16 @@ struct ff_service {
 	__u32 group_shift;	  /* group of state maps = slot >> group_shift */
 	__u32 pins[2];		  /* pins in each bank; 0: not consulted */
 	__u32 rules[2];		  /* highest rule in use in each bank, plus 1 */
-	__u64 version;		  /* of the table, counted by the agent */
+	__u64 lease_ns;		  /* CLOCK_MONOTONIC: after it no instance gets packets; 0: none */
 	__u32 epoch;		  /* of the orchestrator that set it */
 	__u32 any;		  /* class is "everything" */
 	__u64 seed[2];		  /* of the slot hash */
 	struct ff_slot_keys keys; /* made of the seed */
 	struct ff_match class;
 	__u32 pad;
+	__u64 version; /* of the table, counted by the agent */
 };
-_Static_assert(sizeof(struct ff_service) == 240, "ff_service");
+_Static_assert(sizeof(struct ff_service) == 248, "ff_service");
 
 /* Map instances: [number]. */
 struct ff_instance {
@@ -388,9 +392,11 @@ struct ff_geneve {
 };
 _Static_assert(sizeof(struct ff_geneve) == 8, "ff_geneve");
 
-#define FF_KIND_DATA   0
-#define FF_KIND_FENCE  1
-#define FF_KIND_RETURN 2 /* a parked packet on its way back: not parked again at its target */
+#define FF_KIND_DATA	  0
+#define FF_KIND_FENCE	  1
+#define FF_KIND_RETURN	  2 /* a parked packet on its way back: not parked again at its target */
+#define FF_KIND_HEARTBEAT 3 /* an agent asks a peer's data path whether it lives; VNI 0 */
+#define FF_KIND_HEARD	  4 /* its answer */
 
 struct ff_geneve_option {
 	__be16 class;
@@ -414,6 +420,25 @@ struct ff_fence {
 	__be16 pad;
 };
 _Static_assert(sizeof(struct ff_fence) == 24, "ff_fence");
+
+/* What follows the outer header of a heartbeat, and of its answer. See heartbeat.h. */
+struct ff_heartbeat {
+	__be64 sent_ns; /* on the asking host's clock, which tells its heartbeats apart */
+};
+_Static_assert(sizeof(struct ff_heartbeat) == 8, "ff_heartbeat");
+
+/* Map peer_heard, memory-mapped: [host]. Its last answer; both times are of this host's clock. */
+struct ff_heard {
+	__u64 sent_ns; /* when what it answers was sent; 0: never heard */
+	__u64 at_ns;
+};
+_Static_assert(sizeof(struct ff_heard) == 16, "ff_heard");
+
+/* Map peer_sent, memory-mapped: [CPU]. Tunnel packets with data to each host, counted by that CPU alone. */
+struct ff_sent {
+	__u64 packets[FF_HOSTS_MAX];
+};
+_Static_assert(sizeof(struct ff_sent) == 512, "ff_sent"); /* whole cache lines */
 
 #define FF_ENCAP_V4  66 /* Ethernet 14, IPv4 20, UDP 8, Geneve 8, option 16 */
 #define FF_ENCAP_V6  86

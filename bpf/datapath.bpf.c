@@ -20,6 +20,7 @@
 #include "bpf/park.h"
 #include "bpf/forward.h"
 #include "bpf/icmp.h"
+#include "bpf/heartbeat.h"
 
 /* Malformed and foreign packets are the kernel's business; those that can't be, are dropped. */
 static __always_inline int refuse(__u32 reason)
@@ -40,11 +41,24 @@ static __always_inline __u32 source_host(__u32 lane_no)
 	return instance && host && instance->host != host->host ? instance->host : 0;
 }
 
+/*
+ * A host that the orchestrator has lost gives its flows up by itself, also when its agent is dead: by
+ * then others may own them.
+ */
+static __always_inline int lease_is_over(const struct ff_service *service, __u64 now_ns)
+{
+	__u64 lease_ns = *(volatile __u64 *)&service->lease_ns;
+
+	return lease_ns && now_ns > lease_ns;
+}
+
 /* The owner is on this host: hold the packet, or hand it to the NF. */
 static __always_inline int deliver(struct xdp_md *ctx, struct ff_pkt *pkt,
-				   const struct ff_steer *steer)
+				   const struct ff_service *service, const struct ff_steer *steer)
 {
 	pkt->now_ns = bpf_ktime_get_ns();
+	if (lease_is_over(service, pkt->now_ns))
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_FENCED);
 	pkt->instance = steer->here;
 	pkt->steer_flags = steer->flags;
 	pkt->lane = steer->lane;
@@ -140,7 +154,7 @@ int steer(struct xdp_md *ctx)
 	if (!number || !owner || !owner->host)
 		return ff_verdict(XDP_DROP, FF_REASON_DROP_NO_OWNER);
 	if (owner->host == host->host)
-		return deliver(ctx, pkt, &steer);
+		return deliver(ctx, pkt, service, &steer);
 	return tunnel_send(ctx, pkt, owner->host, FF_KIND_DATA);
 }
 
@@ -208,7 +222,7 @@ static __always_inline int arrive(struct xdp_md *ctx, struct ff_pkt *pkt,
 	if (steer_of(arrival->service, pkt, &steer))
 		return ff_verdict(XDP_DROP, FF_REASON_DROP_SLOT);
 	if (steer.here)
-		return deliver(ctx, pkt, &steer);
+		return deliver(ctx, pkt, arrival->service, &steer);
 	number = steer.owner;
 	owner = bpf_map_lookup_elem(&instances, &number);
 	if (!number || !owner || !owner->host)
@@ -268,6 +282,8 @@ int fabric(struct xdp_md *ctx)
 			return ff_verdict(XDP_DROP, FF_REASON_DROP_TUNNEL);
 		return arrive(ctx, pkt, &arrival);
 	}
+	if (reason == FF_REASON_DROP_VNI) /* nothing that packets wait for, so last */
+		return heartbeat_arrived(ctx, arrival.header);
 	if (reason != NOT_TUNNEL)
 		return ff_verdict(XDP_DROP, reason);
 	bpf_tail_call(ctx, &progs, job_prog(ctx)); /* a live frame is addressed to nobody */
@@ -344,10 +360,12 @@ int release(struct xdp_md *ctx)
 		pkt->hops = 0;
 		return tunnel_send(ctx, pkt, job->host, FF_KIND_RETURN);
 	}
+	pkt->now_ns = bpf_ktime_get_ns();
+	if (lease_is_over(service, pkt->now_ns))
+		return ff_verdict(XDP_DROP, FF_REASON_DROP_FENCED);
 	ff_count(FF_REASON_RELEASED);
 	slot = pkt->slot;
 	pkt->group = slot >> (service->group_shift & 15);
-	pkt->now_ns = bpf_ktime_get_ns();
 	pkt->instance = job->instance;
 	bpf_tail_call(ctx, &nfs, job->instance);
 	return ff_verdict(XDP_DROP, FF_REASON_DROP_NO_INSTANCE);

@@ -25,6 +25,8 @@ FF_ARRAY(instances, struct ff_instance, FF_INSTANCES_MAX);
 FF_ARRAY(peers, struct ff_peer, 2 * FF_HOSTS_MAX);
 FF_ARRAY(fences, struct ff_fences, FF_LANES_MAX);
 FF_ARRAY(jobs, struct ff_job, FF_CPUS_MAX);
+FF_ARRAY(peer_heard, struct ff_heard, FF_HOSTS_MAX);
+FF_ARRAY(peer_sent, struct ff_sent, FF_CPUS_MAX);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -91,6 +91,16 @@ static __always_inline struct ff_peer *peer_of(__u32 host)
 	return ready ? peer : NULL;
 }
 
+/* One more data packet that depends on that host: should it be dead, this one is lost. */
+static __always_inline void sent_count(__u32 host)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+	struct ff_sent *mine = bpf_map_lookup_elem(&peer_sent, &cpu);
+
+	if (mine)
+		mine->packets[host & (FF_HOSTS_MAX - 1)]++;
+}
+
 /* Sends the packet, a frame as it arrived, to a host. */
 static __always_inline int tunnel_send(struct xdp_md *ctx, struct ff_pkt *pkt, __u32 host,
 				       __u8 kind)
@@ -121,6 +131,7 @@ static __always_inline int tunnel_send(struct xdp_md *ctx, struct ff_pkt *pkt, _
 	outer->option.proto = pkt->proto;
 	outer->option.port[0] = pkt->port[0];
 	outer->option.port[1] = pkt->port[1];
+	sent_count(host);
 	return bpf_redirect_map(&tx_ports, peer->ifindex, XDP_DROP);
 }
 

@@ -11,7 +11,8 @@
 #include "orchestrator/operation.h"
 #include "orchestrator/orchestrator.h"
 
-#define MIGRATION_RUNNING_MAX  FF_LANES_MAX /* a host that takes part in all can't hold more */
+/* a host that takes part in all can't hold more, with all its instances replicated */
+#define MIGRATION_RUNNING_MAX  (FF_LANES_MAX - FF_REPLICAS_MAX)
 #define MIGRATION_STEERING_MAX (FF_STEERING_MAX - 1) /* the last place is for the target's fence */
 #define MIGRATION_STOP_MS      10000 /* a daemon that stops waits so long for what runs */
 #define MIGRATION_SETTLE_MS    30000

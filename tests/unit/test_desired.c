@@ -23,7 +23,7 @@ static int read_text(const char *hosts, const char *services, const char *instan
 
 	snprintf(
 		text, sizeof(text),
-		"{\"version\":9,\"host_id\":2,\"hosts\":[%s],\"services\":[%s],\"instances\":[%s]}",
+		"{\"version\":9,\"failure_ms\":150,\"host_id\":2,\"hosts\":[%s],\"services\":[%s],\"instances\":[%s]}",
 		hosts, services, instances);
 	cr_assert_eq(json_parse(text, strlen(text), &json, &err), 0, "%s: %s", err.message, text);
 	return desired_read(json, ret, &err);
@@ -57,6 +57,27 @@ Test(desired, whole)
 	cr_expect_eq(d->services[1].table.rules[0].index, 3);
 	cr_expect(d->instances[5].is);
 	cr_expect_eq(d->instances[5].capacity, 1u << 20);
+	cr_expect_eq(d->failure_ms, 150);
+	cr_expect_eq(d->services[1].lag_ms, 0);
+	cr_expect_eq(d->services[1].lease_ms, 0);
+	cr_expect_eq(d->instances[5].standby_of, 0);
+}
+
+#define STANDBY(id, host, of)                                                                      \
+	"{\"id\":" #id ",\"service\":1,\"host\":" #host ",\"name\":\"fw-" #id                      \
+	"\",\"standby_of\":" #of "}"
+
+Test(desired, protection)
+{
+	_cleanup_desired_ struct desired *d = NULL;
+
+	cr_assert_eq(read_text(HOST,
+			       SERVICE ",\"lag_ms\":100,\"lease_ms\":1000,\"owners\":[[\"0\",5]]}",
+			       INSTANCE "," STANDBY(6, 3, 5), &d),
+		     0, "%s", err.message);
+	cr_expect_eq(d->services[1].lag_ms, 100);
+	cr_expect_eq(d->services[1].lease_ms, 1000);
+	cr_expect_eq(d->instances[6].standby_of, 5);
 }
 
 Test(desired, refused)
@@ -82,6 +103,27 @@ Test(desired, refused)
 		{ HOST, SERVICE ",\"rules\":[{\"index\":32}]}", "", "index" },
 		{ HOST, SERVICE "}", INSTANCE "," INSTANCE, "instance 5 is there twice" },
 		{ HOST, "", INSTANCE, "service 1, which isn't there" },
+		{ HOST, SERVICE ",\"lag_ms\":9}", "", "lag_ms" },
+		{ HOST, SERVICE ",\"lag_ms\":60001}", "", "lag_ms" },
+		{ HOST, SERVICE ",\"lease_ms\":99}", "", "lease_ms" },
+		{ HOST, SERVICE "}", STANDBY(6, 3, 1024), "standby_of" },
+		{ HOST, SERVICE "}", STANDBY(6, 3, 5), "no such instance" },
+		{ HOST, SERVICE "}", STANDBY(6, 3, 6), "standby itself" },
+		{ HOST, SERVICE "}", INSTANCE "," STANDBY(6, 2, 5), "on one host" },
+		{ HOST, SERVICE "}", INSTANCE "," STANDBY(6, 3, 5) "," STANDBY(7, 4, 5),
+		  "has one already" },
+		{ HOST, SERVICE "}", INSTANCE "," STANDBY(6, 3, 5) "," STANDBY(7, 2, 6),
+		  "standby itself" },
+		{ HOST, SERVICE ",\"owners\":[[\"0\",6]]}", INSTANCE "," STANDBY(6, 3, 5),
+		  "owns slots" },
+		{ HOST,
+		  SERVICE ",\"pins\":[{\"flow\":\"tcp 198.18.1.2:1 198.18.2.2:80\","
+			  "\"instance\":6}]}",
+		  INSTANCE "," STANDBY(6, 3, 5), "owns pins" },
+		{ HOST,
+		  SERVICE ",\"rules\":[{\"index\":3,\"match\":\"udp\",\"slots\":\"1-2\","
+			  "\"instance\":6}]}",
+		  INSTANCE "," STANDBY(6, 3, 5), "owns rules" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
