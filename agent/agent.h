@@ -11,6 +11,8 @@
  *	instances_lock	write: the moment in which those lists change, under agent.lock; read: whoever
  *			looks at them, or uses an instance, without agent.lock. Instances of a move
  *			need neither: they stay as long as the move is in `moves`.
+ *	standbys.lock	which instances are standbys, and the writing of their state.
+ *	replicas.lock	the list of replicas, for microseconds.
  *	moves_lock	the lists of moves and neighbours, for microseconds: the last round of a move finds its move
  *			by it. Nothing but memory is touched under it.
  *	move.lock	one move's phases and results; see move.h.
@@ -28,6 +30,8 @@
 #include "agent/datapath.h"
 #include "agent/desired.h"
 #include "agent/instance.h"
+#include "agent/replica.h"
+#include "agent/standby.h"
 #include "agent/table.h"
 #include "lib/http_client.h"
 #include "lib/http_server.h"
@@ -70,7 +74,9 @@ struct agent {
 	uint64_t config_version; /* of the last configuration, in its epoch */
 	uint32_t config_epoch;
 	struct agent_service services[FF_SERVICES_MAX];
-	bool moves_waiting; /* some could not be taken up yet */
+	bool moves_waiting;	  /* some could not be taken up yet */
+	struct replicas replicas; /* see replica.h */
+	struct standbys standbys; /* see standby.h */
 
 	pthread_rwlock_t instances_lock;
 	struct desired_host hosts[FF_HOSTS_MAX];

@@ -8,6 +8,7 @@
 #include "agent/monitor.h"
 #include "agent/move.h"
 #include "agent/source.h"
+#include "agent/standby.h"
 #include "agent/steering.h"
 #include "agent/target.h"
 #include "lib/clock.h"
@@ -426,6 +427,8 @@ static const struct http_route routes[] = {
 	{ "POST", "/v1/moves/:id/abort", post_abort, NULL, 0 },
 	{ "POST", "/v1/moves/:id/finish", post_finish, NULL, HTTP_BODY_REQUIRED },
 	{ "POST", "/v1/moves/:id/state", NULL, &target_state_upload, 0 },
+	{ "POST", "/v1/replicas/:name/state", NULL, &standby_state_upload, 0 },
+	{ "POST", "/v1/replicas/:name/drop", standby_drop, NULL, HTTP_BODY_REQUIRED },
 	{ NULL, NULL, NULL, NULL, 0 },
 };
 

@@ -130,6 +130,7 @@ static void instance_end(struct agent *agent, uint16_t id)
 {
 	struct instance *instance = agent->instances[id];
 
+	replicas_leave(agent, instance);
 	datapath_nf_set(agent->dp, id, -1);
 	cpus_quiesce(agent->cpus);
 	pthread_rwlock_wrlock(&agent->instances_lock);
@@ -296,7 +297,10 @@ static int desired_apply(struct agent *agent, struct desired *d, struct ff_error
 	services_describe(agent, d);
 	places_apply(agent, d);
 	failed = instances_start(agent, d, err);
+	standby_apply(agent, d);
 	r = services_apply(agent, d, failed ? NULL : err);
+	replicas_want(agent, d);
+	replicas_sync(agent);
 	if (!r)
 		instances_end(agent, d);
 	return r ? r : failed;
@@ -348,5 +352,7 @@ int inventory_adopt(struct agent *agent, struct ff_error *err)
 	services_describe(agent, d);
 	/* one that doesn't start is logged, and mustn't keep the others from their packets */
 	instances_start(agent, d, &why);
+	standby_apply(agent, d);
+	replicas_want(agent, d);
 	return 0;
 }

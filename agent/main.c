@@ -85,6 +85,7 @@ static void housekeep(struct agent *agent)
 	peers_refresh(agent);
 	if (agent->moves_waiting)
 		move_adopt_all(agent, true, NULL);
+	replicas_sync(agent);
 	lanes_trim(agent->dp);
 	pthread_mutex_unlock(&agent->lock);
 	sweep(agent);
@@ -147,6 +148,8 @@ static int agent_start(struct agent *agent, struct ff_error *err)
 	if (!r)
 		r = inventory_adopt(agent, err);
 	if (!r)
+		r = replicas_clean(agent, err);
+	if (!r)
 		r = interfaces_attach(agent, err);
 	if (!r)
 		r = move_adopt_all(agent, false, err);
@@ -172,6 +175,9 @@ static void agent_stop(struct agent *agent)
 	heartbeat_stop(agent->heartbeat);
 	monitor_stop(agent->monitor);
 	control_stop(agent);
+	pthread_mutex_lock(&agent->lock);
+	replicas_stop(agent);
+	pthread_mutex_unlock(&agent->lock);
 	monitor_free(agent->monitor);
 	heartbeat_free(agent->heartbeat);
 	for (size_t i = 0; i < FF_LANES_MAX; i++) {
@@ -210,6 +216,8 @@ static int run(const char *config, bool *ret_again, struct ff_error *err)
 			       .lock = PTHREAD_MUTEX_INITIALIZER,
 			       .moves_lock = PTHREAD_MUTEX_INITIALIZER,
 			       .instances_lock = PTHREAD_RWLOCK_INITIALIZER,
+			       .replicas.lock = PTHREAD_MUTEX_INITIALIZER,
+			       .standbys.lock = PTHREAD_MUTEX_INITIALIZER,
 			       .stop_lock = PTHREAD_MUTEX_INITIALIZER,
 			       .stopping = PTHREAD_COND_INITIALIZER };
 	struct rlimit files = { 65536, 65536 };

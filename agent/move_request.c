@@ -143,6 +143,12 @@ int move_instances_find(struct move *move, struct ff_error *err)
 				 "instance %u isn't on host %s",
 				 move->is_source && !move->instance_from ? move->from : move->to,
 				 agent->config->host);
+	if ((move->is_source && standby_is(agent, move->from)) ||
+	    (move->is_target && standby_is(agent, move->to)))
+		return error_set(err, EINVAL, FF_CODE_REFUSED, NULL,
+				 "instance %u is a standby: it owns nothing",
+				 move->is_target && standby_is(agent, move->to) ? move->to :
+										  move->from);
 	return 0;
 }
 

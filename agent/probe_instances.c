@@ -23,13 +23,13 @@ static json_t *drops_json(const struct meters_sampled *sampled)
 	return object;
 }
 
-static json_t *instance_json(const struct instance *instance)
+static json_t *instance_json(struct agent *agent, const struct instance *instance, uint64_t now_ns)
 {
 	struct ff_instance_stats stats = meters_stats(&instance->meters);
 	struct meters_sampled sampled = meters_sampled(&instance->meters);
 	const struct ff_nf_control *control = instance->state.control;
 
-	return json_pack("{si ss si si sI sI sI sI sI sI sI sI sI sI sI sI sI so}", "id",
+	return json_pack("{si ss si si sI sI sI sI sI sI sI sI sI sI sI sI sI so so*}", "id",
 			 instance->id, "name", instance->name, "service", instance->service,
 			 "prog_id", (int)instance->prog_id, "flows",
 			 (json_int_t)__atomic_load_n(&control->flows, __ATOMIC_RELAXED), "capacity",
@@ -42,7 +42,8 @@ static json_t *instance_json(const struct instance *instance)
 			 "state_bytes", state_bytes(instance), "samples",
 			 (json_int_t)sampled.samples, "timed", (json_int_t)sampled.timed, "nf_ns",
 			 (json_int_t)sampled.nf_ns, "path_ns", (json_int_t)sampled.path_ns, "drops",
-			 drops_json(&sampled));
+			 drops_json(&sampled), "standby",
+			 replica_json(agent, instance->id, now_ns));
 }
 
 static int instances_read(struct agent *agent, void *state, uint64_t now_ns, json_t **ret,
@@ -52,11 +53,11 @@ static int instances_read(struct agent *agent, void *state, uint64_t now_ns, jso
 	int r = 0;
 
 	(void)state;
-	(void)now_ns;
 	pthread_rwlock_rdlock(&agent->instances_lock);
 	for (size_t id = 1; id < FF_INSTANCES_MAX && !r; id++)
 		if (agent->instances[id])
-			r = json_array_append_new(list, instance_json(agent->instances[id]));
+			r = json_array_append_new(list, instance_json(agent, agent->instances[id],
+								      now_ns));
 	pthread_rwlock_unlock(&agent->instances_lock);
 	if (r)
 		return error_nomem(err);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-#include "agent/table.h"
+#include "agent/table_internal.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,31 +10,17 @@
 #include "lib/flow.h"
 #include "lib/match.h"
 
-/* Keys of pins whose two banks differ since the last edit of the service. */
-struct touched {
-	struct ff_flow_key *keys;
-	size_t count, room;
-};
-
-struct table {
-	pthread_mutex_t lock;
-	struct datapath *dp;
-	struct cpus *cpus;
-	bool quiet[FF_SERVICES_MAX]; /* nobody reads the spare bank any more */
-	struct touched touched[FF_SERVICES_MAX];
-};
-
 void table_free(struct table *t)
 {
 	if (!t)
 		return;
 	for (size_t i = 0; i < FF_SERVICES_MAX; i++)
 		free(t->touched[i].keys);
+	for (size_t i = 0; i < FF_INSTANCES_MAX; i++)
+		free(t->watches[i]);
 	pthread_mutex_destroy(&t->lock);
 	free(t);
 }
-
-static const struct ff_steer absent = { .flags = FF_STEER_ABSENT };
 
 static uint32_t bank_active(const struct table *t, uint16_t service)
 {
@@ -91,12 +76,13 @@ int table_new(struct datapath *dp, struct cpus *cpus, struct table **ret, struct
 	return 0;
 }
 
-/* Writes one bank of a pin, keeping the other one. */
-static int pin_write(struct table *t, const struct ff_flow_key *key, uint32_t bank,
-		     const struct ff_steer *steer)
+int table_pin_write(struct table *t, const struct ff_flow_key *key, uint32_t bank,
+		    const struct ff_steer *steer)
 {
 	struct ff_service *service = &t->dp->services[key->service];
-	struct ff_pin pin = { .steer = { absent, absent } };
+	uint32_t slot = ff_slot_hash(key, service->seed) & service->slot_mask;
+	struct ff_pin pin = { .steer = { table_absent, table_absent } };
+	struct ff_steer fresh = table_watched(t, *steer);
 	bool was, is = !(steer->flags & FF_STEER_ABSENT);
 	int r;
 
@@ -107,7 +93,9 @@ static int pin_write(struct table *t, const struct ff_flow_key *key, uint32_t ba
 	r = touch(t, key);
 	if (r)
 		return r;
-	pin.steer[bank] = *steer;
+	table_exception_changes(t, slot, &pin.steer[bank], &fresh,
+				&t->dp->table[FF_TABLE_INDEX(key->service, bank, slot)].steer);
+	pin.steer[bank] = fresh;
 	pin.steer[0].mark = pin.steer[1].mark = ff_pin_mark(key);
 	if (bpf_map_update_elem(t->dp->pins_fd, key, &pin, BPF_ANY))
 		return -errno;
@@ -115,8 +103,7 @@ static int pin_write(struct table *t, const struct ff_flow_key *key, uint32_t ba
 	return 0;
 }
 
-/* Brings the spare bank up to date, once nobody reads it. Returns its number. */
-static uint32_t edit_begin(struct table *t, uint16_t number)
+uint32_t table_edit_begin(struct table *t, uint16_t number)
 {
 	struct ff_service *service = &t->dp->services[number];
 	uint32_t active = bank_active(t, number), spare = !active;
@@ -149,8 +136,7 @@ static uint32_t edit_begin(struct table *t, uint16_t number)
 	return spare;
 }
 
-/* The one step. */
-static uint64_t edit_commit(struct table *t, uint16_t number, uint32_t spare)
+uint64_t table_edit_commit(struct table *t, uint16_t number, uint32_t spare)
 {
 	struct ff_service *service = &t->dp->services[number];
 	uint64_t now;
@@ -162,8 +148,7 @@ static uint64_t edit_commit(struct table *t, uint16_t number, uint32_t spare)
 	return now;
 }
 
-/* Undoes pins written to the spare bank by an edit that can't be finished. */
-static int edit_fail(struct table *t, uint16_t number, int error, struct ff_error *err)
+int table_edit_fail(struct table *t, uint16_t number, int error, struct ff_error *err)
 {
 	uint32_t active = bank_active(t, number);
 	struct touched *list = &t->touched[number];
@@ -192,16 +177,28 @@ static void rule_write(struct table *t, uint16_t service, uint32_t bank,
 	struct ff_slot *slots = &t->dp->table[FF_TABLE_INDEX(service, bank, 0)];
 	uint32_t count = 0, slot_count = t->dp->services[service].slot_mask + 1;
 	bool is = !(steer->flags & FF_STEER_ABSENT);
+	struct ff_steer none = {}, fresh = table_watched(t, *steer);
+	struct ff_rule old = *entry;
+	bool other;
 
 	memset(entry, 0, sizeof(*entry));
 	if (is) {
 		entry->match = rule->match;
-		entry->steer = *steer;
+		entry->steer = fresh;
 	}
+	other = memcmp(&old.match, &entry->match, sizeof(old.match)) != 0;
 	for (uint32_t s = 0; s < slot_count; s++) {
+		bool was = slots[s].rules & (1u << rule->index);
+		bool will = is && slotset_test(&rule->slots, s);
+
 		slots[s].rules &= ~(1u << rule->index);
-		if (is && slotset_test(&rule->slots, s))
+		if (will)
 			slots[s].rules |= 1u << rule->index;
+		if (was && (!will || other)) /* as if it went, and came */
+			table_exception_changes(t, s, &old.steer, &none, &slots[s].steer);
+		if (will)
+			table_exception_changes(t, s, was && !other ? &old.steer : &none,
+						&entry->steer, &slots[s].steer);
 	}
 	for (uint32_t i = 0; i < FF_RULES_MAX; i++)
 		if (t->dp->rules[FF_RULES_INDEX(service, bank, i)].match.flags & FF_MATCH_USED)
@@ -217,6 +214,15 @@ static struct ff_steer steer_of(const struct table_entry *entry)
 				  .lane = entry->lane };
 }
 
+static void slot_write(struct table *t, struct ff_slot *slots, uint32_t slot,
+		       const struct ff_steer *steer)
+{
+	struct ff_steer fresh = table_watched(t, *steer);
+
+	table_slot_changes(t, slot, &slots[slot].steer, &fresh);
+	slots[slot].steer = fresh;
+}
+
 static void slots_write(struct table *t, const struct subject *subject, uint32_t bank,
 			const struct ff_steer *steer)
 {
@@ -224,7 +230,7 @@ static void slots_write(struct table *t, const struct subject *subject, uint32_t
 	unsigned int slot;
 
 	slotset_foreach(slot, &subject->slots)
-		slots[slot].steer = *steer;
+		slot_write(t, slots, slot, steer);
 }
 
 static bool subject_has_rule(const struct subject *subject, uint32_t index)
@@ -245,15 +251,16 @@ static int edit(struct table *t, const struct subject *subject, const struct sub
 	int r = 0;
 
 	pthread_mutex_lock(&t->lock);
-	spare = edit_begin(t, service);
+	spare = table_edit_begin(t, service);
 	slots_write(t, subject, spare, &steer);
 	for (size_t i = 0; i < subject->keys_count && !r; i++) {
 		const struct ff_flow_key *key = &subject->keys[i];
 
-		r = pin_write(t, key, spare, subject_has_key(keep, key) ? &steer : &absent);
+		r = table_pin_write(t, key, spare,
+				    subject_has_key(keep, key) ? &steer : &table_absent);
 	}
 	if (r) {
-		r = edit_fail(t, service, r, err);
+		r = table_edit_fail(t, service, r, err);
 		pthread_mutex_unlock(&t->lock);
 		return r;
 	}
@@ -261,9 +268,9 @@ static int edit(struct table *t, const struct subject *subject, const struct sub
 		const struct subject_rule *rule = &subject->rules[i];
 
 		rule_write(t, service, spare, rule,
-			   subject_has_rule(keep, rule->index) ? &steer : &absent);
+			   subject_has_rule(keep, rule->index) ? &steer : &table_absent);
 	}
-	*ret_switched_ns = edit_commit(t, service, spare);
+	*ret_switched_ns = table_edit_commit(t, service, spare);
 	pthread_mutex_unlock(&t->lock);
 	return 0;
 }
@@ -339,9 +346,12 @@ static void sync_slots(struct table *t, const struct table_desired *d, uint32_t 
 	struct ff_slot *slots = &t->dp->table[FF_TABLE_INDEX(d->service, spare, 0)];
 
 	for (size_t i = 0; i < d->owners_count; i++)
-		for (unsigned int s = d->owners[i].first; s <= d->owners[i].last; s++)
+		for (unsigned int s = d->owners[i].first; s <= d->owners[i].last; s++) {
+			struct ff_steer steer = steer_plain(t, d->owners[i].owner);
+
 			if (!is_busy(d, NULL, s, -1))
-				slots[s].steer = steer_plain(t, d->owners[i].owner);
+				slot_write(t, slots, s, &steer);
+		}
 }
 
 static void sync_rules(struct table *t, const struct table_desired *d, uint32_t spare)
@@ -361,7 +371,7 @@ static void sync_rules(struct table *t, const struct table_desired *d, uint32_t 
 			found = true;
 		}
 		if (!found)
-			rule_write(t, d->service, spare, &none, &absent);
+			rule_write(t, d->service, spare, &none, &table_absent);
 	}
 }
 
@@ -390,7 +400,7 @@ static int sync_pins_away(struct table *t, const struct table_desired *d, uint32
 		if (key.service != d->service || is_busy(d, &key, 0, -1) ||
 		    (d->pins_count && bsearch(&key, wanted, d->pins_count, sizeof(key), key_order)))
 			continue;
-		r = pin_write(t, &key, spare, &absent);
+		r = table_pin_write(t, &key, spare, &table_absent);
 	}
 	free(wanted);
 	return r;
@@ -402,22 +412,22 @@ int table_sync(struct table *t, const struct table_desired *d, struct ff_error *
 	int r;
 
 	pthread_mutex_lock(&t->lock);
-	spare = edit_begin(t, d->service);
+	spare = table_edit_begin(t, d->service);
 	r = sync_pins_away(t, d, spare);
 	for (size_t i = 0; i < d->pins_count && !r; i++) {
 		struct ff_steer steer = steer_plain(t, d->pin_owners[i]);
 
 		if (!is_busy(d, &d->pins[i], 0, -1))
-			r = pin_write(t, &d->pins[i], spare, &steer);
+			r = table_pin_write(t, &d->pins[i], spare, &steer);
 	}
 	if (r) {
-		r = edit_fail(t, d->service, r, err);
+		r = table_edit_fail(t, d->service, r, err);
 		pthread_mutex_unlock(&t->lock);
 		return r;
 	}
 	sync_slots(t, d, spare);
 	sync_rules(t, d, spare);
-	edit_commit(t, d->service, spare);
+	table_edit_commit(t, d->service, spare);
 	pthread_mutex_unlock(&t->lock);
 	return 0;
 }
@@ -431,7 +441,7 @@ void table_clear(struct table *t, uint16_t number)
 	table_sync(t, &none, NULL);
 	cpus_quiesce(t->cpus);
 	pthread_mutex_lock(&t->lock);
-	edit_begin(t, number);
+	table_edit_begin(t, number);
 	memset(&t->dp->table[FF_TABLE_INDEX(number, 0, 0)], 0,
 	       2 * FF_SLOTS_MAX * sizeof(struct ff_slot));
 	memset(service, 0, sizeof(*service));

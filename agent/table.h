@@ -73,6 +73,26 @@ struct table_desired {
 /* Makes the service's table so, in one step; entries that are busy stay as they are. */
 int table_sync(struct table *table, const struct table_desired *desired, struct ff_error *err);
 
+/*
+ * Follows what an instance of this host owns: from here on each of its entries has the log flag, with
+ * `lane`, as long as no move holds the entry; whoever writes it. One watch for an instance.
+ */
+int table_watch(struct table *table, uint16_t service, uint16_t instance, uint8_t lane,
+		struct ff_error *err);
+
+/* No more; when it returns, call cpus_quiesce(): then nothing is logged in the lane. */
+int table_unwatch(struct table *table, uint16_t instance, struct ff_error *err);
+
+/* The same for a lane of an earlier agent. */
+int table_unlog(struct table *table, uint8_t lane, struct ff_error *err);
+
+/* Slots of which flows came to the instance, or left it, since the last call: no log tells of them. */
+void table_watch_take(struct table *table, uint16_t instance, struct slotset *ret_changed);
+
+/* The slots that packets find at an instance here; true: no pin or rule makes exceptions. */
+bool table_slots_of(struct table *table, uint16_t service, uint16_t instance,
+		    struct slotset *ret_slots);
+
 /* Removes all of a service. */
 void table_clear(struct table *table, uint16_t service);
 

@@ -19,6 +19,7 @@ struct block {
 struct transfer {
 	struct http_client *target;
 	char path[160];
+	unsigned int timeout_ms;
 	char frozen[64];
 	uint64_t frozen_ns, begun_ns;
 	const atomic_bool *cancel;
@@ -58,8 +59,12 @@ int transfer_begin(const struct transfer_spec *spec, struct transfer **ret, stru
 	t->cancel = spec->cancel;
 	t->frozen_ns = spec->frozen_ns;
 	t->begun_ns = clock_ns();
-	snprintf(t->path, sizeof(t->path), "/v1/moves/%s/state?round=%u&final=%d&pace=%d", of->op,
-		 of->round, of->final, spec->pace);
+	t->timeout_ms = spec->timeout_ms ?: TRANSFER_TIMEOUT_MS;
+	if (spec->path)
+		snprintf(t->path, sizeof(t->path), "%s", spec->path);
+	else
+		snprintf(t->path, sizeof(t->path), "/v1/moves/%s/state?round=%u&final=%d&pace=%d",
+			 of->op, of->round, of->final, spec->pace);
 	state_header_fill(spec->state, t->begun_ns, &header);
 	strcpy(header.op, of->op);
 	header.epoch = of->epoch;
@@ -122,7 +127,7 @@ static void *send_main(void *arg)
 				      .headers = headers,
 				      .read = queue_read,
 				      .ctx = t,
-				      .timeout_ms = TRANSFER_TIMEOUT_MS,
+				      .timeout_ms = t->timeout_ms,
 				      .cancel = t->cancel };
 	int r = http_upload(t->target, &upload, NULL, &t->reply, &t->error);
 
@@ -213,7 +218,7 @@ static int send_whole(struct transfer *t, size_t len)
 				      .headers = headers,
 				      .data = t->buf,
 				      .len = t->head + len,
-				      .timeout_ms = TRANSFER_TIMEOUT_MS,
+				      .timeout_ms = t->timeout_ms,
 				      .cancel = t->cancel };
 
 	frozen_header(t);

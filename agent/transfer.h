@@ -20,6 +20,8 @@ struct transfer;
 
 struct transfer_spec {
 	struct http_client *target;
+	const char *path;	     /* where to; NULL: the state of move header.op */
+	unsigned int timeout_ms;     /* of it all; 0: what a million flows take */
 	struct stream_header header; /* op, epoch, token, round, final */
 	const struct state *state;
 	uint64_t frozen_ns;  /* final: for how long the flows have been held already */
