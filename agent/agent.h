@@ -29,6 +29,7 @@
 #include "agent/cpus.h"
 #include "agent/datapath.h"
 #include "agent/desired.h"
+#include "agent/health.h"
 #include "agent/instance.h"
 #include "agent/replica.h"
 #include "agent/standby.h"
@@ -68,6 +69,7 @@ struct agent {
 	struct http_server *server;
 	struct monitor *monitor;
 	struct heartbeat *heartbeat;
+	struct health health;
 	uint64_t started_ns;
 
 	pthread_mutex_t lock;

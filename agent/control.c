@@ -5,6 +5,7 @@
 
 #include "agent/flows.h"
 #include "agent/inventory.h"
+#include "agent/lease.h"
 #include "agent/monitor.h"
 #include "agent/move.h"
 #include "agent/source.h"
@@ -152,6 +153,18 @@ static int put_config(struct http_request *req, struct http_response *resp)
 	if (!r)
 		r = inventory_apply(agent, req_json(req), epoch, resp_err(resp));
 	return r ? r : resp_json(resp, 200, json_pack("{sb}", "applied", 1));
+}
+
+static int post_lease(struct http_request *req, struct http_response *resp)
+{
+	struct agent *agent = req_userdata(req);
+	json_t *reply = NULL;
+	int r = epoch_check(req, agent, resp_err(resp));
+
+	if (!r)
+		r = lease_renew(agent->dp->services, req_json(req), clock_ns(), &reply,
+				resp_err(resp));
+	return r ? r : resp_json(resp, 200, reply);
 }
 
 static int get_instances(struct http_request *req, struct http_response *resp)
@@ -409,6 +422,7 @@ static const struct http_route routes[] = {
 	{ "GET", "/v1/host", get_host, NULL, 0 },
 	{ "GET", "/v1/samples", get_samples, NULL, 0 },
 	{ "PUT", "/v1/config", put_config, NULL, HTTP_BODY_REQUIRED },
+	{ "POST", "/v1/lease", post_lease, NULL, HTTP_BODY_REQUIRED },
 	{ "GET", "/v1/instances", get_instances, NULL, 0 },
 	{ "GET", "/v1/instances/:name/state", get_instance_state, NULL, 0 },
 	{ "GET", "/v1/flows", get_flows, NULL, 0 },

@@ -500,3 +500,8 @@ int datapath_nf_set(struct datapath *dp, uint32_t instance, int prog_fd)
 		return bpf_map_delete_elem(dp->nfs_fd, &instance) && errno != ENOENT ? -errno : 0;
 	return bpf_map_update_elem(dp->nfs_fd, &instance, &prog_fd, 0) ? -errno : 0;
 }
+
+int datapath_nf_get(const struct datapath *dp, uint32_t instance, uint32_t *ret_prog_id)
+{
+	return bpf_map_lookup_elem(dp->nfs_fd, &instance, ret_prog_id) ? -errno : 0;
+}

@@ -97,6 +97,9 @@ uint64_t datapath_sent(const struct datapath *dp, uint32_t host);
 /* Puts an instance's program into the path of its packets; prog_fd -1 takes it out. */
 int datapath_nf_set(struct datapath *dp, uint32_t instance, int prog_fd);
 
+/* The id of the program that is there. -ENOENT: none. */
+int datapath_nf_get(const struct datapath *dp, uint32_t instance, uint32_t *ret_prog_id);
+
 /* "drop-stranger" and what it means. */
 const char *reason_name(uint32_t reason);
 const char *reason_text(uint32_t reason);

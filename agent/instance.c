@@ -132,6 +132,61 @@ static int sharing_check(struct instance *instance, const char *maps_dir, struct
 	return half(instance, err, "it was loaded for a data path that is gone");
 }
 
+struct program_pin {
+	const char *name;
+	int fd;
+};
+
+#define PROGRAM_PINS 5
+static void program_pins(const struct instance *instance, struct program_pin ret[PROGRAM_PINS])
+{
+	const struct state *state = &instance->state;
+
+	ret[0] = (struct program_pin){ PIN_NF, instance->prog_fd };
+	ret[1] = (struct program_pin){ PIN_GET, state->get_fd };
+	ret[2] = (struct program_pin){ PIN_PUT, state->put_fd };
+	ret[3] = (struct program_pin){ PIN_SWEEP, state->sweep_fd };
+	ret[4] = (struct program_pin){ PIN_FORGET, state->forget_fd };
+}
+
+static bool pin_is_there(const struct instance *instance, const char *name)
+{
+	_cleanup_free_ char *path = pin_path(instance->pin_dir, name);
+
+	return path && !access(path, F_OK);
+}
+
+const char *instance_pins_fault(const struct instance *instance)
+{
+	struct program_pin programs[PROGRAM_PINS];
+
+	if (!pin_is_there(instance, PIN_ABOUT) || !pin_is_there(instance, PIN_CONTROL) ||
+	    !pin_is_there(instance, instance->state.schema->name))
+		return "its maps are not pinned any more";
+	program_pins(instance, programs);
+	for (size_t i = 0; i < PROGRAM_PINS; i++)
+		if (!pin_is_there(instance, programs[i].name))
+			return "its programs are not pinned any more";
+	return NULL;
+}
+
+int instance_programs_pin(const struct instance *instance, struct ff_error *err)
+{
+	struct program_pin programs[PROGRAM_PINS];
+
+	program_pins(instance, programs);
+	for (size_t i = 0; i < PROGRAM_PINS; i++) {
+		_cleanup_free_ char *path = pin_path(instance->pin_dir, programs[i].name);
+
+		if (!path)
+			return error_nomem(err);
+		if (bpf_obj_pin(programs[i].fd, path) && errno != EEXIST)
+			return error_set(err, errno, FF_CODE_INTERNAL, NULL, "can't pin %s: %s",
+					 path, strerror(errno));
+	}
+	return 0;
+}
+
 static int programs_open(struct instance *instance, const char *maps_dir, struct ff_error *err)
 {
 	struct state *state = &instance->state;

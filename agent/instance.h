@@ -79,6 +79,12 @@ void instance_names_free(char **names);
 int instance_configure(struct instance *instance, const json_t *config, struct ff_error *err);
 void instance_set_capacity(struct instance *instance, uint64_t capacity);
 
+/* Are its pins there, as far as an agent needs them that starts? NULL, or what is wrong. */
+const char *instance_pins_fault(const struct instance *instance);
+
+/* Pins its programs anew where they are missing. -ENOENT: its directory has gone, too. */
+int instance_programs_pin(const struct instance *instance, struct ff_error *err);
+
 /* Unpins everything; the struct stays to be freed. Missing pins are fine. */
 int instance_remove(struct instance *instance, struct ff_error *err);
 

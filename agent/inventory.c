@@ -6,8 +6,10 @@
 #include "agent/desired.h"
 #include "agent/heartbeat.h"
 #include "agent/inventory_table.h"
+#include "agent/lease.h"
 #include "agent/move.h"
 #include "agent/peers.h"
+#include "lib/clock.h"
 #include "lib/json.h"
 #include "lib/log.h"
 
@@ -247,6 +249,7 @@ static int services_apply(struct agent *agent, struct desired *d, struct ff_erro
 	for (uint16_t i = 1; i < FF_SERVICES_MAX && !r; i++) {
 		if (!d->services[i].is)
 			continue;
+		lease_configure(&agent->dp->services[i], d->services[i].lease_ms, clock_ns());
 		r = inventory_table_apply(agent, moves, &d->services[i].table, err);
 		if (!r)
 			__atomic_store_n(&agent->dp->services[i].used, 1, __ATOMIC_RELEASE);

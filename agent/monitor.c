@@ -112,6 +112,7 @@ static void sample_take(struct monitor *monitor)
 	json_t *sample = line_begin(monitor, "sample", now_ns);
 	json_t *missing = json_object();
 
+	health_look(monitor->agent);
 	json_put_uint(sample, "period_ms", monitor->period_ms);
 	json_put_uint(sample, "skipped", monitor->skipped);
 	json_put_uint(sample, "cost_ns", thread_cpu_ns()); /* of all samples so far */

@@ -29,7 +29,7 @@ static json_t *instance_json(struct agent *agent, const struct instance *instanc
 	struct meters_sampled sampled = meters_sampled(&instance->meters);
 	const struct ff_nf_control *control = instance->state.control;
 
-	return json_pack("{si ss si si sI sI sI sI sI sI sI sI sI sI sI sI sI so so*}", "id",
+	return json_pack("{si ss si si sI sI sI sI sI sI sI sI sI sI sI sI sI so sI ss* so*}", "id",
 			 instance->id, "name", instance->name, "service", instance->service,
 			 "prog_id", (int)instance->prog_id, "flows",
 			 (json_int_t)__atomic_load_n(&control->flows, __ATOMIC_RELAXED), "capacity",
@@ -42,7 +42,9 @@ static json_t *instance_json(struct agent *agent, const struct instance *instanc
 			 "state_bytes", state_bytes(instance), "samples",
 			 (json_int_t)sampled.samples, "timed", (json_int_t)sampled.timed, "nf_ns",
 			 (json_int_t)sampled.nf_ns, "path_ns", (json_int_t)sampled.path_ns, "drops",
-			 drops_json(&sampled), "standby",
+			 drops_json(&sampled), "mended",
+			 (json_int_t)agent->health.mended[instance->id], "failed",
+			 agent->health.failed[instance->id], "standby",
 			 replica_json(agent, instance->id, now_ns));
 }
 

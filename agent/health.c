@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "agent/health.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "lib/log.h"
+
+/* Why packets don't reach it, or an agent that starts couldn't take it up; NULL: all is well. */
+static const char *fault_of(const struct agent *agent, const struct instance *instance)
+{
+	uint32_t prog_id;
+	int r = datapath_nf_get(agent->dp, instance->id, &prog_id);
+
+	if (r)
+		return "its program is not in the data path";
+	if (prog_id != instance->prog_id)
+		return "another program is in its place";
+	return instance_pins_fault(instance);
+}
+
+static bool mend(struct agent *agent, uint16_t id)
+{
+	struct instance *instance = agent->instances[id];
+	struct ff_error err = {};
+	const char *fault = instance ? fault_of(agent, instance) : NULL;
+
+	if (!fault)
+		return false;
+	if (datapath_nf_set(agent->dp, id, instance->prog_fd) ||
+	    instance_programs_pin(instance, &err) || fault_of(agent, instance))
+		return false;
+	log_warn("instance %s: %s: mended", instance->name, fault);
+	return true;
+}
+
+static void mend_all(struct agent *agent)
+{
+	struct health *health = &agent->health;
+
+	if (pthread_mutex_trylock(&agent->lock))
+		return;
+	for (uint16_t id = 1; id < FF_INSTANCES_MAX; id++) {
+		if (!health->failed[id] || !mend(agent, id))
+			continue;
+		health->failed[id] = NULL;
+		health->mended[id]++;
+	}
+	pthread_mutex_unlock(&agent->lock);
+}
+
+void health_look(struct agent *agent)
+{
+	struct health *health = &agent->health;
+	bool any = false;
+
+	pthread_rwlock_rdlock(&agent->instances_lock);
+	for (uint16_t id = 1; id < FF_INSTANCES_MAX; id++) {
+		const struct instance *instance = agent->instances[id];
+
+		health->failed[id] = instance ? fault_of(agent, instance) : NULL;
+		any |= health->failed[id] != NULL;
+	}
+	pthread_rwlock_unlock(&agent->instances_lock);
+	if (any)
+		mend_all(agent);
+}
