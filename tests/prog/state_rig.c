@@ -23,8 +23,10 @@
 /* As bpf/pkt.h has it; that header is for BPF programs only. Its fields are found through BTF. */
 static struct {
 	int fd;
-	uint32_t size, key, now, slot, group, instance;
+	uint32_t size, key, now, slot, group, instance, flags, lane;
 } scratch;
+
+static struct ff_steer steered;
 
 static const char *nf_dir(void)
 {
@@ -58,6 +60,8 @@ static void scratch_learn(const struct bpf_object *object)
 	scratch.slot = pkt_offset(btf, "slot");
 	scratch.group = pkt_offset(btf, "group");
 	scratch.instance = pkt_offset(btf, "instance");
+	scratch.flags = pkt_offset(btf, "steer_flags");
+	scratch.lane = pkt_offset(btf, "lane");
 }
 
 void state_rig_init(void)
@@ -290,6 +294,11 @@ void state_rig_agree(const struct instance *instance, uint64_t entries)
 
 /* ---- packets ------------------------------------------------------------------------------- */
 
+void state_rig_steer(const struct ff_steer *steer)
+{
+	steered = *steer;
+}
+
 void state_rig_packet(const struct instance *instance, const struct ff_flow_key *key,
 		      uint64_t now_ns)
 {
@@ -310,6 +319,8 @@ void state_rig_packet(const struct instance *instance, const struct ff_flow_key 
 		memcpy(pkt + scratch.slot, &slot, sizeof(slot));
 		memcpy(pkt + scratch.group, &group, sizeof(group));
 		memcpy(pkt + scratch.instance, &instance->id, sizeof(instance->id));
+		pkt[scratch.flags] = steered.flags;
+		pkt[scratch.lane] = steered.lane;
 	}
 	cr_assert_eq(bpf_map_update_elem(scratch.fd, &zero, values, BPF_ANY), 0);
 	cr_assert_eq(bpf_prog_test_run_opts(instance->prog_fd, &opts), 0);

@@ -59,6 +59,9 @@ int state_tally_visit(void *tally, const struct ff_flow_key *key, const void *va
 /* How many flows were seen exactly once. */
 uint32_t state_tally_once(const struct state_tally *tally);
 
+/* With which flags and lane of their entry packets come from here on; none at first. */
+void state_rig_steer(const struct ff_steer *steer);
+
 /* One packet of that flow through the NF on this CPU, to which the caller is pinned. */
 void state_rig_packet(const struct instance *instance, const struct ff_flow_key *key,
 		      uint64_t now_ns);
