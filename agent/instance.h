@@ -62,6 +62,12 @@ struct instance_spec {
 int instance_load(const struct instance_spec *spec, struct instance **ret, struct ff_error *err);
 
 /*
+ * Loads programs over the maps of an instance whose own are gone, or are of no use any more: nothing of
+ * its state is lost. -EINVAL: its maps aren't all pinned, or aren't those of this object.
+ */
+int instance_reload(const struct instance_spec *spec, struct instance **ret, struct ff_error *err);
+
+/*
  * Takes up what an earlier agent left pinned. spec: name, pin_dir, maps_dir, slots and seed (of the
  * service, as the data path has them) are used. -ENOENT: not pinned; -EINVAL: pinned in part, by
  * another version, or for a data path that is gone.

@@ -40,6 +40,7 @@ struct load {
 	const struct schema *schema; /* per-flow */
 	struct state_geometry geometry;
 	struct state_inner inner;
+	bool keep; /* its maps are pinned already, with state in them */
 };
 
 static void load_done(struct load *load)
@@ -189,6 +190,30 @@ static int meters_size(struct load *load)
 
 /* ---- sharing the data path's maps ---------------------------------------------------------- */
 
+/* A map that keeps what is in it. */
+static int map_keep(struct load *load, struct bpf_map *map)
+{
+	const char *name = bpf_map__name(map);
+	_cleanup_close_ int fd = -1;
+	struct bpf_map_info info;
+	int r = pin_open(load->pin_dir, name, &fd, load->err);
+
+	if (r == -ENOENT)
+		return refuse(load, EINVAL, NULL, "its map %s isn't pinned in %s", name,
+			      load->pin_dir);
+	if (r < 0)
+		return r;
+	r = map_info(fd, &info);
+	if (r == 0 && (info.type != bpf_map__type(map) || info.key_size != bpf_map__key_size(map) ||
+		       info.value_size != bpf_map__value_size(map) ||
+		       info.max_entries != bpf_map__max_entries(map)))
+		return refuse(load, EINVAL, NULL, "its map %s isn't like the one in %s", name,
+			      load->pin_dir);
+	if (r == 0)
+		r = bpf_map__reuse_fd(map, fd);
+	return r < 0 ? refuse(load, -r, NULL, "can't keep map %s: %s", name, strerror(-r)) : 0;
+}
+
 static int map_share(struct load *load, struct bpf_map *map)
 {
 	const char *name = bpf_map__name(map);
@@ -197,7 +222,7 @@ static int map_share(struct load *load, struct bpf_map *map)
 	int r = pin_open(load->spec->maps_dir, name, &fd, load->err);
 
 	if (r == -ENOENT)
-		return 0;
+		return load->keep ? map_keep(load, map) : 0;
 	if (r < 0)
 		return r;
 	r = map_info(fd, &info);
@@ -235,9 +260,12 @@ static int maps_share(struct load *load)
 				      "it doesn't use the data path's map %s", needed[i]);
 	}
 	bpf_object__for_each_map(map, load->object) {
-		if (bpf_map__is_internal(map) || !strcmp(bpf_map__name(map), load->schema->name))
+		if (bpf_map__is_internal(map))
 			continue;
-		r = map_share(load, map);
+		if (strcmp(bpf_map__name(map), load->schema->name) != 0)
+			r = map_share(load, map);
+		else if (load->keep)
+			r = map_keep(load, map);
 		if (r < 0)
 			return r;
 	}
@@ -270,6 +298,8 @@ static int object_load(struct load *load)
 			      "the kernel's verifier refuses it: %s", verifier_words(load->log));
 	if (r < 0)
 		return refuse(load, -r, NULL, "the kernel doesn't load it: %s", strerror(-r));
+	if (load->keep)
+		return 0;
 	outer = bpf_object__find_map_by_name(load->object, load->schema->name);
 	return state_groups_create(bpf_map__fd(outer), &load->inner,
 				   bpf_object__btf_fd(load->object), &load->geometry,
@@ -297,6 +327,10 @@ static int skeleton_load(struct load *load)
 		r = bpf_map__reuse_fd(skel->maps.control, bpf_map__fd(control));
 	if (r == 0)
 		r = bpf_map__reuse_fd(skel->maps.slot_loads, bpf_map__fd(loads));
+	if (r == 0 && load->keep)
+		r = map_keep(load, skel->maps.staging)		    ?:
+			    map_keep(load, skel->maps.forget_slots) ?:
+			    map_keep(load, skel->maps.about);
 	if (r == 0)
 		r = bpf_map__reuse_fd(skel->maps.slot_hints, bpf_map__fd(hints));
 	if (r == 0)
@@ -398,6 +432,59 @@ static int skeleton_pin(struct load *load)
 	return r;
 }
 
+/* Over those of other programs, if there are any. */
+static int programs_repin(struct load *load)
+{
+	const struct {
+		const char *name;
+		int fd;
+	} pins[] = {
+		{ PIN_NF, bpf_program__fd(bpf_object__find_program_by_name(load->object, PIN_NF)) },
+		{ PIN_GET, bpf_program__fd(load->skel->progs.get) },
+		{ PIN_PUT, bpf_program__fd(load->skel->progs.put) },
+		{ PIN_SWEEP, bpf_program__fd(load->skel->progs.sweep) },
+		{ PIN_FORGET, bpf_program__fd(load->skel->progs.forget) },
+	};
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(pins) && r == 0; i++) {
+		_cleanup_free_ char *path = pin_path(load->pin_dir, pins[i].name);
+
+		if (!path)
+			return error_nomem(load->err);
+		if (unlink(path) < 0 && errno != ENOENT)
+			return refuse(load, errno, NULL, "can't remove %s: %s", path,
+				      strerror(errno));
+		r = pin(load, pins[i].fd, pins[i].name);
+	}
+	return r;
+}
+
+/* State of other types, though of one size, would be read as nonsense. */
+static int schema_same(struct load *load)
+{
+	_cleanup_close_ int fd = -1;
+	struct schema_set pinned = {};
+	const struct schema *schema;
+	struct bpf_map_info info;
+	struct btf *btf = NULL;
+	int r = pin_open(load->pin_dir, PIN_CONTROL, &fd, load->err);
+
+	if (r == 0)
+		r = map_info(fd, &info);
+	if (r == 0)
+		btf = btf__load_from_kernel_by_id(info.btf_id);
+	if (r < 0 || !btf)
+		return refuse(load, EINVAL, NULL, "the types of its pinned maps can't be read");
+	r = schema_set_read(btf, load->spec->nf, &pinned, load->err);
+	schema = r == 0 ? schema_set_per_flow(&pinned) : NULL;
+	if (r == 0 && (!schema || schema->hash != load->schema->hash))
+		r = refuse(load, EINVAL, NULL, "its state is of other types than the pinned one");
+	schema_set_done(&pinned);
+	btf__free(btf);
+	return r;
+}
+
 static int spec_check(const struct instance_spec *spec, struct ff_error *err)
 {
 	if (!instance_name_ok(spec->name))
@@ -415,17 +502,25 @@ static int spec_check(const struct instance_spec *spec, struct ff_error *err)
 	return 0;
 }
 
+typedef int (*step_fn)(struct load *load);
+
+static int steps_run(struct load *load, const step_fn *steps, size_t count)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = steps[i](load);
+	return r;
+}
+
 static int load_run(struct load *load)
 {
-	int (*const steps[])(struct load *) = {
+	static const step_fn steps[] = {
 		file_check,  object_open,   programs_check, state_check, meters_size,  maps_share,
 		object_load, skeleton_load, maps_fill,	    object_pin,	 skeleton_pin,
 	};
-	int r = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(steps) && r == 0; i++)
-		r = steps[i](load);
-	return r;
+	return steps_run(load, steps, ARRAY_SIZE(steps));
 }
 
 int instance_load(const struct instance_spec *spec, struct instance **ret, struct ff_error *err)
@@ -451,4 +546,22 @@ int instance_load(const struct instance_spec *spec, struct instance **ret, struc
 	}
 	*ret = TAKE_PTR(instance);
 	return 0;
+}
+
+int instance_reload(const struct instance_spec *spec, struct instance **ret, struct ff_error *err)
+{
+	static const step_fn steps[] = {
+		file_check,  object_open, programs_check, state_check,	 schema_same,
+		meters_size, maps_share,  object_load,	  skeleton_load, programs_repin,
+	};
+	_cleanup_(load_done) struct load load = { .spec = spec, .err = err, .keep = true };
+	int r = spec_check(spec, err);
+
+	if (r < 0)
+		return r;
+	load.geometry = state_geometry_of(spec->slots, spec->capacity);
+	if (asprintf(&load.pin_dir, "%s/instances/%s", spec->pin_dir, spec->name) < 0)
+		return error_nomem(err);
+	r = steps_run(&load, steps, ARRAY_SIZE(steps));
+	return r < 0 ? r : instance_adopt(spec, ret, err);
 }

@@ -84,10 +84,15 @@ static int instance_start(struct agent *agent, const struct desired *d, uint16_t
 {
 	struct instance_spec spec;
 	struct instance *instance = NULL;
+	struct ff_error lost = {};
 	int r;
 
 	spec_of(agent, d, id, &spec);
 	r = instance_adopt(&spec, &instance, err);
+	if (r == -EINVAL && !instance_reload(&spec, &instance, &lost)) {
+		log_warn("instance %s: loaded anew over its state: %s", spec.name, err->message);
+		r = 0;
+	}
 	if (!r && instance->id != id) {
 		/* of a service that was removed while we were away */
 		instance_remove(instance, NULL);

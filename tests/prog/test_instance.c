@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "lib/cleanup.h"
+#include "lib/clock.h"
 #include "lib/json.h"
 #include "tests/prog/state_rig.h"
 
@@ -283,4 +284,77 @@ Test(instance, bad_configuration_stops_the_load)
 	cr_assert_eq(instance_list(spec.pin_dir, &names, NULL), 0);
 	cr_assert_null(names[0]);
 	instance_names_free(names);
+}
+
+/* ---- programs that are gone ---------------------------------------------------------------------- */
+
+static void pin_remove(const struct instance *instance, const char *name)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/%s", instance->pin_dir, name);
+	cr_assert_eq(unlink(path), 0, "%s: %s", path, strerror(errno));
+}
+
+/* Its state outlives its programs; they are loaded over it, and see it. */
+Test(instance, programs_are_loaded_over_its_state)
+{
+	static const char *const programs[] = { "nf", "get", "put", "sweep", "forget" };
+	struct instance_spec spec = state_rig_spec("fw-1", "counter", 5);
+	struct instance *fw = state_rig_load("fw-1", "counter", 5);
+	struct ff_flow_key key = state_rig_key(3);
+	struct ff_error err = { 0 };
+	uint8_t value[1024];
+
+	state_rig_fill(fw, 0, 100, UINT64_MAX / 2);
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
+		pin_remove(fw, programs[i]);
+	cr_assert_str_eq(instance_pins_fault(fw), "its programs are not pinned any more");
+	instance_free(fw);
+	cr_assert_eq(instance_adopt(&spec, &fw, &err), -EINVAL);
+	err = (struct ff_error){ 0 };
+	cr_assert_eq(instance_reload(&spec, &fw, &err), 0, "%s", err.message);
+	cr_assert_null(instance_pins_fault(fw));
+	state_rig_agree(fw, 100);
+	state_rig_packet(fw, &key, clock_ns());
+	cr_assert_eq(state_lookup(&fw->state, &key, value), 0);
+	cr_assert_eq(state_rig_get(fw, value, "packets", 0), 5, "4, and the packet");
+	instance_free(fw);
+	fw = state_rig_adopt("fw-1");
+	state_rig_agree(fw, 100);
+	instance_free(fw);
+}
+
+/* Maps that are missing, or that another version's program wouldn't understand, are no base. */
+Test(instance, programs_are_not_loaded_over_other_state)
+{
+	struct instance_spec spec = state_rig_spec("fw-1", "counter2", 5);
+	struct instance *fw = state_rig_load("fw-1", "counter", 5), *none = NULL;
+	struct ff_error err = { 0 };
+
+	pin_remove(fw, "nf");
+	cr_expect_eq(instance_reload(&spec, &none, &err), -EINVAL);
+	cr_expect(strstr(err.message, "other types"), "%s", err.message);
+	spec.nf = "counter";
+	pin_remove(fw, "counter_offers");
+	cr_expect_eq(instance_reload(&spec, &none, &err), -EINVAL);
+	cr_expect(strstr(err.message, "counter_offers isn't pinned"), "%s", err.message);
+	cr_expect_null(none);
+	cr_expect_not(pinned(fw, "nf"));
+	instance_free(fw);
+}
+
+/* What the agent that runs can put back by itself: its programs, which it holds. */
+Test(instance, programs_are_pinned_again)
+{
+	struct instance *fw = state_rig_load("fw-1", "counter", 5);
+	struct ff_error err = { 0 };
+
+	pin_remove(fw, "nf");
+	pin_remove(fw, "sweep");
+	cr_assert_eq(instance_programs_pin(fw, &err), 0, "%s", err.message);
+	cr_assert_null(instance_pins_fault(fw));
+	pin_remove(fw, "control");
+	cr_assert_str_eq(instance_pins_fault(fw), "its maps are not pinned any more");
+	instance_free(fw);
 }

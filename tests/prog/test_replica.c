@@ -290,6 +290,12 @@ Test(replica, follows_moves)
 	round_run();
 	equal_expect("they are gone");
 
+	edit(&some, OWNER, 0);
+	packets(0, FLOWS);
+	edit(&some, 0, 0);
+	round_run();
+	equal_expect("they are gone right after they have changed");
+
 	edit(&some, OWNER, FF_STEER_PARK);
 	round_run();
 	edit(&some, OWNER, 0);
@@ -313,6 +319,7 @@ Test(replica, follows_pins_and_rules)
 	struct subject_rule all = { .index = 2, .match = { .flags = FF_MATCH_USED } };
 	struct subject rule = { .service = RIG_SERVICE_NO, .rules = &all, .rules_count = 1 };
 	struct subject none = { 0 };
+	struct subject everything = slots_of("0-4095");
 	struct table_entry nothing = { 0 };
 
 	slotset_set_range(&all.slots, 0, 99);
@@ -322,12 +329,22 @@ Test(replica, follows_pins_and_rules)
 	round_run();
 	equal_expect("a pin away");
 	edit(&pin, OWNER, 0);
-	packets(7, 1);
 	round_run();
 	equal_expect("a pin here");
 	packets(7, 1);
 	round_run();
 	equal_expect("a pinned flow changes");
+	edit(&pin, 0, 0);
+	round_run();
+	cr_assert_eq(table_revert(agents[0].table, &pin, &none, &nothing, NULL, &err), 0);
+	round_run();
+	equal_expect("the pin away is gone");
+	edit(&everything, 0, 0);
+	round_run();
+	edit(&pin, OWNER, 0);
+	round_run();
+	equal_expect("a pin here, its slot elsewhere");
+	edit(&everything, OWNER, 0);
 	edit(&rule, 0, 0);
 	round_run();
 	equal_expect("a rule away");
