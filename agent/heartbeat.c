@@ -298,6 +298,8 @@ void heartbeat_configure(struct heartbeat *hb, uint32_t failure_ms)
 	struct itimerspec timer = {};
 	bool was;
 
+	if (!hb)
+		return;
 	pthread_mutex_lock(&hb->lock);
 	was = hb->failure_ms;
 	hb->failure_ms = failure_ms;
