@@ -63,7 +63,7 @@ struct move {
 
 	/* source */
 	pthread_t thread;
-	bool running;	/* the thread is to be joined */
+	bool running; /* the thread is to be joined */
 	bool final_asked;
 	bool unfenced;	/* hand over without waiting for all fences */
 	bool resending; /* after a restart: the target may miss anything */

@@ -13,8 +13,8 @@
 #define CONVERGED_FLOWS 512 /* few enough for the last round: about a millisecond */
 
 /* Rounds of so many go before all ordinary work: while copying; and once packets wait, or soon will. */
-#define BRISK_FLOWS    1024 /* some 3 ms */
-#define URGENT_FLOWS   4096
+#define BRISK_FLOWS  1024 /* some 3 ms */
+#define URGENT_FLOWS 4096
 
 /* Changes that are worth a round of their own while others get ready to switch, and how often. */
 #define SHORT_ROUND_FLOWS (CONVERGED_FLOWS / 2)
@@ -22,9 +22,9 @@
 #define POLL_NS		  (20 * NSEC_PER_USEC) /* for fences: they take some 100 us */
 #define POLL_SLOW_NS	  NSEC_PER_MSEC
 #define POLL_FAST_NS	  (100 * NSEC_PER_MSEC) /* after that the switch isn't imminent */
-#define UNFENCED_WAIT_NS  (20 * NSEC_PER_MSEC) /* for the first fence, where none is needed */
-#define FENCES_WAIT_NS (5 * NSEC_PER_SEC)
-#define HOLD_WAIT_NS   (NSEC_PER_SEC) /* to be in order isn't worth more; the fences are sent again */
+#define UNFENCED_WAIT_NS  (20 * NSEC_PER_MSEC)	/* for the first fence, where none is needed */
+#define FENCES_WAIT_NS	  (5 * NSEC_PER_SEC)
+#define HOLD_WAIT_NS	  (NSEC_PER_SEC) /* to be in order isn't worth more; the fences are sent again */
 
 static bool cancelled(struct move *move)
 {
@@ -163,8 +163,8 @@ static bool switched_away(struct move *move, const uint64_t paths[FF_PATHS / 64]
 {
 	if (move->guarantee == GUARANTEE_ORDER && !move->unfenced)
 		return fences_there(move, paths);
-	return asked_ns && (move->source_lane.map->fence_origin_ns ||
-			    clock_ns() - asked_ns > UNFENCED_WAIT_NS);
+	return asked_ns &&
+	       (move->source_lane.map->fence_origin_ns || clock_ns() - asked_ns > UNFENCED_WAIT_NS);
 }
 
 /* Until `final` is asked for there is nothing to look for; 0: not yet. */

@@ -80,7 +80,7 @@ int table_pin_write(struct table *t, const struct ff_flow_key *key, uint32_t ban
 		    const struct ff_steer *steer)
 {
 	struct ff_service *service = &t->dp->services[key->service];
-	uint32_t slot = ff_slot_hash(key, service->seed) & service->slot_mask;
+	uint32_t slot = ff_slot_hash_keyed(key, &service->keys) & service->slot_mask;
 	struct ff_pin pin = { .steer = { table_absent, table_absent } };
 	struct ff_steer fresh = table_watched(t, *steer);
 	bool was, is = !(steer->flags & FF_STEER_ABSENT);

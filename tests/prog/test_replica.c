@@ -48,6 +48,7 @@ static void datapath_init(void)
 	services[RIG_SERVICE_NO] = (struct ff_service){ .used = 1,
 							.slot_mask = RIG_SLOT_COUNT - 1,
 							.seed = { 0x1234, 0x5678 } };
+	ff_slot_keys_make(services[RIG_SERVICE_NO].seed, &services[RIG_SERVICE_NO].keys);
 	dps[0] = (struct datapath){
 		.cpus = 2,
 		.host = &hosts[0],
@@ -344,6 +345,10 @@ Test(replica, follows_pins_and_rules)
 	edit(&pin, OWNER, 0);
 	round_run();
 	equal_expect("a pin here, its slot elsewhere");
+	edit(&pin, 0, 0);
+	round_run();
+	equal_expect("a pin away, like its slot");
+	edit(&pin, OWNER, 0);
 	edit(&everything, OWNER, 0);
 	edit(&rule, 0, 0);
 	round_run();
