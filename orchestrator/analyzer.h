@@ -13,7 +13,7 @@
  *	underload	x	x		below `down`, and one instance less stays below `target`
  *	imbalance	x			the busiest is far above the mean
  *	capacity	x	x		state tables fill up, or are forecast to
- *	failure			x	x	gone, or its data path is silent
+ *	failure			x	x	gone, or found dead
  *	maintenance		x	x	an operator wants it empty
  *	stale			x	x	no data, or old data
  *	absurd		x	x	x	data that can't be true; ignored

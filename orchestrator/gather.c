@@ -7,6 +7,7 @@
 
 #include "lib/clock.h"
 #include "lib/json.h"
+#include "orchestrator/failover.h"
 #include "orchestrator/samples.h"
 
 enum counter { PACKETS, BYTES, DROPPED, NEW, COUNTERS };
@@ -93,6 +94,8 @@ void gather_host(struct gather *gather, const struct host *host, uint64_t now_ns
 	if (!host->up &&
 	    now_ns - MAX(seen_ns, gather->orch->started_ns) > GATHER_DOWN_MS * NSEC_PER_MSEC)
 		load->conditions |= HOST_SUSPECT; /* its agent: the data path may well go on */
+	if (failover_is_dead(gather->orch, host->id))
+		load->conditions |= HOST_FAILED;
 }
 
 /* ---- instances ------------------------------------------------------------------------------- */
@@ -140,6 +143,8 @@ static enum instance_state state_judge(const struct gather *gather, const struct
 
 	if (!host)
 		return INSTANCE_UNKNOWN;
+	if (failover_is_lost(gather->orch, instance))
+		return INSTANCE_FAILED;
 	owners_count(&model_service(model, instance->service)->table, instance->id, &slots, &pins,
 		     &rules);
 	if (!gathered->seen_ns || !gathered->known)

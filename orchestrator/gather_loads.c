@@ -24,9 +24,7 @@ void loads_done(struct loads *loads)
 static void host_fill(struct orchestrator *orch, const struct host *host, uint64_t now_ns,
 		      struct host_load *load)
 {
-	*load = (struct host_load){ .id = host->id,
-				    .steering = host->steering,
-				    .alive_age_ns = UINT64_MAX };
+	*load = (struct host_load){ .id = host->id, .steering = host->steering };
 	snprintf(load->name, sizeof(load->name), "%s", host->name);
 	for (size_t i = 0; i < FF_INSTANCES_MAX; i++)
 		load->instances += orch->model.instances[i] &&
@@ -52,7 +50,8 @@ static void instances_fill(struct orchestrator *orch, const struct service *serv
 		const struct instance *instance = orch->model.instances[i];
 		struct instance_load *one;
 
-		if (!instance || instance->service != service->id)
+		/* standbys own nothing, get nothing and aren't counted */
+		if (!instance || instance->service != service->id || instance->standby_of)
 			continue;
 		one = &load->instances[load->instances_n++];
 		*one = (struct instance_load){ .id = instance->id, .host = instance->host };

@@ -13,7 +13,9 @@
 #include "orchestrator/drain.h"
 #include "orchestrator/elasticity.h"
 #include "orchestrator/events.h"
+#include "orchestrator/failover.h"
 #include "orchestrator/gather.h"
+#include "orchestrator/protection.h"
 
 #define SETTING_PAUSED "loop"
 #define ASKED_MS       1000 /* between plans for what no condition stands for, e.g. the minimum */
@@ -246,7 +248,8 @@ static bool plan_is_due(struct loop *loop, const struct service_load *service, u
 	uint64_t now_ns = loop->loads.now_ns;
 	MODEL_LOCKED(&loop->orch->model);
 
-	if (elasticity_busy(loop->orch->elasticity, service->id)) {
+	if (elasticity_busy(loop->orch->elasticity, service->id) ||
+	    failover_busy(loop->orch, service->id)) {
 		g->not_before_ns = now_ns + LOOP_SETTLE_MS * NSEC_PER_MSEC;
 		return false;
 	}
@@ -337,6 +340,8 @@ static void *loop_main(void *arg)
 		ended_back_off(loop);
 		for (size_t i = 0; r == 0 && i < loop->loads.services_n; i++)
 			service_govern(loop, &loop->loads.services[i]);
+		if (r == 0 && !is_paused(loop))
+			protection_step(loop->orch->protection, &loop->loads);
 		pthread_mutex_unlock(&loop->lock);
 		drain_watch(loop->orch);
 		if (r < 0 && !told)

@@ -137,6 +137,26 @@ struct instance *model_find_instance(const struct model *model, const char *name
 	return NULL;
 }
 
+struct instance *model_standby(const struct model *model, uint16_t owner)
+{
+	for (unsigned int i = 0; owner && i < FF_INSTANCES_MAX; i++)
+		if (model->instances[i] && model->instances[i]->standby_of == owner)
+			return model->instances[i];
+	return NULL;
+}
+
+bool service_is_protected(const struct service *service)
+{
+	return service->governed && service->policy.mode == POLICY_ACT &&
+	       service->policy.protect.enabled;
+}
+
+bool service_is_fenced(const struct service *service)
+{
+	return service->governed && service->policy.mode == POLICY_ACT &&
+	       service->policy.partition.mode == POLICY_FENCE;
+}
+
 const char *model_instance_name(const struct model *model, uint16_t id)
 {
 	const struct instance *instance = model_instance(model, id);
@@ -240,6 +260,15 @@ int model_get_member(const struct model *model, const struct service *service, c
 }
 
 /* ---- changes -------------------------------------------------------------------------------- */
+
+void model_name_instance(const struct model *model, const char *service, char ret[FF_NAME_MAX])
+{
+	for (unsigned int n = 1; n <= FF_INSTANCES_MAX; n++) {
+		snprintf(ret, FF_NAME_MAX, "%.*s-%u", FF_NAME_MAX - 6, service, n);
+		if (!model_find_instance(model, ret))
+			return;
+	}
+}
 
 int model_add_service(struct model *model, const char *name, uint32_t slots, struct service **ret,
 		      struct ff_error *err)

@@ -70,6 +70,9 @@ struct instance {
 	uint16_t id;
 	uint16_t service;
 	uint16_t host;
+	/* The instance whose state it keeps a copy of, to take over when that fails; 0: none. It owns
+	 * nothing as long as it is one, and isn't counted among those that do. */
+	uint16_t standby_of;
 };
 
 struct operation; /* operation.h */
@@ -124,8 +127,16 @@ int model_get_instance(const struct model *model, const char *name, struct insta
 int model_get_member(const struct model *model, const struct service *service, const char *name,
 		     struct instance **ret, struct ff_error *err);
 
+/* The standby of an instance; NULL: it has none. */
+struct instance *model_standby(const struct model *model, uint16_t owner);
+/* What a service's policy asks for, and is acted upon. */
+bool service_is_protected(const struct service *service);
+bool service_is_fenced(const struct service *service);
+
 const char *model_instance_name(const struct model *model, uint16_t id); /* "-": none */
 
+/* SERVICE-N, the lowest N that is free. */
+void model_name_instance(const struct model *model, const char *service, char ret[FF_NAME_MAX]);
 /* Makes one, with the lowest free number; the model owns it. -ENOSPC, -ENOMEM. */
 int model_add_service(struct model *model, const char *name, uint32_t slots, struct service **ret,
 		      struct ff_error *err);

@@ -32,7 +32,10 @@ static const char schema_2[] =
 	"CREATE TABLE settings(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;"
 	"CREATE INDEX operations_kind ON operations(json_extract(doc,'$.kind'));"
 	"PRAGMA user_version = 2;";
-_Static_assert(STORE_SCHEMA_VERSION == 2, "a new version needs a step in schema_make()");
+static const char schema_3[] =
+	"ALTER TABLE instances ADD COLUMN standby_of INTEGER NOT NULL DEFAULT 0;"
+	"PRAGMA user_version = 3;";
+_Static_assert(STORE_SCHEMA_VERSION == 3, "a new version needs a step in schema_make()");
 
 int store_fail(struct store *store, const char *doing, struct ff_error *err)
 {
@@ -151,7 +154,9 @@ static int schema_make(struct store *store, struct ff_error *err)
 	if (version == 0)
 		r = store_exec(store, schema, err);
 	if (r == 0 && version < 2)
-		return store_exec(store, schema_2, err);
+		r = store_exec(store, schema_2, err);
+	if (r == 0 && version < 3)
+		return store_exec(store, schema_3, err);
 	if (r < 0)
 		return r;
 	if (version != STORE_SCHEMA_VERSION)

@@ -48,6 +48,8 @@ int store_transaction(struct store *store, enum durability durability, struct ff
 int store_finish(struct store *store, int r, struct ff_error *err);
 
 int store_owners_write(struct store *store, const struct service *service, struct ff_error *err);
+int store_instances_write(struct store *store, const struct model *model, uint16_t service,
+			  struct ff_error *err);
 int store_json_column(struct store *store, sqlite3_stmt *statement, int column, json_t **ret,
 		      struct ff_error *err);
 int store_bind_json(sqlite3_stmt *statement, int place, const json_t *json);

@@ -239,7 +239,8 @@ Test(store, an_older_schema_is_brought_up_to_date)
 	cr_assert_eq(store_service_put(store, &model, service_make(), &err), 0);
 	store_close(store);
 	store = NULL;
-	execute("DROP TABLE settings; DROP INDEX operations_kind; PRAGMA user_version = 1");
+	execute("DROP TABLE settings; DROP INDEX operations_kind;"
+		"ALTER TABLE instances DROP COLUMN standby_of; PRAGMA user_version = 1");
 	open_again();
 	cr_assert_eq(store_load(store, &model, &err), 0, "%s", err.message);
 	cr_assert_not_null(model_find_service(&model, "fw"));
