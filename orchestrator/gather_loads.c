@@ -7,6 +7,7 @@
 #include "lib/clock.h"
 #include "orchestrator/gather.h"
 #include "orchestrator/operation.h"
+#include "orchestrator/protection.h"
 
 void loads_done(struct loads *loads)
 {
@@ -133,6 +134,8 @@ static int service_fill(struct orchestrator *orch, const struct service *service
 	load->rules = calloc(FF_RULES_MAX, sizeof(*load->rules));
 	if (!load->instances || !load->slots || !load->flows || !load->rules)
 		return -ENOMEM;
+	if (service_is_protected(service))
+		load->unprotected = protection_missing(orch, service, &load->owners);
 	slots_fill(service, load);
 	pins_fill(service, load);
 	rules_fill(service, load);
