@@ -42,7 +42,7 @@ static bool hears(const struct detect_facts *facts, const struct detect_host *wi
 {
 	const struct detect_peer *peer = &witness->peers[host];
 
-	return peer->told_ns && peer->silent_ns < failure_ns(facts);
+	return peer->told_ns && !peer->silent && peer->silent_ns < failure_ns(facts);
 }
 
 /* Whether what it tells is fresh, and it hears anybody, if there is more than one to be heard. */

@@ -42,6 +42,7 @@ enum detect_verdict {
 struct detect_peer {
 	uint64_t told_ns;   /* when, by our clock; 0: never */
 	uint64_t silent_ns; /* for how long, then, it hadn't answered; UINT64_MAX: it never did */
+	bool silent;	    /* it says itself that this was for too long */
 };
 
 struct detect_host {

@@ -41,7 +41,8 @@ static uint64_t lease_over_ns(const struct orchestrator *orch, const struct inst
 	if (!service_is_fenced(service))
 		return 0;
 	return lease_end_ns(&orch->failover->leases, instance->host,
-			    service->policy.partition.lease_ms);
+			    service->policy.partition.lease_ms,
+			    orch->failover->verdict_ns[instance->host]);
 }
 
 /* An agent that is silent can't renew the lease: the data path has fenced itself, and drops. */
@@ -137,9 +138,9 @@ static void change_apply(struct watch *watch, const struct detect_change *change
 	struct failover *f = watch->f;
 	struct host *host = model_host(&f->orch->model, change->host);
 
+	f->verdict_ns[change->host] = clock_ns();
 	if (change->now == DETECT_DEAD) {
 		f->dead[change->host] = true;
-		f->dead_ns[change->host] = clock_ns();
 		f->silent_ms[change->host] = change->silent_ms;
 		f->count.hosts_dead++;
 		/* its configuration waits until it answers; what it owns is not asked for any more */

@@ -29,8 +29,8 @@ struct failover {
 	struct detector detector;
 	struct leases leases;
 	bool dead[FF_HOSTS_MAX];
-	uint64_t dead_ns[FF_HOSTS_MAX];	  /* when it was found dead */
-	uint64_t silent_ms[FF_HOSTS_MAX]; /* how long it had been silent then */
+	uint64_t verdict_ns[FF_HOSTS_MAX]; /* when what is thought of it last changed */
+	uint64_t silent_ms[FF_HOSTS_MAX];  /* how long it had been silent then */
 	struct failover_lost lost[FAILOVER_LOST_MAX];
 	size_t lost_next;
 	struct failover_count count;

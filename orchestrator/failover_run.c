@@ -415,7 +415,7 @@ static struct run *run_new(struct failover *f, const struct instance *owner,
 			     .host_dead = f->dead[owner->host],
 			     .found_ns = clock_ns() };
 	if (run->host_dead) {
-		run->found_ns = f->dead_ns[owner->host];
+		run->found_ns = f->verdict_ns[owner->host];
 		run->silent_ms = f->silent_ms[owner->host];
 	}
 	doc_fill(run, model, why);

@@ -23,10 +23,12 @@ void lease_note(struct leases *leases, uint16_t host, uint64_t sample_ns, uint64
 	leases->sent_ns[host] = now_ns;
 }
 
-uint64_t lease_end_ns(const struct leases *leases, uint16_t host, uint32_t lease_ms)
+uint64_t lease_end_ns(const struct leases *leases, uint16_t host, uint32_t lease_ms,
+		      uint64_t silent_ns)
 {
 	uint64_t lease_ns = lease_ms * NSEC_PER_MSEC;
+	uint64_t begun_ns = leases->granted_ns[host] ?: silent_ns;
 
-	return MAX(leases->granted_ns[host], leases->started_ns) + lease_ns +
-	       lease_ns / LEASE_DRIFT + LEASE_MARGIN_MS * NSEC_PER_MSEC;
+	return MAX(begun_ns, leases->started_ns) + lease_ns + lease_ns / LEASE_DRIFT +
+	       LEASE_MARGIN_MS * NSEC_PER_MSEC;
 }

@@ -35,5 +35,9 @@ bool lease_is_due(const struct leases *leases, uint16_t host, uint64_t sample_ns
 /* To be noted before it is sent: it may get there though we never hear of it. */
 void lease_note(struct leases *leases, uint16_t host, uint64_t sample_ns, uint64_t now_ns);
 
-/* From when on the host surely doesn't own any more. */
-uint64_t lease_end_ns(const struct leases *leases, uint16_t host, uint32_t lease_ms);
+/*
+ * From when on the host surely doesn't own any more. One that we have never vouched for may have begun its
+ * lease with a configuration that was on its way when it fell silent, at @silent_ns by our clock.
+ */
+uint64_t lease_end_ns(const struct leases *leases, uint16_t host, uint32_t lease_ms,
+		      uint64_t silent_ns);

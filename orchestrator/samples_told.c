@@ -37,8 +37,9 @@ void told_sample(struct followed *followed, const struct sample *sample, uint64_
 		const struct sample_peer *peer = &sample->peers[i];
 
 		followed->peers[peer->host] = (struct told_peer){
-			.heard = { taken_ns,
-				   peer->heard ? peer->heard_ms * NSEC_PER_MSEC : UINT64_MAX },
+			.heard = { .told_ns = taken_ns,
+				   .silent_ns = peer->heard ? peer->heard_ms * NSEC_PER_MSEC :
+							      UINT64_MAX },
 			.tx_packets = peer->tx_packets,
 			.tx_unheard = peer->tx_unheard,
 		};
@@ -57,8 +58,11 @@ void told_event(struct followed *followed, const json_t *json, uint64_t now_ns)
 	    json_opt_range(json, "age_ms", 0, AGE_MAX_MS, &age_ms, NULL))
 		return;
 	pthread_mutex_lock(&followed->lock);
-	followed->peers[host].heard =
-		(struct detect_peer){ now_ns, silent ? (uint64_t)age_ms * NSEC_PER_MSEC : 0 };
+	followed->peers[host].heard = (struct detect_peer){
+		.told_ns = now_ns,
+		.silent_ns = silent ? (uint64_t)age_ms * NSEC_PER_MSEC : 0,
+		.silent = silent,
+	};
 	pthread_mutex_unlock(&followed->lock);
 	samples_tell(followed->all);
 }

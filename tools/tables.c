@@ -113,7 +113,7 @@ static void plan_cells(struct table *table, const json_t *op)
 	table_cell(table, COLOUR_NONE, "%s", field_units(op, "total_us", duration_format, text));
 }
 
-static bool operation_is_recovery(const json_t *op)
+bool operation_is_recovery(const json_t *op)
 {
 	return strcmp(field_text(op, "kind"), "recovery") == 0;
 }

@@ -28,6 +28,12 @@ static struct detect_facts facts(void)
 	return (struct detect_facts){ now_ms * NSEC_PER_MSEC, FAILURE, hosts, HOSTS };
 }
 
+/* When @witness heard @host last: who is cut off hears nobody. */
+static uint64_t last_ms(uint16_t witness, uint16_t host)
+{
+	return path[witness] ? path_ms[host] : MIN(path_ms[witness], path_ms[host]);
+}
+
 /* A sample of each agent that lives. */
 static void sample(void)
 {
@@ -43,11 +49,8 @@ static void sample(void)
 		for (uint16_t k = 1; k <= HOSTS; k++)
 			if (k != i)
 				host->peers[k] = (struct detect_peer){
-					now_ms * NSEC_PER_MSEC,
-					/* who is cut off hears nobody */
-					(now_ms -
-					 (path[i] ? path_ms[k] : MIN(path_ms[i], path_ms[k]))) *
-						NSEC_PER_MSEC
+					.told_ns = now_ms * NSEC_PER_MSEC,
+					.silent_ns = (now_ms - last_ms(i, k)) * NSEC_PER_MSEC,
 				};
 	}
 }
@@ -179,6 +182,21 @@ Test(detect, witnesses_that_disagree)
 	agent[2] = false;
 	run(10000, h1_doesnt_hear_2);
 	cr_expect_eq(verdict(2), DETECT_SUSPECT);
+}
+
+/* It measures by its own clock, and may round: what it calls silent is silent. */
+static void h3_and_h4_say_so(void)
+{
+	for (size_t i = 2; i < HOSTS; i++)
+		hosts[i].peers[2] = (struct detect_peer){ now_ms * NSEC_PER_MSEC,
+							  (FAILURE - 1) * NSEC_PER_MSEC, true };
+}
+
+Test(detect, a_witness_that_says_silent_is_believed)
+{
+	agent[2] = agent[1] = path[2] = path[1] = false;
+	run(2 * SAMPLE_MS, h3_and_h4_say_so);
+	cr_expect_eq(verdict(2), DETECT_DEAD);
 }
 
 /* What a witness said before it fell silent itself counts for nothing, neither way. */
@@ -319,7 +337,7 @@ Test(detect, a_gap_kills_nobody)
 	cr_expect_eq(died[1] + died[2] + died[3] + died[4], 0);
 	/* the first line that is read: h1's, which it sent before we went on */
 	hosts[0].heard_ns = now_ms * NSEC_PER_MSEC;
-	hosts[0].peers[2] = (struct detect_peer){ now_ms * NSEC_PER_MSEC, NSEC_PER_SEC };
+	hosts[0].peers[2] = (struct detect_peer){ now_ms * NSEC_PER_MSEC, NSEC_PER_SEC, true };
 	now_ms += 10;
 	step();
 	cr_expect_eq(died[2], 0);
