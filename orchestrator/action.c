@@ -230,7 +230,7 @@ int action_standby_add(struct orchestrator *orch, uint16_t owner_id, uint16_t ho
 		return error_set(err, ENOENT, FF_CODE_NOT_FOUND, NULL,
 				 "the instance or the host of its standby is there no more");
 	service = model_service(model, owner->service);
-	model_name_instance(model, service->name, name);
+	model_name_instance(model, service, name);
 	r = model_add_instance(model, name, service->id, host->id, &standby, err);
 	if (r < 0)
 		return r;

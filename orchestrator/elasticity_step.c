@@ -50,7 +50,12 @@ static int step_create(struct step_run *run, const struct plan_step *step)
 		{
 			MODEL_LOCKED(model);
 
-			model_name_instance(model, e->plan.service_name, name);
+			struct service *service = model_service(model, e->plan.service);
+
+			if (!service)
+				return error_set(&run->error, ENOENT, FF_CODE_NOT_FOUND,
+						 NULL, "the service has been removed");
+			model_name_instance(model, service, name);
 			if (model_host(model, step->to.host))
 				strcpy(host, model_host(model, step->to.host)->name);
 		}

@@ -34,6 +34,21 @@ bool failover_is_dead(const struct orchestrator *orch, uint16_t host)
 	return host < FF_HOSTS_MAX && orch->failover->dead[host];
 }
 
+static enum detect_verdict verdict_of(const struct orchestrator *orch, const struct host *host)
+{
+	enum detect_verdict verdict = orch->failover->detector.verdicts[host->id];
+
+	/* without heartbeats only its agent tells */
+	return verdict != DETECT_UNKNOWN ? verdict : host->up ? DETECT_ALIVE : DETECT_UNKNOWN;
+}
+
+bool failover_doubts(const struct orchestrator *orch, uint16_t id)
+{
+	const struct host *host = model_host(&orch->model, id);
+
+	return !host || verdict_of(orch, host) != DETECT_ALIVE;
+}
+
 static uint64_t lease_over_ns(const struct orchestrator *orch, const struct instance *instance)
 {
 	const struct service *service = model_service(&orch->model, instance->service);
@@ -76,7 +91,7 @@ int failover_allows(const struct orchestrator *orch, uint16_t id, struct ff_erro
 	uint64_t now_ns = clock_ns(), over_ns;
 
 	/* nobody's; or its agent talks, and is told with the others that it is the owner no more */
-	if (!host || (host->up && !failover_is_dead(orch, host->id)))
+	if (!host || verdict_of(orch, host) == DETECT_ALIVE)
 		return 0;
 	if (!failover_is_lost(orch, instance))
 		return error_set(err, EAGAIN, FF_CODE_BUSY, NULL,

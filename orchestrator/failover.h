@@ -39,6 +39,9 @@ void failover_stop(struct failover *failover);
 /* Whether the host was found dead, and hasn't been heard again. */
 bool failover_is_dead(const struct orchestrator *orch, uint16_t host);
 
+/* Whether it isn't known to be well: its agent or its data path is silent, if only for a moment. */
+bool failover_doubts(const struct orchestrator *orch, uint16_t host);
+
 /* Whether an instance is lost: failed, on a dead host, or fenced off for good. */
 bool failover_is_lost(const struct orchestrator *orch, const struct instance *instance);
 

@@ -134,7 +134,7 @@ static void rates_take(struct gathered *gathered, const json_t *report, uint64_t
 }
 
 static enum instance_state state_judge(const struct gather *gather, const struct gathered *gathered,
-				       const struct instance *instance, uint64_t now_ns)
+				       const struct instance *instance)
 {
 	const struct model *model = &gather->orch->model;
 	const struct host *host = model_host(model, instance->host);
@@ -149,7 +149,9 @@ static enum instance_state state_judge(const struct gather *gather, const struct
 		     &rules);
 	if (!gathered->seen_ns || !gathered->known)
 		return !slots && !pins && !rules ? INSTANCE_STARTING : INSTANCE_UNKNOWN;
-	if (host->up && now_ns - gathered->seen_ns > GATHER_GONE_MS * NSEC_PER_MSEC)
+	/* by reports that lack it: none at all say nothing */
+	if (host->up &&
+	    gather->hosts[host->id].seen_ns > gathered->seen_ns + GATHER_GONE_MS * NSEC_PER_MSEC)
 		return INSTANCE_FAILED;
 	return INSTANCE_RUNNING;
 }
@@ -170,7 +172,7 @@ void gather_instance(struct gather *gather, const struct instance *instance, uin
 		gathered->report_ms = host->last_seen_ms;
 		gathered->seen_ns = now_ns;
 	}
-	state = state_judge(gather, gathered, instance, now_ns);
+	state = state_judge(gather, gathered, instance);
 	if (state != gathered->state || !gathered->state_ns) {
 		gathered->state = state;
 		gathered->state_ns = now_ns;

@@ -62,6 +62,7 @@ struct service {
 	uint64_t capacity; /* flows of each instance */
 	bool governed;	   /* has a policy: the loop acts for it */
 	struct policy policy;
+	unsigned int last_name; /* the number in the name that was given last */
 	struct owners table;
 };
 
@@ -135,8 +136,12 @@ bool service_is_fenced(const struct service *service);
 
 const char *model_instance_name(const struct model *model, uint16_t id); /* "-": none */
 
-/* SERVICE-N, the lowest N that is free. */
-void model_name_instance(const struct model *model, const char *service, char ret[FF_NAME_MAX]);
+/*
+ * SERVICE-N. Like numbers, names are used again as late as possible: a host that was away may still have an
+ * instance of that name.
+ */
+void model_name_instance(const struct model *model, struct service *service,
+			 char ret[FF_NAME_MAX]);
 /* Makes one, with the lowest free number; the model owns it. -ENOSPC, -ENOMEM. */
 int model_add_service(struct model *model, const char *name, uint32_t slots, struct service **ret,
 		      struct ff_error *err);

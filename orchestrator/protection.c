@@ -84,8 +84,8 @@ unsigned int protection_missing(const struct orchestrator *orch, const struct se
 
 #define KEEPS_NONE (HOST_FAILED | HOST_MAINTENANCE | HOST_LINK_DOWN)
 
-static void host_judge(const struct service *service, const struct host_load *load,
-		       struct standby_host *ret)
+static void host_judge(const struct orchestrator *orch, const struct service *service,
+		       const struct host_load *load, struct standby_host *ret)
 {
 	const struct policy *policy = &service->policy;
 	double used =
@@ -96,8 +96,8 @@ static void host_judge(const struct service *service, const struct host_load *lo
 
 	*ret = (struct standby_host){
 		.id = load->id,
-		.takes = allowed && !load->conditions && load->quality.validity == LOAD_VALID &&
-			 load->instances < max,
+		.takes = allowed && !load->conditions && !failover_doubts(orch, load->id) &&
+			 load->quality.validity == LOAD_VALID && load->instances < max,
 		.stays = allowed && !(load->conditions & KEEPS_NONE),
 		.used = load->cpus > 0 ? used / load->cpus : 0,
 	};
@@ -149,7 +149,7 @@ static int service_decide(struct protection *p, const struct loads *loads,
 	if (!members)
 		return -ENOMEM;
 	for (size_t i = 0; i < input.hosts_n; i++)
-		host_judge(service, &loads->hosts[i], &hosts[i]);
+		host_judge(p->orch, service, &loads->hosts[i], &hosts[i]);
 	owners_mark(&service->table, owns);
 	for (unsigned int i = 1; i < FF_INSTANCES_MAX; i++)
 		if (model->instances[i] && model->instances[i]->service == service->id)

@@ -63,18 +63,36 @@ owner()
 	ff instances -o json | jq -er '[.instances[] | select(.slots > 0).name] | join(" ")'
 }
 
-# link HOST up|down: both ends of the host's way to the fabric
-link()
+# cut HOST, uncut HOST: the switch's end of its way to the fabric. All of the host goes on.
+cut()
 {
-	in_host "$1" ip link set f0 "$2"
-	in_host fabric ip link set "$1" "$2" 2>/dev/null || true
+	in_host fabric ip link set "$1" down
 }
 
-# host_kill HOST: all of its processes, then its links
+uncut()
+{
+	in_host fabric ip link set "$1" up
+}
+
+# host_kill HOST: all of its processes, then its links at both ends. The kernel forgets the host's routes
+# then, which its own start brings back: host_back
 host_kill()
 {
+	in_host "$1" sysctl -q net.ipv6.conf.f0.keep_addr_on_down=1
+	in_host "$1" ip -4 route show dev f0 | grep via >/run/routes4
+	in_host "$1" ip -6 route show dev f0 | grep via >/run/routes6
 	kill -KILL "$(lab_pid "$1")"
-	link "$1" down
+	in_host "$1" ip link set f0 down
+	cut "$1"
+}
+
+host_back()
+{
+	uncut "$1"
+	in_host "$1" ip link set f0 up
+	sed 's/^/route replace /; s/$/ dev f0/' /run/routes4 | in_host "$1" ip -4 -batch -
+	sed 's/^/route replace /; s/$/ dev f0/; s/ pref [a-z]*//' /run/routes6 | in_host "$1" ip -6 -batch -
+	ff lab restart "$1"
 }
 
 # recoveries: how many have ended

@@ -45,8 +45,7 @@ assert_json "$(ff hosts -o json)" '.hosts[] | select(.name == "nf1") | .state ==
 	(.why | startswith("found dead"))'
 
 step "nf1 comes back, and is empty"
-link nf1 up
-ff lab restart nf1
+host_back nf1
 wait_for "ff hosts -o json | jq -e '.hosts[] | select(.name == \"nf1\").state == \"up\"'" 20
 wait_for "host_api nf1 GET /v1/instances | jq -e '.instances == []'" 20
 assert_contains "$(ff events --limit 50)" "it rejoins empty"
