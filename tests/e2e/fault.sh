@@ -21,6 +21,23 @@ step "what a standby is not for"
 assert_exit 1 ff move --service fw --from fw-1 --to "$standby" --slots 0-9
 assert_contains "$output" "standby of fw-1"
 
+step "each owner has one, wherever flows go"
+spare=$(ff hosts -o json | jq -r --arg heir "$heir" \
+	'[.hosts[].name | select(. != "gw" and . != "nf1" and . != $heir)][0]')
+ff instance add fw-x --service fw --host "$spare"
+move --from fw-1 --to fw-x --slots 0-99
+wait_for "ff services -o json | jq -e '.services[0].protect == {lag_ms: 50, owners: 2, protected: 2}'" 20
+move --from fw-x --to fw-1
+ff instance remove fw-x
+wait_for "[ \"\$(ff instances -o json | jq '.instances | length')\" = 2 ]" 20
+protected
+
+step "from a host that is drained, a standby is rebuilt elsewhere"
+ff drain "$heir"
+wait_for "[ \"\$(host_of \"\$(standby_of fw-1)\")\" = $spare ] && protected" 20
+ff undrain "$heir"
+standby=$(standby_of fw-1)
+
 step "nf1 dies"
 traffic_progress
 udp_counts >/run/before.json

@@ -430,8 +430,8 @@ static json_t *members_json(const struct fake_agent *agent)
 		if (!json_equal(json_object_get(item, "host"),
 				json_object_get(agent->config, "host_id")))
 			continue;
-		one = json_pack("{sO sO si}", "id", json_object_get(item, "id"), "service",
-				json_object_get(item, "service"), "prog_id", 1);
+		one = json_pack("{sO sO si s{}}", "id", json_object_get(item, "id"), "service",
+				json_object_get(item, "service"), "prog_id", 1, "drops");
 		for (size_t k = 0; k < ARRAY_SIZE(counts); k++)
 			json_put_uint(one, counts[k], 0);
 		if (agent->failed && !strcmp(agent->failed, name))

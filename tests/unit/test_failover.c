@@ -261,7 +261,7 @@ Test(failover, an_owner_gets_a_standby)
 					    "instances"),
 			    "before"),
 		     1);
-	call(403, "POST", "/v1/moves",
+	call(409, "POST", "/v1/moves",
 	     json_pack("{ss ss ss ss}", "service", "fw", "from", "fw-1", "to", "fw-2", "slots",
 		       "0-9"));
 }
