@@ -58,7 +58,8 @@ static int operation_make(struct orchestrator *orch, struct action_move *move,
 		return error_nomem(err);
 	r = standby_check(model, move->to, err);
 	if (r == 0)
-		r = request_check_overlap(model, model_service(model, move->service), move->subject, err);
+		r = request_check_overlap(model, model_service(model, move->service), move->subject,
+					  err);
 	if (r < 0)
 		return r;
 	operation->service = move->service;

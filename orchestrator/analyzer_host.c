@@ -40,9 +40,9 @@ static void bounds_take(struct host_bounds *bounds, const struct policy *policy)
 
 static struct host_bounds bounds_of(const struct step *step, const struct host_load *host)
 {
-	struct host_bounds bounds = { UINT32_MAX, UINT32_MAX, UINT32_MAX,
-				      UINT32_MAX, UINT32_MAX, 0 },
-			   empty = bounds;
+	struct host_bounds
+		bounds = { UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, 0 },
+		empty = bounds;
 
 	for (size_t i = 0; i < step->loads->services_n; i++) {
 		const struct service_load *service = &step->loads->services[i];

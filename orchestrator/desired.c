@@ -173,7 +173,7 @@ json_t *desired_config(const struct model *model, const struct host *host)
 {
 	/* `version` orders configurations of one epoch: a late one must not undo a newer one */
 	return json_pack("{si sI si so so so}", "host_id", host->id, "version",
-			 (json_int_t)model->version, "failure_ms",
-			 (int)desired_failure_ms(model), "hosts", hosts_json(model), "services",
-			 services_json(model), "instances", instances_json(model));
+			 (json_int_t)model->version, "failure_ms", (int)desired_failure_ms(model),
+			 "hosts", hosts_json(model), "services", services_json(model), "instances",
+			 instances_json(model));
 }

@@ -53,8 +53,8 @@ static int step_create(struct step_run *run, const struct plan_step *step)
 			struct service *service = model_service(model, e->plan.service);
 
 			if (!service)
-				return error_set(&run->error, ENOENT, FF_CODE_NOT_FOUND,
-						 NULL, "the service has been removed");
+				return error_set(&run->error, ENOENT, FF_CODE_NOT_FOUND, NULL,
+						 "the service has been removed");
 			model_name_instance(model, service, name);
 			if (model_host(model, step->to.host))
 				strcpy(host, model_host(model, step->to.host)->name);

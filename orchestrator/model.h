@@ -140,8 +140,7 @@ const char *model_instance_name(const struct model *model, uint16_t id); /* "-":
  * SERVICE-N. Like numbers, names are used again as late as possible: a host that was away may still have an
  * instance of that name.
  */
-void model_name_instance(const struct model *model, struct service *service,
-			 char ret[FF_NAME_MAX]);
+void model_name_instance(const struct model *model, struct service *service, char ret[FF_NAME_MAX]);
 /* Makes one, with the lowest free number; the model owns it. -ENOSPC, -ENOMEM. */
 int model_add_service(struct model *model, const char *name, uint32_t slots, struct service **ret,
 		      struct ff_error *err);

@@ -59,7 +59,8 @@ static int operation_read(const json_t *row, struct operation *operation, struct
 	operation->request = json_incref(request);
 	if (is_kind(operation, "recovery"))
 		return 0;
-	if (is_kind(operation, "plan")) /* its moves are operations of their own, and are taken up */
+	if (is_kind(operation,
+		    "plan")) /* its moves are operations of their own, and are taken up */
 		return error_set(err, ECANCELED, FF_CODE_INTERNAL,
 				 "nothing to do: the next plan begins with what was done",
 				 "the orchestrator was restarted while the plan was carried out");

@@ -59,8 +59,7 @@ static int operation_write(struct store *store, const struct operation *operatio
 /* @model: the service's instances, too. */
 static int operation_put(struct store *store, const struct operation *operation,
 			 const struct model *model, const struct service *service,
-			 enum durability durability,
-			 struct ff_error *err)
+			 enum durability durability, struct ff_error *err)
 {
 	STORE_LOCKED(store);
 	int r;

@@ -18,7 +18,7 @@ struct store {
 
 enum durability {
 	STORE_FIRM, /* survives a power cut: waits for the disk */
-	STORE_LAX,  /* survives our own crash; a power cut may undo it, and then all that came after */
+	STORE_LAX, /* survives our own crash; a power cut may undo it, and then all that came after */
 };
 
 static inline void statement_done(sqlite3_stmt **held)
