@@ -7,6 +7,7 @@
 #include "orchestrator/detect.h"
 #include "orchestrator/failover.h"
 #include "orchestrator/lease.h"
+#include "orchestrator/sample.h"
 
 #define FAILOVER_PUSH_MS 2000 /* a host that takes longer gets it from its monitor */
 
@@ -36,8 +37,43 @@ struct failover {
 	struct failover_count count;
 };
 
+/* failover.c: what the thread that watches alone uses. */
+struct watch {
+	struct failover *f;
+	struct detect_host *hosts; /* as model.hosts */
+	struct detect_change changes[FF_HOSTS_MAX];
+	struct http_multi *multi; /* for leases: nobody waits for their answers */
+	uint64_t failure_ms;
+	uint64_t orphans_ns;
+};
+
+/* failover_lease.c: renews what is due; nobody waits for the answers. The lock isn't held. */
+void leases_renew(struct watch *watch, uint64_t now_ns);
+
+/* One recovery: its thread's alone, but for the operation, which is the model's. */
+struct run {
+	struct failover *f;
+	struct orchestrator *orch;
+	struct operation *op;
+	struct host *host, *standby_host; /* the lost owner's, and its heir's */
+	uint64_t found_ns, silent_ms;	  /* when it was found lost; how long it had been silent */
+	bool host_dead;
+	bool resumed; /* after a restart: the owners have changed already */
+	uint64_t
+		switched_ns; /* when the last steering host had taken its configuration; 0: none has */
+	char from[FF_NAME_MAX], to[FF_NAME_MAX], service[FF_NAME_MAX];
+};
+
+/* failover_run.c: a thread's function; arg: its struct run. */
+void *recovery_main(void *arg);
+/* Writes the operation as it is; with @service, its owners and instances too. The lock is held. */
+void recovery_journal(struct run *run, const struct service *service);
+
+/* failover_rejoin.c: remembers what is given up, by what it told last. The lock is held. */
+void rejoin_note(const struct run *run, const struct sample_instance *told);
+
 /*
- * failover_run.c: begins the recovery of an instance that is lost and has a standby. The lock is held; what
+ * failover_begin.c: begins the recovery of an instance that is lost and has a standby. The lock is held; what
  * fails is told, and tried again at the next step.
  */
 void recovery_begin(struct failover *failover, const struct instance *owner,

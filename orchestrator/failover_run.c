@@ -14,20 +14,6 @@
 
 #define REPORT_MS 1000 /* for the steering hosts' next samples, of which one is due each 100 ms */
 
-/* One recovery: its thread's alone, but for the operation, which is the model's. */
-struct run {
-	struct failover *f;
-	struct orchestrator *orch;
-	struct operation *op;
-	struct host *host, *standby_host; /* the lost owner's, and its heir's */
-	uint64_t found_ns, silent_ms;	  /* when it was found lost; how long it had been silent */
-	bool host_dead;
-	bool resumed; /* after a restart: the owners have changed already */
-	uint64_t
-		switched_ns; /* when the last steering host had taken its configuration; 0: none has */
-	char from[FF_NAME_MAX], to[FF_NAME_MAX], service[FF_NAME_MAX];
-};
-
 static void tell(struct run *run, const char *kind, const char *text)
 {
 	event_emit(run->orch->events, kind,
@@ -80,18 +66,6 @@ static void moves_cancel(struct run *run)
 			migration_cancel(op, NULL);
 }
 
-static void lost_note(struct run *run, const struct sample_instance *told)
-{
-	struct failover *f = run->f;
-	struct failover_lost *lost = &f->lost[f->lost_next++ % FAILOVER_LOST_MAX];
-
-	*lost = (struct failover_lost){ .instance = run->op->from,
-					.host = run->host->id,
-					.packets = told->packets };
-	strcpy(lost->name, run->from);
-	strcpy(lost->service, run->service);
-}
-
 /* What the copy is worth, as its source told last. */
 static void replica_note(struct run *run)
 {
@@ -100,7 +74,7 @@ static void replica_note(struct run *run)
 	json_t *doc = figures(run);
 
 	samples_member(run->orch->samples, run->host, run->op->from, &told);
-	lost_note(run, &told);
+	rejoin_note(run, &told);
 	if (standby->instance != run->op->to) {
 		json_put_str(doc, "replica", "unknown");
 		return;
@@ -112,7 +86,7 @@ static void replica_note(struct run *run)
 	json_put_uint(run->op->doc, "rounds", standby->rounds);
 }
 
-static void journal(struct run *run, const struct service *service)
+void recovery_journal(struct run *run, const struct service *service)
 {
 	struct ff_error err = { 0 };
 	int r = service ? store_operation_put_all(run->orch->store, run->op, &run->orch->model,
@@ -148,7 +122,7 @@ static int owners_switch(struct run *run, struct ff_error *err)
 	json_put_str(run->op->doc, "phase", "switch");
 	/* nobody is woken yet: who needs it most gets it from here */
 	model->version++;
-	journal(run, service);
+	recovery_journal(run, service);
 	return 0;
 }
 
@@ -269,7 +243,7 @@ static void end(struct run *run, int r, const struct ff_error *why)
 		run->f->count.recovered++;
 		run->f->count.flows += (uint64_t)json_integer_value(json_object_get(doc, "flows"));
 	}
-	journal(run, NULL);
+	recovery_journal(run, NULL);
 	operation_unlink(model, run->op);
 	operation_free(run->op);
 	run->f->running--;
@@ -321,7 +295,7 @@ static void follow_up(struct run *run)
 		     "the orchestrator was restarted meanwhile: what was lost isn't known");
 }
 
-static void *run_main(void *arg)
+void *recovery_main(void *arg)
 {
 	struct run *run = arg;
 	struct ff_error err = { 0 };
@@ -335,189 +309,4 @@ static void *run_main(void *arg)
 	end(run, r, &err);
 	free(run);
 	return NULL;
-}
-
-/* ---- beginning ------------------------------------------------------------------------------- */
-
-/* The lock is held. */
-static int run_start(struct run *run, struct ff_error *err)
-{
-	pthread_attr_t attr;
-	pthread_t thread;
-	int r;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	r = pthread_create(&thread, &attr, run_main, run);
-	pthread_attr_destroy(&attr);
-	if (r)
-		return error_set(err, r, FF_CODE_INTERNAL, "raise the limit of threads",
-				 "can't start a thread: %s", strerror(r));
-	run->f->running++;
-	return 0;
-}
-
-static void names_note(struct run *run)
-{
-	const json_t *doc = run->op->doc;
-
-	snprintf(run->service, sizeof(run->service), "%s",
-		 json_string_value(json_object_get(doc, "service")) ?: "-");
-	snprintf(run->from, sizeof(run->from), "%s",
-		 json_string_value(json_object_get(doc, "from")) ?: "-");
-	snprintf(run->to, sizeof(run->to), "%s",
-		 json_string_value(json_object_get(doc, "to")) ?: "-");
-}
-
-static void doc_fill(struct run *run, const struct model *model, const char *why)
-{
-	struct operation *op = run->op;
-	json_t *subject = change_to_json(op->subject, OPERATION_FLOWS_SHOWN);
-
-	if (op->subject->flows_n > OPERATION_FLOWS_SHOWN)
-		json_put_uint(subject, "flows_total", op->subject->flows_n);
-	json_put_str(op->doc, "service", model_service(model, op->service)->name);
-	json_put_str(op->doc, "from", model_instance_name(model, op->from));
-	json_put_str(op->doc, "to", model_instance_name(model, op->to));
-	json_put_str(op->doc, "state", "running");
-	json_put_str(op->doc, "phase", "fence");
-	json_put(op->doc, "subject", subject);
-	json_put(op->doc, "recovery",
-		 json_pack("{ss ss sI}", "host", run->host->name, "why", why, "detect_ms",
-			   (json_int_t)run->silent_ms));
-}
-
-static struct run *run_new(struct failover *f, const struct instance *owner,
-			   const struct instance *standby, const char *why)
-{
-	struct model *model = &f->orch->model;
-	struct run *run = calloc(1, sizeof(*run));
-	struct operation *op = operation_new("recovery");
-
-	if (op)
-		op->subject = calloc(1, sizeof(*op->subject));
-	if (!run || !op || !op->subject ||
-	    change_add_owned(op->subject, &model_service(model, owner->service)->table, owner->id) <
-		    0) {
-		operation_free(op);
-		free(run);
-		return NULL;
-	}
-	op->service = owner->service;
-	op->from = owner->id;
-	op->to = standby->id;
-	op->can_cancel = false;
-	*run = (struct run){ .f = f,
-			     .orch = f->orch,
-			     .op = op,
-			     .host = model_host(model, owner->host),
-			     .standby_host = model_host(model, standby->host),
-			     .host_dead = f->dead[owner->host],
-			     .found_ns = clock_ns() };
-	if (run->host_dead) {
-		run->found_ns = f->verdict_ns[owner->host];
-		run->silent_ms = f->silent_ms[owner->host];
-	}
-	doc_fill(run, model, why);
-	names_note(run);
-	return run;
-}
-
-void recovery_begin(struct failover *f, const struct instance *owner,
-		    const struct instance *standby, const char *why)
-{
-	struct run *run = run_new(f, owner, standby, why);
-	struct ff_error err = { 0 };
-
-	if (!run) {
-		log_error("%s can't be recovered: out of memory", owner->name);
-		return;
-	}
-	/* where there is nothing to wait for, its first entry is the switch */
-	if (failover_allows(f->orch, owner->id, NULL) < 0)
-		journal(run, NULL);
-	operation_link(&f->orch->model, run->op);
-	if (run_start(run, &err) == 0)
-		return;
-	log_error("%s can't be recovered: %s", owner->name, err.message);
-	operation_unlink(&f->orch->model, run->op);
-	operation_free(run->op);
-	free(run);
-}
-
-int failover_resume(struct orchestrator *orch, struct operation *operation, struct ff_error *err)
-{
-	const char *phase = json_string_value(json_object_get(operation->doc, "phase")) ?: "";
-	struct run *run;
-	int r;
-
-	if (!strcmp(phase, "fence"))
-		return error_set(err, ECANCELED, FF_CODE_INTERNAL,
-				 "nothing to do: it begins anew if it is still needed",
-				 "the orchestrator was restarted before anything was taken over");
-	run = calloc(1, sizeof(*run));
-	if (!run)
-		return error_nomem(err);
-	*run = (struct run){ .f = orch->failover,
-			     .orch = orch,
-			     .op = operation,
-			     .resumed = true,
-			     .found_ns = clock_ns() };
-	operation->can_cancel = false;
-	names_note(run);
-	r = run_start(run, err);
-	if (r < 0) {
-		free(run);
-		return r;
-	}
-	operation_link(&orch->model, operation);
-	return 0;
-}
-
-/* ---- a host comes back ----------------------------------------------------------------------- */
-
-/* What an instance that was given up has processed since its last sample; -1: it is gone. */
-static int64_t diverged(const struct failover_lost *lost, const json_t *report)
-{
-	const json_t *item;
-	size_t i;
-
-	json_array_foreach(json_object_get(report, "instances"), i, item)
-		if (json_integer_value(json_object_get(item, "id")) == lost->instance)
-			return json_integer_value(json_object_get(item, "packets")) -
-			       (int64_t)lost->packets;
-	return -1;
-}
-
-void failover_rejoin(struct orchestrator *orch, const struct host *host, const json_t *report)
-{
-	struct failover *f = orch->failover;
-
-	for (size_t i = 0; i < FAILOVER_LOST_MAX; i++) {
-		struct failover_lost lost;
-		int64_t packets;
-		{
-			MODEL_LOCKED(&orch->model);
-
-			lost = f->lost[i];
-			if (lost.host == host->id)
-				f->lost[i] = (struct failover_lost){ 0 };
-		}
-		if (!lost.instance || lost.host != host->id)
-			continue;
-		packets = diverged(&lost, report);
-		event_emit(
-			orch->events, packets > 0 ? "host-diverged" : "host-rejoined",
-			(struct event_about){ .host = host->name,
-					      .service = lost.service,
-					      .instance = lost.name },
-			packets < 0 ?
-				"host %s is back, without %s: it rejoins empty" :
-			packets == 0 ?
-				"host %s is back; %s has processed nothing since it was last heard: "
-				"it rejoins empty" :
-				"host %s is back; %s had processed %lld packets more than it last told, "
-				"which its heir knows nothing of; it rejoins empty",
-			host->name, lost.name, (long long)packets);
-	}
 }
