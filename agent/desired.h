@@ -43,6 +43,7 @@ struct desired_instance {
 	uint16_t service, host;
 	uint64_t capacity;
 	char name[FF_NAME_MAX];
+	char nf[FF_NAME_MAX]; /* in an upgrade, another one than its service's */
 };
 
 struct desired {

@@ -124,10 +124,10 @@ static json_t *instances_json(const struct model *model)
 		if (!instance)
 			continue;
 		service = model_service(model, instance->service);
-		list_add(&list,
-			 json_pack("{si ss si si sI}", "id", instance->id, "name", instance->name,
-				   "service", instance->service, "host", instance->host, "capacity",
-				   (json_int_t)(service ? service->capacity : 0)));
+		list_add(&list, json_pack("{si ss ss si si sI}", "id", instance->id, "name",
+					  instance->name, "nf", instance->nf, "service",
+					  instance->service, "host", instance->host, "capacity",
+					  (json_int_t)(service ? service->capacity : 0)));
 	}
 	return list_end(&list);
 }

@@ -40,7 +40,7 @@ static json_t *instance_json(const struct model *model, const struct instance *i
 	owners_count(&service->table, instance->id, &slots, &pins, &rules);
 	json = json_pack("{ss si ss ss ss ss si sI si sI}", "name", instance->name, "id",
 			 instance->id, "service", service->name, "host", host ? host->name : "-",
-			 "nf", service->nf, "state",
+			 "nf", instance->nf, "state",
 			 host && host->up && report ? "up" : "unreachable", "slots", (int)slots,
 			 "pins", (json_int_t)pins, "rules", (int)rules, "capacity",
 			 (json_int_t)service->capacity);

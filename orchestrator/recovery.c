@@ -7,6 +7,7 @@
 #include "lib/clock.h"
 #include "lib/json.h"
 #include "lib/log.h"
+#include "orchestrator/elasticity.h"
 #include "orchestrator/events.h"
 #include "orchestrator/migration.h"
 #include "orchestrator/recovery.h"
@@ -31,11 +32,11 @@ static int prepare_read(struct operation *operation, struct ff_error *err)
 	return r;
 }
 
-static bool is_plan(const struct operation *operation)
+static bool is_of_kind(const struct operation *operation, const char *wanted)
 {
 	const char *kind = json_string_value(json_object_get(operation->doc, "kind"));
 
-	return kind && !strcmp(kind, "plan");
+	return kind && !strcmp(kind, wanted);
 }
 
 static int operation_read(const json_t *row, struct operation *operation, struct ff_error *err)
@@ -56,11 +57,12 @@ static int operation_read(const json_t *row, struct operation *operation, struct
 	json_decref(operation->request);
 	operation->doc = json_incref(doc);
 	operation->request = json_incref(request);
-	if (is_plan(operation)) /* its moves are operations of their own, and are taken up */
+	if (is_of_kind(operation,
+		       "plan")) /* its moves are operations of their own, and are taken up */
 		return error_set(err, ECANCELED, FF_CODE_INTERNAL,
 				 "nothing to do: the next plan begins with what was done",
 				 "the orchestrator was restarted while the plan was carried out");
-	return prepare_read(operation, err);
+	return is_of_kind(operation, "upgrade") ? 0 : prepare_read(operation, err);
 }
 
 static int operation_resume(struct orchestrator *orch, struct operation *operation,
@@ -70,6 +72,8 @@ static int operation_resume(struct orchestrator *orch, struct operation *operati
 	const struct service *service = model_service(&orch->model, operation->service);
 	int r;
 
+	if (is_of_kind(operation, "upgrade"))
+		return elasticity_upgrade_resume(orch->elasticity, operation, err);
 	if (!service)
 		return error_set(err, ENOENT, FF_CODE_INTERNAL, NULL,
 				 "its service isn't in the database");
@@ -95,7 +99,10 @@ static void operation_give_up(struct orchestrator *orch, struct operation *opera
 		json_object_set(operation->doc, "error", json_object_get(body, "error"));
 	if (store_operation_put(orch->store, operation, NULL, &err) < 0)
 		log_error("%s", err.message);
-	event_emit(orch->events, is_plan(operation) ? "plan-ended" : "move-ended",
+	event_emit(orch->events,
+		   is_of_kind(operation, "plan")    ? "plan-ended" :
+		   is_of_kind(operation, "upgrade") ? "upgrade-ended" :
+						      "move-ended",
 		   (struct event_about){ .operation = operation->id },
 		   "operation %s can't be recovered: %s", operation->id, why->message);
 }

@@ -118,7 +118,7 @@ static int instances_write(struct store *store, const struct model *model, uint1
 
 	r = store_prepare(store, "DELETE FROM instances WHERE service=?", &delete, err);
 	if (r == 0)
-		r = store_prepare(store, "INSERT INTO instances VALUES(?,?,?,?)", &insert, err);
+		r = store_prepare(store, "INSERT INTO instances VALUES(?,?,?,?,?)", &insert, err);
 	if (r < 0)
 		return r;
 	sqlite3_bind_int(delete, 1, service);
@@ -132,6 +132,7 @@ static int instances_write(struct store *store, const struct model *model, uint1
 		sqlite3_bind_text(insert, 2, instance->name, -1, SQLITE_TRANSIENT);
 		sqlite3_bind_int(insert, 3, instance->service);
 		sqlite3_bind_int(insert, 4, instance->host);
+		sqlite3_bind_text(insert, 5, instance->nf, -1, SQLITE_TRANSIENT);
 		r = store_run(store, insert, err);
 	}
 	return r;
@@ -311,7 +312,7 @@ int store_load(struct store *store, struct model *model, struct ff_error *err)
 	r = services_load(store, model, err);
 	if (r < 0)
 		return r;
-	r = store_prepare(store, "SELECT id, name, service, host FROM instances ORDER BY id",
+	r = store_prepare(store, "SELECT id, name, service, host, nf FROM instances ORDER BY id",
 			  &statement, err);
 	if (r < 0)
 		return r;
@@ -325,6 +326,8 @@ int store_load(struct store *store, struct model *model, struct ff_error *err)
 			 sqlite3_column_text(statement, 1));
 		instance->service = sqlite3_column_int(statement, 2);
 		instance->host = sqlite3_column_int(statement, 3);
+		snprintf(instance->nf, sizeof(instance->nf), "%s",
+			 sqlite3_column_text(statement, 4));
 		model_adopt_instance(model, instance);
 	}
 	return r;

@@ -14,6 +14,7 @@
 #include "tools/progress.h"
 #include "tools/remote.h"
 #include "tools/tables.h"
+#include "tools/upgrade_table.h"
 
 #define OPERATIONS_LIMIT     20 /* a screenful */
 #define OPERATIONS_LIMIT_MAX 100000
@@ -138,6 +139,8 @@ static int one_run(struct call *call, const char *id, bool follow)
 	} else {
 		if (operation_is_plan(op))
 			plan_print(op);
+		else if (operation_is_upgrade(op))
+			upgrade_print(op);
 		else
 			details_print(op);
 		if (!follow)
