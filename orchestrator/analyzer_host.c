@@ -5,7 +5,8 @@
  * A silent agent is no failed host: packets are forwarded without it. A host has failed when nobody
  * hears its data path and its agent is silent, too; or its data path alone for longer; or its fabric
  * link is down; or whoever watches hosts says so (HOST_FAILED). When no host at all is heard, it is
- * we who are cut off, and nothing has failed.
+ * we who are cut off, and nothing has failed; unless nobody was ever heard, as right after our own
+ * start: then nothing is known yet, and each host's figures are missing.
  *
  * Several services share a host, each with a policy: the strictest of each bound counts.
  */
@@ -348,8 +349,10 @@ void hosts_step(struct step *step)
 		bounds = bounds_of(step, host);
 		track->silent = host_is_silent(step, host, &bounds);
 		silent += track->silent;
+		step->analyzer->heard |= host->quality.age_ns != UINT64_MAX ||
+					 host->alive_age_ns != UINT64_MAX;
 	}
-	step->deaf = loads->hosts_n > 1 && silent == loads->hosts_n;
+	step->deaf = loads->hosts_n > 1 && silent == loads->hosts_n && step->analyzer->heard;
 	for (size_t i = 0; i < loads->hosts_n; i++) {
 		struct host_load *host = &loads->hosts[i];
 
