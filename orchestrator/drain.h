@@ -22,6 +22,9 @@ struct drain_left {
 void drain_count(const struct model *model, const struct host *host, struct drain_left *ret);
 bool drain_is_empty(const struct drain_left *left);
 
+/* A host past its deadline on which the service still owns something; NULL: none. */
+const struct host *drain_late_host(const struct model *model, const struct service *service);
+
 /* {"since_ms","deadline_ms","late","empty","instances","slots","pins","rules","moves"}; NULL: no memory. */
 json_t *drain_json(const struct model *model, const struct host *host);
 
