@@ -4,6 +4,7 @@
  * and elasticity's business; settings.h keeps the wish.
  *
  * A host is empty when its instances own nothing and no move is about them. They stay there, so that `undrain` costs nothing.
+ * Until its deadline the others' bounds count, after it they don't (loop_plan.c).
  * The model's lock is held.
  */
 #pragma once
