@@ -19,6 +19,31 @@ upgrades()
 	ff operations -o json | jq -c '[.operations[] | select(.kind == "upgrade")]'
 }
 
+# events_follow SEQ: those after it, for orch_strike
+events_follow()
+{
+	coproc EVENTS { exec "$BUILD/flowferry" events --follow --since "$1" -o json 2>/dev/null; }
+	events_fd=${EVENTS[0]}
+	events_pid=$EVENTS_PID
+}
+
+# orch_strike TEXT: kills the orchestrator as soon as an event says so, and starts another
+orch_strike()
+{
+	local line pid
+	pid=$(lab_pid orch)
+	while read -r -t 20 -u "$events_fd" line; do
+		case $line in *"$1"*) break ;; esac
+	done
+	kill -KILL "$pid"
+	kill "$events_pid" 2>/dev/null || true
+	wait "$events_pid" 2>/dev/null || true
+	wait_for "! kill -0 $pid"
+	assert_contains "$line" "$1"
+	ff lab restart orch >/dev/null
+	events_follow "$(jq .seq <<<"$line")"
+}
+
 upgraded_some()
 {
 	upgrades | jq -e '.[0].upgrade.instances | any(.state == "completed")'
@@ -51,17 +76,15 @@ assert_eq "$(ff table fw -o json | jq -c '[.owners, .pins, .rules]')" \
 assert_one_owner
 
 step "upgraded, while the orchestrator is killed again and again"
+events_follow "$(ff events -o json --limit 1 | jq .seq)"
 id=$(ff service upgrade fw --nf firewall2 --no-wait)
 assert_exit 1 ff service upgrade fw --nf firewall
 assert_contains "$output" "is being upgraded"
-for state in moving completed; do
-	wait_for "upgrades | jq -e '.[0].upgrade.instances | any(.state == \"$state\")'" 20
-	pid=$(lab_pid orch)
-	kill -KILL "$pid"
-	wait_for "! kill -0 $pid"
-	ff lab restart orch >/dev/null
-done
+orch_strike 'from fw-1 to fw-4: precopy'
+orch_strike 'from fw-3 to fw-6: prepare'
+kill "$events_pid"
 ff operations "$id" --follow
+assert_contains "$(cat /run/flowferry/lab/orch.log)" "operation $id was under way: recovering it"
 assert_json "$(upgrades)" '.[0].state == "completed" and (.[0].upgrade.instances | length == 3 and
 	all(.state == "completed" and (.moves | length > 0)))'
 assert_eq "$(nfs)" '{"firewall2":3}' "NFs"
