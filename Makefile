@@ -68,6 +68,7 @@ BPF_OBJECTS := $(BUILT_IN_BPF:%.c=$(B)/%.o)
 SKELETONS := $(BUILT_IN_BPF:%.bpf.c=$(B)/%.skel.h)
 NF_OBJECTS := $(nf_SRCS:bpf/%.c=$(B)/%.o)
 TEST_NF_OBJECTS := $(test_nf_SRCS:tests/prog/%.c=$(B)/tests/%.o)
+TEST_NF_VERSIONS := $(test_nf_SEDS:tests/prog/%.sed=$(B)/tests/%.bpf.o)
 
 define compile_bpf
 	$(call say,BPF,$@)
@@ -83,6 +84,14 @@ $(NF_OBJECTS): $(B)/%.o: bpf/%.c | $(B)/deps-build.stamp
 	$(compile_bpf)
 
 $(TEST_NF_OBJECTS): $(B)/tests/%.o: tests/prog/%.c | $(B)/deps-build.stamp
+	$(compile_bpf)
+
+# a later version of an NF: made from it, so that it follows
+$(TEST_NF_VERSIONS:.o=.c): $(B)/tests/nf/%2.bpf.c: bpf/nf/%.bpf.c tests/prog/nf/%2.sed
+	@mkdir -p $(@D)
+	$(Q)sed -E -f tests/prog/nf/$*2.sed $< > $@
+
+$(TEST_NF_VERSIONS): %.o: %.c | $(B)/deps-build.stamp
 	$(compile_bpf)
 
 $(SKELETONS): $(B)/%.skel.h: $(B)/%.bpf.o
@@ -192,7 +201,7 @@ $(B)/tests/load: $(kernels_OBJS) $(B)/libff.a
 # where tests find what they run and load
 TEST_ENV := BUILD=$(B) FF_NF_DIR=$(B)/nf FF_TEST_NF_DIR=$(B)/tests/nf
 TESTS := $(if $(unit_SRCS),$(B)/tests/unit) $(if $(prog_SRCS),$(B)/tests/prog)
-tests: all $(TESTS) $(TEST_NF_OBJECTS)
+tests: all $(TESTS) $(TEST_NF_OBJECTS) $(TEST_NF_VERSIONS)
 
 # test_cli runs the programs themselves
 unit: $(if $(unit_SRCS),$(B)/tests/unit $(B)/flowferry $(B)/flowferry-bench)
@@ -202,7 +211,7 @@ prog: all $(if $(prog_SRCS),$(B)/tests/prog) $(TEST_NF_OBJECTS)
 	$(Q)$(TEST_ENV) tests/run-criterion --root $(B)/tests/prog
 
 # some NF objects of the prog tests are bad input in the e2e tests
-e2e: all $(TEST_NF_OBJECTS)
+e2e: all $(TEST_NF_OBJECTS) $(TEST_NF_VERSIONS)
 	$(Q)BUILD=$(B) tests/e2e/run $(SCENARIOS)
 
 # not part of check: it downloads a kernel, and boots it in software emulation
@@ -279,4 +288,4 @@ install: all
 clean:
 	rm -rf build build-san
 
--include $(OBJECTS:.o=.d) $(BPF_OBJECTS:.o=.d) $(NF_OBJECTS:.o=.d) $(TEST_NF_OBJECTS:.o=.d)
+-include $(OBJECTS:.o=.d) $(BPF_OBJECTS:.o=.d) $(NF_OBJECTS:.o=.d) $(TEST_NF_OBJECTS:.o=.d) $(TEST_NF_VERSIONS:.o=.d)

@@ -193,7 +193,10 @@ static int instance_read(const json_t *item, struct desired *d, struct ff_error 
 		r = error_set(err, EINVAL, FF_CODE_BAD_REQUEST, NULL,
 			      "instance %s is of service %d, which isn't there", w->name,
 			      (int)service);
-	return r;
+	if (r)
+		return r;
+	memcpy(w->nf, d->services[service].nf, sizeof(w->nf));
+	return json_object_get(item, "nf") ? json_get_text(item, "nf", w->nf, FF_NAME_MAX, err) : 0;
 }
 
 static int standby_bad(const struct desired_instance *standby, const char *what,

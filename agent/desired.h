@@ -54,6 +54,7 @@ struct desired_instance {
 	uint16_t standby_of; /* instance whose state it is given, and no packets; 0: none */
 	uint64_t capacity;
 	char name[FF_NAME_MAX];
+	char nf[FF_NAME_MAX]; /* in an upgrade, another one than its service's */
 };
 
 struct desired {

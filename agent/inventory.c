@@ -66,7 +66,7 @@ static void spec_of(struct agent *agent, const struct desired *d, uint16_t id,
 
 	*ret = (struct instance_spec){
 		.name = wanted->name,
-		.nf = service->nf,
+		.nf = wanted->nf,
 		.nf_dir = agent->config->nf_dir,
 		.pin_dir = agent->dp->pin_dir,
 		.maps_dir = agent->dp->maps_dir,

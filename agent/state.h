@@ -139,6 +139,18 @@ int state_restore(struct state *state, const struct state_origin *origin,
 		  struct state_counts *ret_counts, struct ff_error *err);
 
 /*
+ * The same in two steps, for two threads: state_stage() judges and converts, into state_stage_size()
+ * bytes of memory, 8-aligned; state_put_staged() writes what has been staged. Together with the same
+ * errors; nothing of a block with a bad record is written.
+ */
+size_t state_stage_size(const struct state *state, size_t count);
+int state_stage(const struct state *state, const struct state_origin *origin,
+		const struct stream_record *records, size_t count, void *ret_staged,
+		struct ff_error *err);
+int state_put_staged(struct state *state, const void *staged, size_t count,
+		     struct state_counts *ret_counts, struct ff_error *err);
+
+/*
  * Deletes entries by slot or by key, dead or alive. Call it only while no packet can see them. Costs
  * as state_dump() does.
  */

@@ -1,23 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Changing per-flow state: restore, forget, sweep. All by BPF programs, one at a time.
+ * Writing per-flow state; deleting it is in state_delete.c. Both by BPF programs, one at a time.
  */
 #include <bpf/bpf.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "agent/state.h"
-#include "agent/state_hints.h"
 #include "agent/state_staging.h"
 #include "lib/cleanup.h"
 #include "lib/flow.h"
-
-/* Groups of one sweep or forget run: 8 of 2000 flows are 4 ms; others get at the lock between. */
-#define GROUPS_PER_RUN 8
-/* What a periodic sweep looks at: with one a second, each entry every 16 s, 15 ms of 1 M flows. */
-#define SWEEP_PARTS 16
-/* While nothing expires, only every eighth call looks: 2 ms a second, of 1 M flows. */
-#define SWEEP_PAUSE_MAX 7
 
 int state_program_run(const struct state *state, int fd, const char *name, void *context,
 		      uint32_t size, struct ff_error *err)
@@ -102,10 +94,10 @@ static int key_check(const struct state *state, const struct ff_flow_key *key, s
 	return 0;
 }
 
-static int record_stage(struct state *state, const struct state_origin *origin,
-			const struct stream_record *from, uint32_t i, struct ff_error *err)
+static int record_stage(const struct state *state, const struct state_origin *origin,
+			const struct stream_record *from, struct ff_record *to,
+			struct ff_error *err)
 {
-	struct ff_record *to = state_record(state, i);
 	struct ff_head *head = (struct ff_head *)(to + 1);
 	uint32_t slot;
 	int r;
@@ -149,9 +141,8 @@ static int put_failed(const struct state *state, const struct ff_state_io *io, s
 			 flow_format(&record->key, text), state->instance, strerror(-io->error));
 }
 
-/* Runs put over the staged records; state->lock is held. */
-static int put_run(struct state *state, uint32_t count, struct state_counts *ret_counts,
-		   struct ff_error *err)
+int state_put_run(struct state *state, uint32_t count, struct state_counts *ret_counts,
+		  struct ff_error *err)
 {
 	struct ff_state_io io = { .count = count };
 	int r = state_program_run(state, state->put_fd, "put", &io, sizeof(io), err);
@@ -173,12 +164,12 @@ int state_restore(struct state *state, const struct state_origin *origin,
 
 	pthread_mutex_lock(&state->lock);
 	for (size_t i = 0; i < count && r == 0; i++) {
-		r = record_stage(state, origin, &records[i], staged, err);
+		r = record_stage(state, origin, &records[i], state_record(state, staged), err);
 		if (r < 0)
 			break;
 		staged++;
 		if (staged == FF_STAGING_RECORDS || i + 1 == count) {
-			r = put_run(state, staged, ret_counts, err);
+			r = state_put_run(state, staged, ret_counts, err);
 			staged = 0;
 		}
 	}
@@ -186,199 +177,39 @@ int state_restore(struct state *state, const struct state_origin *origin,
 	return r;
 }
 
-/* ---- forget -------------------------------------------------------------------------------- */
-
-/* At most FF_STAGING_RECORDS; state->lock is held. */
-static int keys_delete(struct state *state, const struct ff_flow_key *keys, uint32_t count,
-		       struct state_counts *ret_counts, struct ff_error *err)
+size_t state_stage_size(const struct state *state, size_t count)
 {
-	for (uint32_t i = 0; i < count; i++) {
-		struct ff_record *record = state_record(state, i);
-
-		record->key = keys[i];
-		record->group = state_slot(state, &record->key) >> state->group_shift;
-		record->kind = FF_RECORD_DELETE;
-	}
-	return count ? put_run(state, count, ret_counts, err) : 0;
+	return count * state->record_size;
 }
 
-int state_forget_keys(struct state *state, const struct ff_flow_key *keys, size_t count,
-		      uint64_t *ret_deleted, struct ff_error *err)
+int state_stage(const struct state *state, const struct state_origin *origin,
+		const struct stream_record *records, size_t count, void *ret_staged,
+		struct ff_error *err)
 {
-	struct state_counts counts = { 0 };
+	uint8_t *to = ret_staged;
 	int r = 0;
 
-	pthread_mutex_lock(&state->lock);
-	for (size_t at = 0; at < count && r == 0; at += FF_STAGING_RECORDS)
-		r = keys_delete(state, keys + at,
-				(uint32_t)MIN(count - at, (size_t)FF_STAGING_RECORDS), &counts,
-				err);
-	pthread_mutex_unlock(&state->lock);
-	if (ret_deleted)
-		*ret_deleted = counts.deleted;
+	for (size_t i = 0; i < count && r == 0; i++, to += state->record_size)
+		r = record_stage(state, origin, &records[i], (struct ff_record *)to, err);
 	return r;
 }
 
-/* Whatever is in the slots that the hints name: all of it is to go, so there is nothing to check. */
-static int hints_delete(struct state *state, struct hints *hints, uint64_t *deleted,
-			struct ff_error *err)
+/* Others get at the lock between two runs. */
+int state_put_staged(struct state *state, const void *staged, size_t count,
+		     struct state_counts *ret_counts, struct ff_error *err)
 {
-	struct state_counts counts = { 0 };
-	int r;
-
-	pthread_mutex_lock(&state->lock);
-	r = keys_delete(state, hints->keys, hints->count, &counts, err);
-	pthread_mutex_unlock(&state->lock);
-	hints->count = hints->slots_count = 0;
-	*deleted += counts.deleted;
-	return r;
-}
-
-static bool group_is_empty(const struct state *state, const struct slotset *slots, uint32_t group)
-{
-	uint32_t first = group << state->group_shift, end = first + (1u << state->group_shift);
-
-	for (uint32_t slot = first; slot < end; slot++)
-		if (slotset_test(slots, slot) && meters_slot_flows(state->meters, slot))
-			return false;
-	return true;
-}
-
-/* Looks at every entry of the group. */
-static int group_forget(struct state *state, const struct slotset *slots, uint32_t group,
-			uint64_t *deleted, struct ff_error *err)
-{
-	struct ff_state_forget forget = { .first = group, .count = 1 };
-	int r;
-
-	pthread_mutex_lock(&state->lock);
-	/* another caller's slots may have been in it since the last group */
-	memcpy(state->forget_slots, slots->bits, sizeof(slots->bits));
-	r = state_program_run(state, state->forget_fd, "forget", &forget, sizeof(forget), err);
-	pthread_mutex_unlock(&state->lock);
-	*deleted += r == 0 ? forget.deleted : 0;
-	return r;
-}
-
-/* First where flows are few, by their keys; then what is left, by reading the groups' maps. */
-int state_forget_slots(struct state *state, const struct slotset *slots, uint64_t *ret_deleted,
-		       struct ff_error *err)
-{
-	_cleanup_free_ struct hints *hints = calloc(1, sizeof(*hints));
-	uint64_t deleted = 0;
-	int r = hints ? 0 : error_nomem(err);
-
-	for (uint32_t group = 0; group < state->groups && r == 0; group++) {
-		if (!state_group_selected(state, slots, group) ||
-		    hints_add_group(hints, state, slots, group) != HINTS_FULL)
-			continue;
-		r = hints_delete(state, hints, &deleted, err);
-		group--; /* once more, with room */
-	}
-	if (r == 0)
-		r = hints_delete(state, hints, &deleted, err);
-	for (uint32_t group = 0; group < state->groups && r == 0; group++)
-		if (state_group_selected(state, slots, group) &&
-		    !group_is_empty(state, slots, group))
-			r = group_forget(state, slots, group, &deleted, err);
-	if (ret_deleted)
-		*ret_deleted = deleted;
-	return r;
-}
-
-/* ---- sweep --------------------------------------------------------------------------------- */
-
-/* Groups first .. first + count - 1, GROUPS_PER_RUN at a time. */
-static int groups_sweep(struct state *state, struct ff_sweep *sweep, uint32_t first, uint32_t count,
-			uint64_t *ret_swept, struct ff_error *err)
-{
-	uint32_t end = first + count;
+	const uint8_t *from = staged;
 	int r = 0;
 
-	for (; first < end && r == 0; first += GROUPS_PER_RUN) {
-		sweep->first = first;
-		sweep->count = MIN(end - first, (uint32_t)GROUPS_PER_RUN);
+	while (count && r == 0) {
+		uint32_t part = (uint32_t)MIN(count, (size_t)FF_STAGING_RECORDS);
+
 		pthread_mutex_lock(&state->lock);
-		r = state_program_run(state, state->sweep_fd, "sweep", sweep, sizeof(*sweep), err);
+		memcpy(state->staging, from, part * state->record_size);
+		r = state_put_run(state, part, ret_counts, err);
 		pthread_mutex_unlock(&state->lock);
-		if (r == 0)
-			*ret_swept += sweep->swept;
+		from += part * state->record_size;
+		count -= part;
 	}
-	return r;
-}
-
-static void sweep_skip(const struct state *state, const struct slotset *skip,
-		       struct ff_sweep *sweep)
-{
-	for (uint32_t group = 0; skip && group < state->groups; group++)
-		if (state_group_selected(state, skip, group))
-			sweep->skip[group / 64] |= 1ull << (group % 64);
-}
-
-int state_sweep(struct state *state, uint64_t now_ns, const struct slotset *skip,
-		uint64_t *ret_swept, struct ff_error *err)
-{
-	struct ff_sweep sweep = { .now_ns = now_ns };
-	uint64_t swept = 0;
-	int r;
-
-	sweep_skip(state, skip, &sweep);
-	r = groups_sweep(state, &sweep, 0, state->groups, &swept, err);
-	if (ret_swept)
-		*ret_swept = swept;
-	return r;
-}
-
-/* Whether it is this call's turn. */
-static bool sweep_due(struct state *state)
-{
-	bool due;
-
-	pthread_mutex_lock(&state->lock);
-	due = !state->sweep_wait;
-	state->sweep_wait = due ? state->sweep_pause : state->sweep_wait - 1;
-	pthread_mutex_unlock(&state->lock);
-	return due && state_flows(state);
-}
-
-/* A whole round in vain doubles the pause; what expires in masse is spread over all parts. */
-static void sweep_note(struct state *state, uint64_t swept)
-{
-	pthread_mutex_lock(&state->lock);
-	if (swept) {
-		state->sweep_vain = 0;
-		state->sweep_pause = 0;
-		state->sweep_wait = 0;
-	} else if (++state->sweep_vain % SWEEP_PARTS == 0) {
-		state->sweep_pause = MIN(2 * state->sweep_pause + 1, (uint32_t)SWEEP_PAUSE_MAX);
-	}
-	pthread_mutex_unlock(&state->lock);
-}
-
-int state_sweep_part(struct state *state, uint64_t now_ns, const struct slotset *skip,
-		     uint64_t *ret_swept, struct ff_error *err)
-{
-	uint32_t first = 0, part = (state->groups + SWEEP_PARTS - 1) / SWEEP_PARTS;
-	struct ff_sweep sweep = { .now_ns = now_ns };
-	uint64_t swept = 0;
-	int r = 0;
-
-	if (sweep_due(state)) {
-		pthread_mutex_lock(&state->lock);
-		/* dead entries count against the capacity, so a full instance looks everywhere */
-		if (state_flows(state) > state->control->capacity / 8 * 7 && !state->sweep_vain) {
-			part = state->groups;
-		} else {
-			first = state->sweep_next < state->groups ? state->sweep_next : 0;
-			part = MIN(part, state->groups - first);
-			state->sweep_next = first + part;
-		}
-		pthread_mutex_unlock(&state->lock);
-		sweep_skip(state, skip, &sweep);
-		r = groups_sweep(state, &sweep, first, part, &swept, err);
-		sweep_note(state, swept);
-	}
-	if (ret_swept)
-		*ret_swept = swept;
 	return r;
 }

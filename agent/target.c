@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "agent/restore.h"
 #include "agent/steering.h"
 #include "lib/clock.h"
 #include "lib/flow.h"
@@ -24,7 +25,7 @@ struct upload {
 	struct stream_decoder *decoder;
 	struct state_origin origin;
 	bool has_origin;
-	struct state_counts counts;
+	struct restore *restore;
 	uint64_t bytes, begun_ns, frozen_ns;
 	bool final;
 };
@@ -49,7 +50,8 @@ static int on_header(void *ctx, const struct stream_header *header, struct ff_er
 	up->has_origin = true;
 	if (move->source_host == move->target_host)
 		up->origin.clock_delta_ns = 0; /* one clock: what the request took is no offset */
-	return 0;
+	up->restore = restore_new(&move->instance_to->state, &up->origin);
+	return up->restore ? 0 : error_nomem(err);
 }
 
 /* State of flows that aren't moved is none of the sender's business, whatever it sends. */
@@ -94,9 +96,20 @@ static int on_block(void *ctx, const struct stream_record *records, size_t count
 
 	if (!r)
 		r = subject_check(up->move, records, count, err);
-	return r ? r :
-		   state_restore(&up->move->instance_to->state, &up->origin, records, count,
-				 &up->counts, err);
+	return r ? r : restore_add(up->restore, records, count, err);
+}
+
+/* Nothing is written any more. What was counts, whether all of it was or not. */
+static int restored(struct upload *up, struct ff_error *err)
+{
+	struct state_counts counts = {};
+	int r = up->restore ? restore_end(up->restore, &counts, err) : 0;
+
+	restore_free(TAKE_PTR(up->restore));
+	pthread_mutex_lock(&up->move->lock);
+	up->move->flows += counts.added - counts.deleted;
+	pthread_mutex_unlock(&up->move->lock);
+	return r;
 }
 
 static void upload_free(void *ctx)
@@ -104,8 +117,8 @@ static void upload_free(void *ctx)
 	struct upload *up = ctx;
 
 	if (up->move) {
+		restored(up, NULL);
 		pthread_mutex_lock(&up->move->lock);
-		up->move->flows += up->counts.added - up->counts.deleted;
 		up->move->bytes += up->bytes;
 		up->move->receiving--;
 		pthread_cond_broadcast(&up->move->changed);
@@ -231,11 +244,11 @@ static int upload_end(void *ctx, struct http_request *req, struct http_response 
 	int r = stream_decoder_finish(up->decoder, err);
 
 	(void)req;
+	if (!r)
+		r = restored(up, err);
 	if (r)
 		return r;
 	pthread_mutex_lock(&move->lock);
-	move->flows += up->counts.added - up->counts.deleted;
-	up->counts = (struct state_counts){};
 	move->rounds++;
 	pthread_mutex_unlock(&move->lock);
 	if (!up->final)

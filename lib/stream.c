@@ -74,6 +74,8 @@ int stream_encoder_begin(struct stream_encoder *e, const struct stream_header *h
 		.len = sizeof(wire) + schema,
 		.key_size = header->key_size,
 		.value_size = header->value_size,
+		.records_max = STREAM_BLOCK_MAX /
+			       (STREAM_FULL(header->key_size) + STREAM_FULL(header->value_size)),
 	};
 	memcpy(e->buf, &wire, sizeof(wire));
 	memcpy(e->buf + sizeof(wire), header->schema, schema);
@@ -83,21 +85,22 @@ int stream_encoder_begin(struct stream_encoder *e, const struct stream_header *h
 int stream_encoder_add(struct stream_encoder *e, enum stream_kind kind, const void *key,
 		       const void *value)
 {
-	uint32_t body = e->key_size + (kind == STREAM_UPSERT ? e->value_size : 0);
-	struct wire_record record = { .len = htole16((uint16_t)body), .kind = (uint8_t)kind };
-	uint8_t *place;
+	uint8_t *place = e->buf + sizeof(struct wire_block) + e->block, *next = place;
 
 	assert(kind == STREAM_DELETE || value);
-	if (e->block + sizeof(record) + body > STREAM_BLOCK_MAX)
+	if (e->records == e->records_max)
 		return -ENOSPC;
 
 	e->len = 0;
-	place = e->buf + sizeof(struct wire_block) + e->block;
-	memcpy(place, &record, sizeof(record));
-	memcpy(place + sizeof(record), key, e->key_size);
+	if (!e->records) {
+		memset(e->key, 0, sizeof(e->key));
+		memset(e->value, 0, STREAM_WORDS(e->value_size) * sizeof(*e->value));
+	}
+	*next++ = (uint8_t)kind;
+	next += stream_pack(key, e->key_size, e->key, next);
 	if (kind == STREAM_UPSERT)
-		memcpy(place + sizeof(record) + e->key_size, value, e->value_size);
-	e->block += sizeof(record) + body;
+		next += stream_pack(value, e->value_size, e->value, next);
+	e->block += (size_t)(next - place);
 	e->records++;
 	if (kind == STREAM_UPSERT)
 		e->counts.upserts++;

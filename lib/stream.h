@@ -6,9 +6,11 @@
  *	block*	magic, length, number of records, CRC-32 | records
  *	end	magic, how many blocks, upserts and deletes there were; CRC-32
  *
- * A record is its length, its kind, the flow's key and, for an upsert, the whole value as it stands
- * in the source's map. Integers of the framing are little-endian; keys and values are in the byte
- * order of the source, and a receiver with another one refuses the stream.
+ * A record is its kind, the flow's key and, for an upsert, the whole value as it stands in the
+ * source's map. Of both, those 32-bit words are left out that are as in the record before (before a
+ * block's first one: as zeros), and a bit for each word says which. Integers of the framing are
+ * little-endian; keys and values are in the byte order of the source, and a receiver with another
+ * one refuses the stream.
  *
  * The decoder takes pieces of any size and hands on a block only when all of it has arrived and its
  * checksum is right. It is complete only if stream_decoder_finish() says so: what was staged from a
@@ -24,18 +26,20 @@
 #include "lib/cleanup.h"
 #include "lib/error.h"
 
-#define STREAM_VERSION	    1
+#define STREAM_VERSION	    2
 #define STREAM_CONTENT_TYPE "application/vnd.flowferry.state"
 
 /* Bounds of what a receiver accepts; an NF's state beyond them is refused when it is loaded. */
 #define STREAM_KEY_MAX	  64
 #define STREAM_VALUE_MAX  4096
 #define STREAM_SCHEMA_MAX 32768	 /* 256 fields of 128 characters */
-#define STREAM_BLOCK_MAX  262144 /* payload: some 2000 flows, 0.1 ms of checksum */
+#define STREAM_BLOCK_MAX  262144 /* keys and values of a block, in full: some 1500 flows */
 #define STREAM_OP_MAX	  25	 /* operation id and NUL */
 #define STREAM_HEADER_MAX (STREAM_SCHEMA_MAX + 256)
 /* What an encoder's buffer must hold at least: one whole block, or the header. */
-#define STREAM_BUFFER_MIN (STREAM_BLOCK_MAX + 64)
+#define STREAM_BUFFER_MIN (STREAM_PAYLOAD_MAX + 128)
+/* What they may take on the way: at worst nothing is left out, and 5 words of 4 bytes need 2 more. */
+#define STREAM_PAYLOAD_MAX (STREAM_BLOCK_MAX / 8 * 9)
 
 enum stream_kind { STREAM_UPSERT = 1, STREAM_DELETE = 2 };
 
@@ -86,9 +90,13 @@ struct stream_encoder {
 	size_t len;	  /* bytes to send; the block under way is not among them */
 	size_t block;	  /* payload bytes of the block under way */
 	uint32_t records; /* in it */
+	uint32_t records_max;
 	uint32_t key_size;
 	uint32_t value_size;
 	struct stream_counts counts;
+	/* the record before, in words */
+	uint32_t key[STREAM_KEY_MAX / 4];
+	uint32_t value[STREAM_VALUE_MAX / 4];
 };
 
 /*

@@ -32,7 +32,9 @@ struct stream_decoder {
 	size_t records_max;
 	struct ff_error error; /* err 0: none yet */
 	char schema[STREAM_SCHEMA_MAX];
-	uint8_t buf[STREAM_BLOCK_MAX];
+	/* a record may announce more than is there */
+	uint8_t buf[STREAM_PAYLOAD_MAX + STREAM_KEY_MAX + STREAM_VALUE_MAX + 1024];
+	uint64_t full[STREAM_BLOCK_MAX / 8]; /* the block's records, unpacked */
 };
 
 int stream_decoder_new(const struct stream_sink *sink, struct stream_decoder **ret)
@@ -131,7 +133,8 @@ static int schema_take(struct stream_decoder *d)
 
 static int item_take(struct stream_decoder *d)
 {
-	uint32_t len, records, least = sizeof(struct wire_record) + d->header.key_size;
+	uint32_t len, records,
+		full = STREAM_FULL(d->header.key_size) + STREAM_FULL(d->header.value_size);
 	struct wire_block *b = &d->block;
 
 	memcpy(b, d->buf, sizeof(*b));
@@ -146,7 +149,7 @@ static int item_take(struct stream_decoder *d)
 	if (le32toh(b->magic) != WIRE_MAGIC_BLOCK)
 		return bad(d, EPROTO, "neither a block nor the end follows block %llu",
 			   (unsigned long long)d->counts.blocks);
-	if (!len || len > STREAM_BLOCK_MAX || !records || records > len / least)
+	if (!len || len > STREAM_PAYLOAD_MAX || !records || records > STREAM_BLOCK_MAX / full)
 		return bad(d, EPROTO, "block %llu claims %u records in %u bytes",
 			   (unsigned long long)d->counts.blocks, records, len);
 	decoder_expect(d, PART_BLOCK, len);
@@ -168,34 +171,50 @@ static int records_reserve(struct stream_decoder *d, size_t count)
 	return 0;
 }
 
-static int record_take(struct stream_decoder *d, size_t *offset, struct stream_record *ret)
-{
-	struct wire_record wire;
-	size_t body;
+/* Where records are unpacked to, and which one was the last. */
+struct unpacking {
+	const uint8_t *from;
+	uint8_t *to;
+	const uint32_t *key, *value;
+};
 
-	if (d->need - *offset < sizeof(wire))
-		return bad(d, EPROTO, "block %llu ends inside a record",
+static int record_take(struct stream_decoder *d, struct unpacking *u, struct stream_record *ret)
+{
+	const uint8_t *end = d->buf + d->need, *from = u->from;
+	uint32_t *key = (uint32_t *)u->to, *value;
+	size_t took = 0;
+
+	if (from == end)
+		return bad(d, EPROTO, "block %llu ends early",
 			   (unsigned long long)d->counts.blocks);
-	memcpy(&wire, d->buf + *offset, sizeof(wire));
-	*offset += sizeof(wire);
-	if (wire.kind != STREAM_UPSERT && wire.kind != STREAM_DELETE)
-		return bad(d, EPROTO, "record of unknown kind %u", wire.kind);
-	body = d->header.key_size + (wire.kind == STREAM_UPSERT ? d->header.value_size : 0);
-	if (le16toh(wire.len) != body || d->need - *offset < body)
-		return bad(d, EPROTO, "record of %u bytes where %zu are due", le16toh(wire.len),
-			   body);
-	ret->kind = wire.kind;
-	ret->key = d->buf + *offset;
-	ret->value = wire.kind == STREAM_UPSERT ? d->buf + *offset + d->header.key_size : NULL;
-	*offset += body;
+	ret->kind = *from++;
+	if (ret->kind != STREAM_UPSERT && ret->kind != STREAM_DELETE)
+		return bad(d, EPROTO, "record of unknown kind %u", ret->kind);
+	took = stream_unpack(from, d->header.key_size, u->key, key);
+	ret->key = u->key = key;
+	ret->value = NULL;
+	from += took;
+	u->to += STREAM_FULL(d->header.key_size);
+	if (took && from < end && ret->kind == STREAM_UPSERT) {
+		value = (uint32_t *)u->to;
+		took = stream_unpack(from, d->header.value_size, u->value, value);
+		ret->value = u->value = value;
+		from += took;
+		u->to += STREAM_FULL(d->header.value_size);
+	}
+	if (!took || from > end || (ret->kind == STREAM_UPSERT && !ret->value))
+		return bad(d, EPROTO, "malformed record in block %llu",
+			   (unsigned long long)d->counts.blocks);
+	u->from = from;
 	return 0;
 }
 
 static int block_take(struct stream_decoder *d)
 {
 	uint32_t crc = le32toh(d->block.crc), count = le32toh(d->block.records);
+	static const uint32_t zeros[STREAM_VALUE_MAX / 4];
+	struct unpacking unpacking = { d->buf, (uint8_t *)d->full, zeros, zeros };
 	uint64_t upserts = 0;
-	size_t offset = 0;
 	int r;
 
 	d->block.crc = 0;
@@ -206,14 +225,15 @@ static int block_take(struct stream_decoder *d)
 	if (r < 0)
 		return r;
 	for (uint32_t i = 0; i < count; i++) {
-		r = record_take(d, &offset, &d->records[i]);
+		r = record_take(d, &unpacking, &d->records[i]);
 		if (r < 0)
 			return r;
 		upserts += d->records[i].kind == STREAM_UPSERT;
 	}
-	if (offset != d->need)
+	if (unpacking.from != d->buf + d->need)
 		return bad(d, EPROTO, "block %llu has %zu bytes behind its last record",
-			   (unsigned long long)d->counts.blocks, d->need - offset);
+			   (unsigned long long)d->counts.blocks,
+			   (size_t)(d->buf + d->need - unpacking.from));
 	r = d->sink.block(d->sink.ctx, d->records, count, &d->error);
 	if (r < 0)
 		return r;

@@ -49,13 +49,27 @@ struct wire_block {
 };
 _Static_assert(sizeof(struct wire_block) == 16, "wire_block");
 
-struct wire_record {
-	__le16 len; /* of key and value */
-	__u8 kind;
-	__u8 pad;
-};
-_Static_assert(sizeof(struct wire_record) == 4, "wire_record");
-_Static_assert(STREAM_KEY_MAX + STREAM_VALUE_MAX <= 65535, "record length");
+/*
+ * A record is its kind in a byte, its key, packed, and for an upsert its value, packed. Packed are: a
+ * mask of bits, the first in bit 0 of the first byte, for the words that differ from those of the
+ * record before; then these words. The last word is filled up; no bit behind it may be set.
+ */
+#define STREAM_WORDS(size) (((size) + 3) / 4)
+#define STREAM_MASK(size)  ((STREAM_WORDS(size) + 7) / 8)
+/* In full, with both parts aligned to 8: what a decoder keeps of a record. */
+#define STREAM_FULL(size) (((size) + 7) / 8 * 8)
+
+/*
+ * Packs @data, and leaves it in @base, where the record before was. Returns the length; writes up to 4
+ * bytes more.
+ */
+size_t stream_pack(const void *data, uint32_t size, uint32_t *base, uint8_t *to);
+
+/*
+ * Unpacks @size bytes, rounded up to words. Returns how many it took, 0 if the mask is malformed. It
+ * reads what the mask announces, whether it is there or not: the caller has room behind, and looks.
+ */
+size_t stream_unpack(const uint8_t *from, uint32_t size, const uint32_t *base, uint32_t *to);
 
 struct wire_end {
 	__le32 magic;
@@ -65,9 +79,9 @@ struct wire_end {
 	__le64 deletes;
 };
 _Static_assert(sizeof(struct wire_end) == 32, "wire_end");
-_Static_assert(sizeof(struct wire_block) + STREAM_BLOCK_MAX + sizeof(struct wire_end) <=
+_Static_assert(sizeof(struct wire_block) + STREAM_PAYLOAD_MAX + sizeof(struct wire_end) + 4 <=
 		       STREAM_BUFFER_MIN,
-	       "buffer holds a block and the end");
+	       "buffer holds a block, what is written behind it, and the end");
 
 /* CRC-32 over two pieces. */
 uint32_t stream_crc(const void *head, size_t head_len, const void *data, size_t len);

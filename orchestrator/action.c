@@ -3,6 +3,7 @@
 #include "orchestrator/action.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "lib/clock.h"
 #include "lib/json.h"
@@ -236,6 +237,7 @@ int action_standby_add(struct orchestrator *orch, uint16_t owner_id, uint16_t ho
 	if (r < 0)
 		return r;
 	standby->standby_of = owner_id;
+	strcpy(standby->nf, owner->nf); /* in an upgrade not its service's */
 	id = standby->id;
 	if (old)
 		model_remove_instance(model, old);

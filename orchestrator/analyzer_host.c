@@ -4,7 +4,8 @@
  *
  * A silent agent is no failed host: packets are forwarded without it. A host has failed when failover.c
  * has found it dead (HOST_FAILED: it hears of silent data paths at once, and not at our steps), or its
- * agent says that its fabric link is down. When no agent at all is heard, it is we who are cut off.
+ * agent says that its fabric link is down. When no agent at all is heard, it is we who are cut off;
+ * unless nobody was ever heard, as right after our own start: then nothing is known yet.
  *
  * Several services share a host, each with a policy: the strictest of each bound counts.
  */
@@ -327,8 +328,9 @@ void hosts_step(struct step *step)
 			continue;
 		bounds = bounds_of(step, host);
 		silent += host_is_silent(step, host, &bounds);
+		step->analyzer->heard |= host->quality.age_ns != UINT64_MAX;
 	}
-	step->deaf = loads->hosts_n > 1 && silent == loads->hosts_n;
+	step->deaf = loads->hosts_n > 1 && silent == loads->hosts_n && step->analyzer->heard;
 	for (size_t i = 0; i < loads->hosts_n; i++) {
 		struct host_load *host = &loads->hosts[i];
 

@@ -92,6 +92,7 @@ struct analyzer {
 	uint64_t now_ns; /* of the last step; 0: none yet */
 	uint64_t steps;
 	uint64_t resumed_ns; /* since when steps come one after the other */
+	bool heard;	     /* a host, or of its data path, at any time since our start */
 	struct track site;
 	struct instance_track *instances[FF_INSTANCES_MAX];
 	struct host_track *hosts[FF_HOSTS_MAX];

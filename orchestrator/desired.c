@@ -131,8 +131,9 @@ static json_t *instances_json(const struct model *model)
 		if (!instance)
 			continue;
 		service = model_service(model, instance->service);
-		item = json_pack("{si ss si si sI}", "id", instance->id, "name", instance->name,
-				 "service", instance->service, "host", instance->host, "capacity",
+		item = json_pack("{si ss ss si si sI}", "id", instance->id, "name", instance->name,
+				 "nf", instance->nf, "service", instance->service, "host",
+				 instance->host, "capacity",
 				 (json_int_t)(service ? service->capacity : 0));
 		if (item && instance->standby_of)
 			json_put_uint(item, "standby_of", instance->standby_of);

@@ -46,6 +46,26 @@ static bool drain_is_late(const struct host *host)
 	return host->drain_deadline_ms && clock_wall_ms() > host->drain_deadline_ms;
 }
 
+const struct host *drain_late_host(const struct model *model, const struct service *service)
+{
+	for (unsigned int i = 0; i < FF_INSTANCES_MAX; i++) {
+		const struct instance *instance = model->instances[i];
+		const struct host *host;
+		unsigned int slots, rules;
+		size_t pins;
+
+		if (!instance || instance->service != service->id)
+			continue;
+		host = model_host(model, instance->host);
+		if (!host || !host->draining || !drain_is_late(host))
+			continue;
+		owners_count(&service->table, instance->id, &slots, &pins, &rules);
+		if (slots || pins || rules)
+			return host;
+	}
+	return NULL;
+}
+
 json_t *drain_json(const struct model *model, const struct host *host)
 {
 	struct drain_left left;

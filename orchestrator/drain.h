@@ -4,6 +4,7 @@
  * and elasticity's business; settings.h keeps the wish.
  *
  * A host is empty when its instances own nothing and no move is about them. They stay there, so that `undrain` costs nothing.
+ * Until its deadline the others' bounds count, after it they don't (loop_plan.c).
  * The model's lock is held.
  */
 #pragma once
@@ -21,6 +22,9 @@ struct drain_left {
 
 void drain_count(const struct model *model, const struct host *host, struct drain_left *ret);
 bool drain_is_empty(const struct drain_left *left);
+
+/* A host past its deadline on which the service still owns something; NULL: none. */
+const struct host *drain_late_host(const struct model *model, const struct service *service);
 
 /* {"since_ms","deadline_ms","late","empty","instances","slots","pins","rules","moves"}; NULL: no memory. */
 json_t *drain_json(const struct model *model, const struct host *host);

@@ -20,19 +20,6 @@
 #include "orchestrator/elasticity_internal.h"
 #include "orchestrator/events.h"
 
-#define COST_CLASSES FF_SERVICES_MAX
-
-struct elasticity {
-	struct orchestrator *orch;
-	struct execution *running; /* guarded by the model's lock, as all below */
-	unsigned int threads;
-	struct cost_class {
-		char nf[FF_NAME_MAX];
-		struct cost_model model;
-		struct elasticity_account account;
-	} costs[COST_CLASSES];
-};
-
 int elasticity_new(struct orchestrator *orch, struct elasticity **ret, struct ff_error *err)
 {
 	struct elasticity *elasticity = calloc(1, sizeof(*elasticity));
@@ -61,12 +48,17 @@ void elasticity_stop(struct elasticity *elasticity)
 	free(elasticity);
 }
 
-bool elasticity_busy(const struct elasticity *elasticity, uint16_t service)
+bool elasticity_plans(const struct elasticity *elasticity, uint16_t service)
 {
 	for (const struct execution *e = elasticity->running; e; e = e->next)
 		if (e->plan.service == service)
 			return true;
 	return false;
+}
+
+bool elasticity_busy(const struct elasticity *elasticity, uint16_t service)
+{
+	return elasticity_plans(elasticity, service) || elasticity_upgrading(elasticity, service);
 }
 
 void elasticity_cancel(struct elasticity *elasticity, uint16_t service)
@@ -301,7 +293,8 @@ static int execution_begin(struct execution *e, struct ff_error *err)
 				 "the orchestrator is stopping");
 	if (elasticity_busy(elasticity, e->plan.service))
 		return error_set(err, EBUSY, FF_CODE_BUSY, "wait for its end, or cancel it",
-				 "another plan of %s is under way", e->plan.service_name);
+				 "another plan, or an upgrade, of %s is under way",
+				 e->plan.service_name);
 	r = store_operation_put(e->orch->store, e->operation, NULL, err);
 	if (r < 0)
 		return r;

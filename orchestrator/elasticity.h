@@ -12,6 +12,14 @@
  *
  * One plan at a time for each service. A plan is not resumed after a restart: the next one is
  * better informed.
+ *
+ * An upgrade takes a service to another version of its NF, one instance after the other: a successor is
+ * made beside it, on the same host; all that it owns is moved there, in order, its state converted
+ * field by field on arrival; then it's retired. Meanwhile no plan is made for the service. It's an operation
+ * of kind `upgrade`, and resumed after a restart. However it ends, each instance is wholly of one version or
+ * of the other: one that it couldn't empty goes on, and its successor is removed. Then some are of
+ * each; another upgrade brings the rest. New instances are of the new version from the first moment on,
+ * unless no instance could be upgraded.
  */
 #pragma once
 
@@ -28,7 +36,7 @@ int elasticity_new(struct orchestrator *orch, struct elasticity **ret, struct ff
 /* Plans end after the steps under way, which are migration's to finish. NULL is fine. */
 void elasticity_stop(struct elasticity *elasticity);
 
-/* Whether a plan of this service is being carried out. The model's lock is held. */
+/* Whether a plan of this service is being carried out, or an upgrade. The model's lock is held. */
 bool elasticity_busy(const struct elasticity *elasticity, uint16_t service);
 
 /*
@@ -41,6 +49,17 @@ int elasticity_start(struct elasticity *elasticity, struct plan *plan, const str
 
 /* Ends the plans of one service (0: all) after their present steps. The lock is held. */
 void elasticity_cancel(struct elasticity *elasticity, uint16_t service);
+
+/*
+ * Starts an upgrade to NF @nf, which may be the one that it has: its object is loaded anew.
+ * *ret_doc: the operation as it is shown, a new reference. -EBUSY: one is under way. The lock isn't held.
+ */
+int elasticity_upgrade(struct elasticity *elasticity, const char *service, const char *nf,
+		       json_t **ret_doc, struct ff_error *err);
+
+/* Carries on with one out of the journal; takes the operation on success. The lock is held. */
+int elasticity_upgrade_resume(struct elasticity *elasticity, struct operation *operation,
+			      struct ff_error *err);
 
 /* What moves have cost so far, by class of NF: a copy. The lock isn't held. */
 void elasticity_cost(struct elasticity *elasticity, const char *nf, struct cost_model *ret);

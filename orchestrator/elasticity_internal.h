@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* elasticity_internal.h - what elasticity.c (plans) and elasticity_step.c (their steps) share. */
+/* elasticity_internal.h - what plans (elasticity.c), their steps and upgrades share. */
 #pragma once
 
 #include <pthread.h>
@@ -8,6 +8,21 @@
 #include "orchestrator/operation.h"
 
 struct execution;
+struct upgrade;
+
+#define COST_CLASSES FF_SERVICES_MAX
+
+struct elasticity {
+	struct orchestrator *orch;
+	struct execution *running; /* guarded by the model's lock, as all below */
+	struct upgrade *upgrades;
+	unsigned int threads; /* of plans and upgrades */
+	struct cost_class {
+		char nf[FF_NAME_MAX];
+		struct cost_model model;
+		struct elasticity_account account;
+	} costs[COST_CLASSES];
+};
 
 /* One step: written by its thread, read by the plan's after the join. */
 struct step_run {
@@ -37,3 +52,7 @@ void *step_main(void *arg);
 
 /* Teaches the cost model what a completed move has cost. The lock is held. */
 void elasticity_learn(struct execution *e, const struct plan_step *step, const json_t *doc);
+
+/* Whether a plan, or an upgrade, of this service is under way. The lock is held. */
+bool elasticity_plans(const struct elasticity *elasticity, uint16_t service);
+bool elasticity_upgrading(const struct elasticity *elasticity, uint16_t service);

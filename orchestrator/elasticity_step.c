@@ -118,12 +118,21 @@ static int step_retire(struct step_run *run, const struct plan_step *step)
 
 /* ---- move ------------------------------------------------------------------------------------ */
 
+static bool slot_is_moving(const struct model *model, uint16_t service, unsigned int slot)
+{
+	for (const struct operation *op = model->operations; op; op = op->next)
+		if (op->service == service && op->subject &&
+		    slotset_test(&op->subject->slots, slot))
+			return true;
+	return false;
+}
+
 /*
  * The change set of what the step names and `from` still owns: an operator may have moved some of it
- * since the plan was made, and that is his to decide. The lock is held.
+ * since the plan was made, or be about to, and that is his to decide. The lock is held.
  */
-static struct change *subject_make(const struct service *service, const struct plan_step *step,
-				   uint16_t from)
+static struct change *subject_make(const struct model *model, const struct service *service,
+				   const struct plan_step *step, uint16_t from)
 {
 	const struct owners *table = &service->table;
 	_cleanup_change_ struct change *subject = calloc(1, sizeof(*subject));
@@ -131,7 +140,8 @@ static struct change *subject_make(const struct service *service, const struct p
 	if (!subject)
 		return NULL;
 	for (size_t i = 0; i < step->slots_n; i++)
-		if (step->slots[i] < table->slots && table->owners[step->slots[i]] == from)
+		if (step->slots[i] < table->slots && table->owners[step->slots[i]] == from &&
+		    !slot_is_moving(model, service->id, step->slots[i]))
 			slotset_set(&subject->slots, step->slots[i]);
 	for (size_t i = 0; i < step->flows_n; i++)
 		if (owners_find(table, &step->flows[i], NULL, NULL) == from &&
@@ -212,7 +222,7 @@ static int move_try(struct step_run *run, const struct plan_step *step)
 		if (!service || !model_instance(model, move.to))
 			return error_set(&run->error, ENOENT, FF_CODE_NOT_FOUND, NULL,
 					 "the service or the new owner has been removed");
-		subject = subject_make(service, step, move.from);
+		subject = subject_make(model, service, step, move.from);
 		if (!subject)
 			return error_nomem(&run->error);
 		if (change_is_empty(subject))

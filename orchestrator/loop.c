@@ -1,46 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* loop.c - see loop.h. */
+/* loop.c - see loop.h. Planning is in loop_plan.c. */
 #include "orchestrator/loop.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "lib/clock.h"
 #include "lib/json.h"
 #include "lib/log.h"
-#include "orchestrator/analyzer.h"
 #include "orchestrator/drain.h"
 #include "orchestrator/elasticity.h"
 #include "orchestrator/events.h"
 #include "orchestrator/failover.h"
 #include "orchestrator/gather.h"
+#include "orchestrator/loop_internal.h"
 #include "orchestrator/protection.h"
 
 #define SETTING_PAUSED "loop"
-#define ASKED_MS       1000 /* between plans for what no condition stands for, e.g. the minimum */
-
-/* What the loop remembers of a service. */
-struct governed {
-	uint64_t not_before_ns;	     /* no plan is made earlier */
-	uint64_t asked_ns;	     /* when one was made last */
-	char plan[OPERATION_ID_MAX]; /* under way, or the last one; "": none */
-	char told[80];		     /* what was told of the last plan that wasn't carried out */
-};
-
-struct loop {
-	struct orchestrator *orch;
-	pthread_t thread;
-	bool paused;	      /* the model's lock */
-	pthread_mutex_t lock; /* guards all below */
-	struct analyzer *analyzer;
-	struct loads loads; /* as refined by the last step */
-	struct condition *conditions;
-	size_t conditions_n;
-	struct governed governed[FF_SERVICES_MAX];
-	struct policy policies[FF_SERVICES_MAX]; /* copies of the model's, of this step */
-	bool has_policy[FF_SERVICES_MAX];
-};
 
 /* ---- looking --------------------------------------------------------------------------------- */
 
@@ -82,8 +59,6 @@ static void changes_tell(struct loop *loop, const struct analysis *analysis)
 }
 
 /* Nobody has set bounds for the service: no host is too busy for what an operator wants of it. */
-#define NO_BOUND_PERCENT 100
-
 static void policy_unbound(struct policy *policy)
 {
 	policy_init(policy);
@@ -100,6 +75,9 @@ static void policies_copy(struct loop *loop)
 	for (size_t i = 0; i < FF_SERVICES_MAX; i++) {
 		const struct service *service = model->services[i];
 
+		const struct host *late = service ? drain_late_host(model, service) : NULL;
+
+		loop->late[i] = late ? late->id : 0;
 		loop->has_policy[i] = service && service->governed;
 		if (loop->has_policy[i])
 			loop->policies[i] = service->policy;
@@ -135,167 +113,7 @@ static int look(struct loop *loop)
 	return 0;
 }
 
-/* ---- planning -------------------------------------------------------------------------------- */
-
-static bool is_quiet(const struct policy *policy)
-{
-	time_t now = time(NULL);
-	struct tm tm;
-
-	if (!localtime_r(&now, &tm))
-		return false;
-	return policy_is_quiet(policy, (unsigned int)(tm.tm_wday + 6) % 7,
-			       (unsigned int)(tm.tm_hour * 60 + tm.tm_min));
-}
-
-static uint32_t flags_of(uint32_t conditions, const struct policy *policy)
-{
-	uint32_t flags = 0;
-
-	if (conditions & (1u << CONDITION_OVERLOAD | 1u << CONDITION_CAPACITY))
-		flags |= PLANNER_RELIEVE;
-	if (is_quiet(policy))
-		return flags;
-	if (conditions & 1u << CONDITION_UNDERLOAD)
-		flags |= PLANNER_SHRINK;
-	if (conditions & 1u << CONDITION_IMBALANCE)
-		flags |= PLANNER_BALANCE;
-	return flags;
-}
-
-/* A service that nobody governs is only emptied where an operator wants it: nothing else is wrong. */
-static void policy_loosen(struct policy *policy, const struct service_load *service)
-{
-	policy->instances.min = 1;
-	policy->instances.max = MAX((uint32_t)service->instances_n, 1u);
-	policy->placement.spread = false;
-}
-
-static int plan_make(struct loop *loop, const struct service_load *service, uint32_t flags,
-		     struct plan *ret)
-{
-	struct policy *policy = &loop->policies[service->id];
-	struct planner_input input = {
-		.loads = &loop->loads,
-		.service = service->id,
-		.policy = policy,
-		.flags = flags,
-		.growth = service->growth,
-	};
-	struct cost_model cost;
-	int r;
-
-	if (!loop->has_policy[service->id])
-		policy_loosen(policy, service);
-	elasticity_cost(loop->orch->elasticity, service->nf, &cost);
-	input.cost = &cost;
-	r = planner_plan(&input, ret);
-	if (r < 0 || ret->short_pps <= 0 || input.growth <= 1)
-		return r;
-	/* what is only expected finds no place: what is there still may */
-	plan_done(ret);
-	input.growth = 1;
-	return planner_plan(&input, ret);
-}
-
-/* A plan that stays a plan is told once, not again with each new figure. */
-static void tell_once(struct loop *loop, const struct plan *plan, const char *kind)
-{
-	struct governed *g = &loop->governed[plan->service];
-	char outline[sizeof(g->told)];
-
-	snprintf(outline, sizeof(outline), "%s %u %u %d %d %d %d", kind, plan->instances_before,
-		 plan->instances_after, plan->steps_n > 0, plan->orphans > 0, plan->stuck > 0,
-		 plan->short_pps > 0);
-	if (!strcmp(g->told, outline))
-		return;
-	strcpy(g->told, outline);
-	event_emit(loop->orch->events, kind, (struct event_about){ .service = plan->service_name },
-		   "%s: %s", plan->service_name, plan->reason);
-}
-
-static bool is_paused(struct loop *loop)
-{
-	MODEL_LOCKED(&loop->orch->model);
-
-	return loop->paused;
-}
-
-static void plan_act(struct loop *loop, struct plan *plan)
-{
-	struct governed *g = &loop->governed[plan->service];
-	const struct policy *policy = &loop->policies[plan->service];
-	struct ff_error err = { 0 };
-
-	if (!plan->steps_n) {
-		if (plan->orphans || plan->stuck || plan->short_pps > 0)
-			tell_once(loop, plan, "plan-impossible");
-		return;
-	}
-	if (policy->mode == POLICY_OBSERVE || is_paused(loop)) {
-		tell_once(loop, plan, "plan-observed");
-		return;
-	}
-	g->told[0] = '\0';
-	if (elasticity_start(loop->orch->elasticity, plan, &loop->loads, policy, g->plan, &err) < 0)
-		log_warn("%s", err.message);
-}
-
-/* Whether the service's last plan lets another one be made now. */
-static bool plan_is_due(struct loop *loop, const struct service_load *service, uint32_t conditions)
-{
-	struct governed *g = &loop->governed[service->id];
-	uint64_t now_ns = loop->loads.now_ns;
-	MODEL_LOCKED(&loop->orch->model);
-
-	if (elasticity_busy(loop->orch->elasticity, service->id) ||
-	    failover_busy(loop->orch, service->id)) {
-		g->not_before_ns = now_ns + LOOP_SETTLE_MS * NSEC_PER_MSEC;
-		return false;
-	}
-	if (now_ns < g->not_before_ns)
-		return false;
-	if (!conditions && now_ns - g->asked_ns < ASKED_MS * NSEC_PER_MSEC)
-		return false;
-	g->asked_ns = now_ns;
-	return true;
-}
-
-static bool is_to_be_emptied(const struct loop *loop, const struct service_load *service)
-{
-	for (size_t i = 0; i < service->instances_n; i++) {
-		if (service->instances[i].state == INSTANCE_DRAINING)
-			return true;
-		for (size_t k = 0; k < loop->loads.hosts_n; k++)
-			if (loop->loads.hosts[k].id == service->instances[i].host &&
-			    loop->loads.hosts[k].conditions & HOST_MAINTENANCE)
-				return true;
-	}
-	return false;
-}
-
-static void service_govern(struct loop *loop, const struct service_load *service)
-{
-	uint32_t conditions = analyzer_service_conditions(loop->analyzer, service->id);
-	const struct policy *policy = &loop->policies[service->id];
-	struct governed *g = &loop->governed[service->id];
-	bool governed = loop->has_policy[service->id];
-	struct plan plan = { 0 };
-	int r;
-
-	if (!governed && !is_to_be_emptied(loop, service))
-		return;
-	if (!plan_is_due(loop, service, conditions))
-		return;
-	r = plan_make(loop, service, governed ? flags_of(conditions, policy) : 0, &plan);
-	if (r < 0) {
-		log_warn("no plan for %s: %s", service->name, strerror(-r));
-		g->not_before_ns = loop->loads.now_ns + LOOP_BACKOFF_MS * NSEC_PER_MSEC;
-	} else {
-		plan_act(loop, &plan);
-	}
-	plan_done(&plan);
-}
+/* ---- going on -------------------------------------------------------------------------------- */
 
 /* A plan is followed by another, but not at once; less so if it failed. */
 static void ended_back_off(struct loop *loop)
@@ -339,8 +157,8 @@ static void *loop_main(void *arg)
 		r = look(loop);
 		ended_back_off(loop);
 		for (size_t i = 0; r == 0 && i < loop->loads.services_n; i++)
-			service_govern(loop, &loop->loads.services[i]);
-		if (r == 0 && !is_paused(loop))
+			loop_govern(loop, &loop->loads.services[i]);
+		if (r == 0 && !loop_is_paused(loop))
 			protection_step(loop->orch->protection, &loop->loads);
 		pthread_mutex_unlock(&loop->lock);
 		drain_watch(loop->orch);
@@ -356,6 +174,13 @@ static void *loop_main(void *arg)
 }
 
 /* ---- for others ------------------------------------------------------------------------------ */
+
+bool loop_is_paused(struct loop *loop)
+{
+	MODEL_LOCKED(&loop->orch->model);
+
+	return loop->paused;
+}
 
 int loop_pause(struct loop *loop, bool paused, struct ff_error *err)
 {
@@ -387,7 +212,7 @@ static json_t *condition_json(const struct loop *loop, const struct condition *c
 json_t *loop_json(struct loop *loop)
 {
 	json_t *list = json_array(), *costs = json_object();
-	bool paused = is_paused(loop);
+	bool paused = loop_is_paused(loop);
 
 	pthread_mutex_lock(&loop->lock);
 	for (size_t i = 0; i < loop->conditions_n; i++)
@@ -418,7 +243,7 @@ json_t *loop_plan(struct loop *loop, const char *name, uint32_t flags, bool text
 	if (!service) {
 		error_set(err, ENOENT, FF_CODE_NOT_FOUND, "see `flowferry services`",
 			  "there is no service \"%s\", or nothing is known of its load yet", name);
-	} else if (plan_make(loop, service, flags, &plan) < 0) {
+	} else if (loop_plan_make(loop, service, flags, &plan) < 0) {
 		error_nomem(err);
 	} else {
 		json = plan_to_json(&plan, &loop->loads);

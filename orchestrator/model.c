@@ -337,6 +337,8 @@ int model_add_instance(struct model *model, const char *name, uint16_t service, 
 		return error_nomem(err);
 	*instance = (struct instance){ .id = id, .service = service, .host = host };
 	snprintf(instance->name, sizeof(instance->name), "%s", name);
+	if (model->services[service])
+		strcpy(instance->nf, model->services[service]->nf);
 	model_adopt_instance(model, instance);
 	*ret = instance;
 	return 0;

@@ -56,8 +56,8 @@ struct host {
 struct service {
 	char name[FF_NAME_MAX];
 	uint16_t id;
-	char nf[FF_NAME_MAX];
-	char *class; /* filter text, "": everything */
+	char nf[FF_NAME_MAX]; /* of new instances */
+	char *class;	      /* filter text, "": everything */
 	json_t *config;
 	uint64_t capacity; /* flows of each instance */
 	bool governed;	   /* has a policy: the loop acts for it */
@@ -68,6 +68,7 @@ struct service {
 
 struct instance {
 	char name[FF_NAME_MAX];
+	char nf[FF_NAME_MAX]; /* its service's when it was made */
 	uint16_t id;
 	uint16_t service;
 	uint16_t host;

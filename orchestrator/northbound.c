@@ -55,6 +55,7 @@ const struct http_route northbound_routes[] = {
 	{ "POST", "/v1/services", service_post, NULL, HTTP_BODY_REQUIRED },
 	{ "GET", "/v1/services/:service", service_get, NULL, 0 },
 	{ "DELETE", "/v1/services/:service", service_delete, NULL, 0 },
+	{ "POST", "/v1/services/:service/upgrade", upgrade_post, NULL, HTTP_BODY_REQUIRED },
 	{ "GET", "/v1/services/:service/table", service_table_get, NULL, 0 },
 	{ "POST", "/v1/services/:service/instances", instance_post, NULL, HTTP_BODY_REQUIRED },
 	{ "GET", "/v1/services/:service/policy", policy_get, NULL, 0 },

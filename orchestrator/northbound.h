@@ -22,6 +22,7 @@ int services_get(struct http_request *req, struct http_response *resp);
 int service_get(struct http_request *req, struct http_response *resp);
 int service_post(struct http_request *req, struct http_response *resp);
 int service_delete(struct http_request *req, struct http_response *resp);
+int upgrade_post(struct http_request *req, struct http_response *resp);
 int service_table_get(struct http_request *req, struct http_response *resp);
 
 /* northbound_instances.c */

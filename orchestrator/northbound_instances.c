@@ -82,7 +82,7 @@ static json_t *instance_json(const struct orchestrator *orch, const struct insta
 	owners_count(&service->table, instance->id, &slots, &pins, &rules);
 	json = json_pack("{ss si ss ss ss ss si sI si sI}", "name", instance->name, "id",
 			 instance->id, "service", service->name, "host", host ? host->name : "-",
-			 "nf", service->nf, "state", state_of(orch, instance, host, report),
+			 "nf", instance->nf, "state", state_of(orch, instance, host, report),
 			 "slots", (int)slots, "pins", (json_int_t)pins, "rules", (int)rules,
 			 "capacity", (json_int_t)service->capacity);
 	for (size_t i = 0; i < ARRAY_SIZE(counters); i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* northbound_services.c - services: shown, created, removed. */
+/* northbound_services.c - services: shown, created, removed, upgraded. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -349,4 +349,33 @@ int service_delete(struct http_request *req, struct http_response *resp)
 	event_emit(orch->events, "service-removed", (struct event_about){ .service = name },
 		   "service %s removed, by %s", name, req_peer(req));
 	return resp_empty(resp, 204);
+}
+
+/* ---- upgraded -------------------------------------------------------------------------------- */
+
+int upgrade_post(struct http_request *req, struct http_response *resp)
+{
+	static const char *const fields[] = { "nf", NULL };
+	struct orchestrator *orch = req_orch(req);
+	const char *service = req_param(req, "service"), *nf;
+	struct ff_error *err = resp_err(resp);
+	json_t *answer = NULL;
+	char location[64];
+	int r;
+
+	r = json_check_fields(req_json(req), fields, err);
+	if (r == 0)
+		r = json_get_str(req_json(req), "nf", &nf, err);
+	if (r == 0)
+		r = name_check("network function", nf, err);
+	if (r == 0)
+		r = elasticity_upgrade(orch->elasticity, service, nf, &answer, err);
+	if (r < 0)
+		return r;
+	event_emit(orch->events, "upgrade-started", (struct event_about){ .service = service },
+		   "service %s is upgraded to NF %s, by %s", service, nf, req_peer(req));
+	snprintf(location, sizeof(location), "/v1/operations/%s",
+		 json_string_value(json_object_get(answer, "id")));
+	resp_header(resp, "Location", location);
+	return resp_json(resp, 202, answer);
 }

@@ -7,6 +7,7 @@
 #include "lib/clock.h"
 #include "lib/json.h"
 #include "lib/log.h"
+#include "orchestrator/elasticity.h"
 #include "orchestrator/events.h"
 #include "orchestrator/failover.h"
 #include "orchestrator/migration.h"
@@ -32,11 +33,11 @@ static int prepare_read(struct operation *operation, struct ff_error *err)
 	return r;
 }
 
-static bool is_kind(const struct operation *operation, const char *name)
+static bool is_of_kind(const struct operation *operation, const char *wanted)
 {
 	const char *kind = json_string_value(json_object_get(operation->doc, "kind"));
 
-	return kind && !strcmp(kind, name);
+	return kind && !strcmp(kind, wanted);
 }
 
 static int operation_read(const json_t *row, struct operation *operation, struct ff_error *err)
@@ -57,14 +58,14 @@ static int operation_read(const json_t *row, struct operation *operation, struct
 	json_decref(operation->request);
 	operation->doc = json_incref(doc);
 	operation->request = json_incref(request);
-	if (is_kind(operation, "recovery"))
+	if (is_of_kind(operation, "recovery"))
 		return 0;
-	if (is_kind(operation,
-		    "plan")) /* its moves are operations of their own, and are taken up */
+	if (is_of_kind(operation,
+		       "plan")) /* its moves are operations of their own, and are taken up */
 		return error_set(err, ECANCELED, FF_CODE_INTERNAL,
 				 "nothing to do: the next plan begins with what was done",
 				 "the orchestrator was restarted while the plan was carried out");
-	return prepare_read(operation, err);
+	return is_of_kind(operation, "upgrade") ? 0 : prepare_read(operation, err);
 }
 
 static int operation_resume(struct orchestrator *orch, struct operation *operation,
@@ -74,8 +75,10 @@ static int operation_resume(struct orchestrator *orch, struct operation *operati
 	const struct service *service = model_service(&orch->model, operation->service);
 	int r;
 
-	if (is_kind(operation, "recovery"))
+	if (is_of_kind(operation, "recovery"))
 		return failover_resume(orch, operation, err);
+	if (is_of_kind(operation, "upgrade"))
+		return elasticity_upgrade_resume(orch->elasticity, operation, err);
 	if (!service)
 		return error_set(err, ENOENT, FF_CODE_INTERNAL, NULL,
 				 "its service isn't in the database");
@@ -102,9 +105,10 @@ static void operation_give_up(struct orchestrator *orch, struct operation *opera
 	if (store_operation_put(orch->store, operation, NULL, &err) < 0)
 		log_error("%s", err.message);
 	event_emit(orch->events,
-		   is_kind(operation, "plan")	  ? "plan-ended" :
-		   is_kind(operation, "recovery") ? "recovery-ended" :
-						    "move-ended",
+		   is_of_kind(operation, "plan")     ? "plan-ended" :
+		   is_of_kind(operation, "recovery") ? "recovery-ended" :
+		   is_of_kind(operation, "upgrade")  ? "upgrade-ended" :
+						       "move-ended",
 		   (struct event_about){ .operation = operation->id },
 		   "operation %s can't be recovered: %s", operation->id, why->message);
 }

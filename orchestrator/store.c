@@ -33,9 +33,13 @@ static const char schema_2[] =
 	"CREATE INDEX operations_kind ON operations(json_extract(doc,'$.kind'));"
 	"PRAGMA user_version = 2;";
 static const char schema_3[] =
-	"ALTER TABLE instances ADD COLUMN standby_of INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE instances ADD COLUMN nf TEXT NOT NULL DEFAULT '';"
+	"UPDATE instances SET nf = (SELECT nf FROM services WHERE id = service);"
 	"PRAGMA user_version = 3;";
-_Static_assert(STORE_SCHEMA_VERSION == 3, "a new version needs a step in schema_make()");
+static const char schema_4[] =
+	"ALTER TABLE instances ADD COLUMN standby_of INTEGER NOT NULL DEFAULT 0;"
+	"PRAGMA user_version = 4;";
+_Static_assert(STORE_SCHEMA_VERSION == 4, "a new version needs a step in schema_make()");
 
 int store_fail(struct store *store, const char *doing, struct ff_error *err)
 {
@@ -156,10 +160,12 @@ static int schema_make(struct store *store, struct ff_error *err)
 	if (r == 0 && version < 2)
 		r = store_exec(store, schema_2, err);
 	if (r == 0 && version < 3)
-		return store_exec(store, schema_3, err);
+		r = store_exec(store, schema_3, err);
+	if (r == 0 && version < 4)
+		r = store_exec(store, schema_4, err);
 	if (r < 0)
 		return r;
-	if (version != STORE_SCHEMA_VERSION)
+	if (version > STORE_SCHEMA_VERSION)
 		return error_set(err, ENOTSUP, FF_CODE_REFUSED,
 				 "run the version that wrote it, or a later one",
 				 "database %s has schema version %lld, this program knows %d",

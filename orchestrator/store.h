@@ -17,7 +17,7 @@
 #include "orchestrator/model.h"
 #include "orchestrator/operation.h"
 
-#define STORE_SCHEMA_VERSION 3
+#define STORE_SCHEMA_VERSION 4
 #define STORE_EVENTS_MAX     100000 /* 20 MB; the oldest go */
 #define STORE_OPERATIONS_MAX 100000 /* likewise, ended ones */
 

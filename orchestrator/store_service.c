@@ -118,7 +118,7 @@ int store_instances_write(struct store *store, const struct model *model, uint16
 
 	r = store_prepare(store, "DELETE FROM instances WHERE service=?", &delete, err);
 	if (r == 0)
-		r = store_prepare(store, "INSERT INTO instances VALUES(?,?,?,?,?)", &insert, err);
+		r = store_prepare(store, "INSERT INTO instances VALUES(?,?,?,?,?,?)", &insert, err);
 	if (r < 0)
 		return r;
 	sqlite3_bind_int(delete, 1, service);
@@ -132,7 +132,8 @@ int store_instances_write(struct store *store, const struct model *model, uint16
 		sqlite3_bind_text(insert, 2, instance->name, -1, SQLITE_TRANSIENT);
 		sqlite3_bind_int(insert, 3, instance->service);
 		sqlite3_bind_int(insert, 4, instance->host);
-		sqlite3_bind_int(insert, 5, instance->standby_of);
+		sqlite3_bind_text(insert, 5, instance->nf, -1, SQLITE_TRANSIENT);
+		sqlite3_bind_int(insert, 6, instance->standby_of);
 		r = store_run(store, insert, err);
 	}
 	return r;
@@ -312,9 +313,9 @@ int store_load(struct store *store, struct model *model, struct ff_error *err)
 	r = services_load(store, model, err);
 	if (r < 0)
 		return r;
-	r = store_prepare(store,
-			  "SELECT id, name, service, host, standby_of FROM instances ORDER BY id",
-			  &statement, err);
+	r = store_prepare(
+		store, "SELECT id, name, service, host, nf, standby_of FROM instances ORDER BY id",
+		&statement, err);
 	if (r < 0)
 		return r;
 	while ((r = store_step(store, statement, err)) > 0) {
@@ -327,7 +328,9 @@ int store_load(struct store *store, struct model *model, struct ff_error *err)
 			 sqlite3_column_text(statement, 1));
 		instance->service = sqlite3_column_int(statement, 2);
 		instance->host = sqlite3_column_int(statement, 3);
-		instance->standby_of = sqlite3_column_int(statement, 4);
+		snprintf(instance->nf, sizeof(instance->nf), "%s",
+			 sqlite3_column_text(statement, 4));
+		instance->standby_of = sqlite3_column_int(statement, 5);
 		model_adopt_instance(model, instance);
 	}
 	return r;

@@ -4,6 +4,7 @@ unit_SRCS := $(wildcard tests/unit/*.c)
 prog_SRCS := $(wildcard tests/prog/*.c)
 # NF objects that the prog tests load: good ones, and bad ones that must be refused
 test_nf_SRCS := $(wildcard tests/prog/nf/*.bpf.c)
+test_nf_SEDS := $(wildcard tests/prog/nf/*.sed)
 # `make kernels`: loads everything on another kernel
 kernels_SRCS := tests/kernels/load.c
 tests_PKGS := criterion

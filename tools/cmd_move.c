@@ -171,7 +171,7 @@ static int body_pack(const struct move_options *o, json_t **ret, struct ff_error
 static int move_run(struct call *call)
 {
 	const struct move_options *o = call->options;
-	_cleanup_json_ json_t *body = NULL, *accepted = NULL, *op = NULL;
+	_cleanup_json_ json_t *body = NULL, *accepted = NULL;
 	struct ff_error err = {};
 	int r;
 
@@ -182,21 +182,7 @@ static int move_run(struct call *call)
 	r = remote_call(call, "POST", "/v1/moves", body, &accepted);
 	if (r)
 		return r;
-	if (o->no_wait) {
-		if (call_json(call))
-			json_print(accepted);
-		else
-			printf("%s\n", field_text(accepted, "id"));
-		return CLI_DONE;
-	}
-	r = progress_follow(call, field_text(accepted, "id"), &op);
-	if (r)
-		return r;
-	if (call_json(call))
-		json_print(op);
-	else
-		operation_print(op);
-	return operation_status(call, op);
+	return operation_end(call, accepted, o->no_wait);
 }
 
 static const struct example move_examples[] = {

@@ -14,6 +14,7 @@
 #include "tools/progress.h"
 #include "tools/remote.h"
 #include "tools/tables.h"
+#include "tools/upgrade_table.h"
 
 #define OPERATIONS_LIMIT     20 /* a screenful */
 #define OPERATIONS_LIMIT_MAX 100000
@@ -128,6 +129,8 @@ static void one_print(const json_t *op)
 {
 	if (operation_is_plan(op))
 		plan_print(op);
+	else if (operation_is_upgrade(op))
+		upgrade_print(op);
 	else if (operation_is_recovery(op))
 		operation_print(op);
 	else

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* cmd_services.c - flowferry services; flowferry service add|remove|show */
+/* cmd_services.c - flowferry services; flowferry service add|remove|show|upgrade */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -11,6 +11,7 @@
 #include "lib/json.h"
 #include "tools/cmd.h"
 #include "tools/output.h"
+#include "tools/progress.h"
 #include "tools/remote.h"
 #include "tools/tables.h"
 
@@ -339,11 +340,62 @@ static const struct command remove_command = {
 	.remote = true,
 };
 
+/* ---- service upgrade ----------------------------------------------------------------------- */
+
+struct upgrade_options {
+	const char *nf;
+	bool no_wait;
+};
+
+static const struct option_spec upgrade_specs[] = {
+	{ .name = "nf",
+	  .kind = OPTION_TEXT,
+	  .offset = offsetof(struct upgrade_options, nf),
+	  .value = "NAME",
+	  .required = true,
+	  .help = "the new version: NAME.bpf.o among the hosts' NF objects; the service's own name "
+		  "if that file has been replaced" },
+	{ .name = "no-wait",
+	  .kind = OPTION_FLAG,
+	  .offset = offsetof(struct upgrade_options, no_wait),
+	  .help = "print the operation's id and leave; `flowferry operations --follow ID` waits" },
+	{},
+};
+
+static int upgrade_run(struct call *call)
+{
+	const struct upgrade_options *o = call->options;
+	_cleanup_free_ char *path = uri_build("/v1/services/%s/upgrade", call->args[0]);
+	_cleanup_json_ json_t *body = json_pack("{s:s}", "nf", o->nf), *accepted = NULL;
+	int r;
+
+	if (!o->no_wait)
+		progress_interrupts_catch();
+	r = remote_call(call, "POST", path, body, &accepted);
+	return r ? r : operation_end(call, accepted, o->no_wait);
+}
+
+static const struct command upgrade_command = {
+	.name = "upgrade",
+	.summary = "move a service to another version of its NF, instance by instance",
+	.description =
+		"Makes a successor of each instance in turn, on the same host, from the NF's new "
+		"object; moves to it all that the old instance owns, preserving order; and retires "
+		"the old one. The state of flows is converted field by field, by name: a field that is "
+		"new begins at zero; one that the new version lacks, or can't hold, is refused, and "
+		"the instance stays as it is. State of other scopes begins anew.\n\n"
+		"Cancelled (Ctrl-C) or failed, it leaves each instance wholly of one version or of the "
+		"other; another upgrade brings the rest. No plan is made for the service meanwhile. A "
+		"restarted orchestrator goes on with it.",
+	.run = upgrade_run,
+	.options = upgrade_specs,
+	.options_size = sizeof(struct upgrade_options),
+	.arguments = service_arguments,
+	.remote = true,
+};
+
 static const struct command *const service_subs[] = {
-	&add_command,
-	&remove_command,
-	&show_command,
-	NULL,
+	&add_command, &remove_command, &show_command, &upgrade_command, NULL,
 };
 
 static const struct example service_examples[] = {
@@ -354,13 +406,15 @@ static const struct example service_examples[] = {
 	{ "service add fw --nf firewall --config @firewall.json --instance fw-1@nf1",
 	  "With rules from a file:" },
 	{ "service show fw", "Its parts and rules:" },
+	{ "service upgrade fw --nf firewall2",
+	  "To a new version of its NF, while traffic goes on:" },
 	{ "service remove fw", "Remove it, its instances and their state:" },
 	{},
 };
 
 const struct command command_service = {
 	.name = "service",
-	.summary = "add, remove or show a service",
+	.summary = "add, remove, show or upgrade a service",
 	.description =
 		"A service is a set of NF instances of one type behind one class of traffic.",
 	.examples = service_examples,

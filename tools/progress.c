@@ -17,6 +17,7 @@
 #include "tools/plan_table.h"
 #include "tools/remote.h"
 #include "tools/tables.h"
+#include "tools/upgrade_table.h"
 
 #define LINE_MAX_COLUMNS 200
 #define INTERRUPTS_MAX	 2 /* cancel; leave it alone; one more ends the program at once */
@@ -83,6 +84,18 @@ static void plan_line(const struct follower *f, const json_t *op)
 	line_show(f, text);
 }
 
+static void upgrade_line(const struct follower *f, const json_t *op)
+{
+	char text[LINE_MAX_COLUMNS + 1], since[UNIT_TEXT_MAX];
+	size_t done, all;
+
+	upgrade_count(op, &done, &all);
+	snprintf(text, sizeof(text), "%supgrade: %zu of %zu instances; %s  %s",
+		 f->asked ? "cancelling: " : "", done, all, field_text(op, "phase"),
+		 duration_format((clock_ns() - f->begun_ns) / 1000, since));
+	line_show(f, text_clean(text));
+}
+
 static void line_update(const struct follower *f, const json_t *op)
 {
 	char flows[UNIT_TEXT_MAX], bytes[UNIT_TEXT_MAX], parked[UNIT_TEXT_MAX],
@@ -92,6 +105,10 @@ static void line_update(const struct follower *f, const json_t *op)
 
 	if (operation_is_plan(op)) {
 		plan_line(f, op);
+		return;
+	}
+	if (operation_is_upgrade(op)) {
+		upgrade_line(f, op);
 		return;
 	}
 	snprintf(text, sizeof(text), "%s%-8s  %s flows  %s  round %s  %s parked  %s",
@@ -207,4 +224,26 @@ int progress_follow(struct call *call, const char *id, json_t **ret_operation)
 
 	r = remote_open(call);
 	return r ? r : follow(&f, ret_operation);
+}
+
+int operation_end(struct call *call, const json_t *accepted, bool no_wait)
+{
+	_cleanup_json_ json_t *op = NULL;
+	int r;
+
+	if (no_wait) {
+		if (call_json(call))
+			json_print(accepted);
+		else
+			printf("%s\n", field_text(accepted, "id"));
+		return CLI_DONE;
+	}
+	r = progress_follow(call, field_text(accepted, "id"), &op);
+	if (r)
+		return r;
+	if (call_json(call))
+		json_print(op);
+	else
+		operation_print(op);
+	return operation_status(call, op);
 }

@@ -30,3 +30,9 @@ void progress_interrupts_catch(void);
  * with, reported.
  */
 int progress_follow(struct call *call, const char *id, json_t **ret_operation);
+
+/*
+ * What a verb does with an operation that was accepted: prints its id, or follows it and prints its
+ * end. The status to exit with.
+ */
+int operation_end(struct call *call, const json_t *accepted, bool no_wait);

@@ -12,6 +12,7 @@
 #include "tools/output.h"
 #include "tools/plan_table.h"
 #include "tools/remote.h"
+#include "tools/upgrade_table.h"
 
 #define OPERATION_TITLE_MAX 256
 #define SUBJECT_FLOWS_SHOWN 3
@@ -99,15 +100,19 @@ static void figures_cells(struct table *table, const json_t *op)
 	table_cell(table, COLOUR_NONE, "%s", field_units(op, "total_us", duration_format, text));
 }
 
-/* Of a plan: how far it is; what it moves are operations of their own. */
-static void plan_cells(struct table *table, const json_t *op)
+/* Of a plan or an upgrade: how far it is; what it moves are operations of their own. */
+static void steps_cells(struct table *table, const json_t *op)
 {
+	bool is_plan = operation_is_plan(op);
 	char text[UNIT_TEXT_MAX];
 	size_t done, all;
 
-	plan_steps_count(op, &done, &all);
-	table_cell(table, COLOUR_NONE, "plan");
-	table_cell(table, COLOUR_NONE, "%zu/%zu steps", done, all);
+	if (is_plan)
+		plan_steps_count(op, &done, &all);
+	else
+		upgrade_count(op, &done, &all);
+	table_cell(table, COLOUR_NONE, "%s", field_text(op, "kind"));
+	table_cell(table, COLOUR_NONE, "%zu/%zu %s", done, all, is_plan ? "steps" : "instances");
 	for (size_t i = 0; i + 2 < ARRAY_SIZE(figures_columns); i++)
 		table_cell(table, COLOUR_NONE, "-");
 	table_cell(table, COLOUR_NONE, "%s", field_units(op, "total_us", duration_format, text));
@@ -145,8 +150,8 @@ void operations_row(struct table *table, const json_t *op)
 	table_cell(table, COLOUR_BOLD, "%s", field_text(op, "id"));
 	table_cell(table, colour_of_state(state), "%s", state);
 	table_cell(table, COLOUR_NONE, "%s", field_text(op, "service"));
-	if (operation_is_plan(op)) {
-		plan_cells(table, op);
+	if (operation_is_plan(op) || operation_is_upgrade(op)) {
+		steps_cells(table, op);
 		return;
 	}
 	table_cell(table, COLOUR_NONE, "%s", field_text(op, "from"));
@@ -176,6 +181,10 @@ void operation_print(const json_t *op)
 
 	if (operation_is_plan(op)) {
 		plan_print(op);
+		return;
+	}
+	if (operation_is_upgrade(op)) {
+		upgrade_print(op);
 		return;
 	}
 	snprintf(title, sizeof(title), "%s %s of %s, %s -> %s%s%s", field_text(op, "kind"),

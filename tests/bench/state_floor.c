@@ -13,7 +13,8 @@
 #define BATCH 65536u /* entries of one call: larger ones gain nothing */
 
 struct state_floor {
-	int from, to;
+	uint32_t maps;
+	int *from, *to; /* [map] */
 	uint32_t entries, value_size;
 	struct ff_flow_key *keys;
 	uint8_t *values;
@@ -26,12 +27,14 @@ static int failed(struct ff_error *err, int r, const char *what)
 			 strerror(-r));
 }
 
-static int entries_write(const struct state_floor *floor, int fd, struct ff_error *err)
+/* Of the map's share, which begins at entry @at. */
+static int entries_write(const struct state_floor *floor, int fd, uint32_t at, uint32_t end,
+			 struct ff_error *err)
 {
 	LIBBPF_OPTS(bpf_map_batch_opts, opts);
 
-	for (uint32_t at = 0; at < floor->entries;) {
-		uint32_t count = MIN(BATCH, floor->entries - at);
+	while (at < end) {
+		uint32_t count = MIN(BATCH, end - at);
 		int r = bpf_map_update_batch(fd, floor->keys + at,
 					     floor->values + (size_t)at * floor->value_size, &count,
 					     &opts);
@@ -43,79 +46,111 @@ static int entries_write(const struct state_floor *floor, int fd, struct ff_erro
 	return 0;
 }
 
-/* *ret_count: how many; never more than there is room for. */
-static int entries_read(const struct state_floor *floor, int fd, uint32_t *ret_count,
-			struct ff_error *err)
+/* To entry *at and behind, never more than there is room for. */
+static int entries_read(const struct state_floor *floor, int fd, uint32_t *at, struct ff_error *err)
 {
 	LIBBPF_OPTS(bpf_map_batch_opts, opts);
-	uint32_t at = 0, place = 0;
+	uint32_t place = 0;
 	bool begun = false;
 
 	for (;;) {
-		uint32_t count = MIN(BATCH, floor->entries - at);
-		int r = bpf_map_lookup_batch(fd, begun ? &place : NULL, &place, floor->keys + at,
-					     floor->values + (size_t)at * floor->value_size, &count,
-					     &opts);
+		uint32_t count = MIN(BATCH, floor->entries - *at);
+		int r = bpf_map_lookup_batch(fd, begun ? &place : NULL, &place, floor->keys + *at,
+					     floor->values + (size_t)*at * floor->value_size,
+					     &count, &opts);
 
 		if (r < 0 && r != -ENOENT)
 			return failed(err, r, "batch lookup");
 		begun = true;
-		at += count;
-		if (r == -ENOENT || at == floor->entries)
-			break;
+		*at += count;
+		if (r == -ENOENT || *at == floor->entries)
+			return 0;
 	}
-	*ret_count = at;
+}
+
+/* The first entry of map @no: all have as many, but for one. */
+static uint32_t share(const struct state_floor *floor, uint32_t no)
+{
+	return (uint32_t)((uint64_t)floor->entries * no / floor->maps);
+}
+
+static int maps_empty(const struct state_floor *floor)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts);
+
+	for (uint32_t no = 0; no < floor->maps; no++) {
+		uint32_t count = share(floor, no + 1) - share(floor, no);
+		int r = bpf_map_delete_batch(floor->to[no], floor->keys + share(floor, no), &count,
+					     &opts);
+
+		if (r && r != -ENOENT) /* it was empty */
+			return r;
+	}
 	return 0;
 }
 
-static int map_empty(const struct state_floor *floor, int fd)
+static int maps_make(struct state_floor *floor, const struct state_floor_maps *maps, int *fds,
+		     struct ff_error *err)
 {
-	LIBBPF_OPTS(bpf_map_batch_opts, opts);
-	uint32_t count = floor->entries;
-	int r = bpf_map_delete_batch(fd, floor->keys, &count, &opts);
+	LIBBPF_OPTS(bpf_map_create_opts, opts,
+		    .map_flags = maps->no_prealloc ? BPF_F_NO_PREALLOC : 0);
 
-	return r == -ENOENT ? 0 : r; /* it was empty */
+	for (uint32_t no = 0; no < floor->maps; no++) {
+		fds[no] = bpf_map_create(BPF_MAP_TYPE_HASH, "ff_floor", sizeof(struct ff_flow_key),
+					 floor->value_size, maps->entries, &opts);
+		if (fds[no] < 0)
+			return failed(err, fds[no], "creating them");
+	}
+	return 0;
 }
 
-int state_floor_new(uint32_t entries, uint32_t value_size, struct state_floor **ret,
-		    struct ff_error *err)
+int state_floor_new(uint32_t entries, uint32_t value_size, const struct state_floor_maps *maps,
+		    struct state_floor **ret, struct ff_error *err)
 {
 	_cleanup_(state_floor_freep) struct state_floor *floor = calloc(1, sizeof(*floor));
-	int *const fds[] = { &floor->from, &floor->to };
 	int r;
 
 	if (!floor)
 		return error_nomem(err);
-	floor->from = floor->to = -1;
+	floor->maps = maps->count;
 	floor->entries = entries;
 	floor->value_size = value_size;
 	floor->keys = calloc(entries, sizeof(*floor->keys));
 	floor->values = calloc(entries, value_size);
-	if (!floor->keys || !floor->values)
+	floor->from = malloc(maps->count * sizeof(*floor->from));
+	floor->to = malloc(maps->count * sizeof(*floor->to));
+	if (!floor->keys || !floor->values || !floor->from || !floor->to)
 		return error_nomem(err);
+	memset(floor->from, 0xff, maps->count * sizeof(*floor->from));
+	memset(floor->to, 0xff, maps->count * sizeof(*floor->to));
 	for (uint32_t i = 0; i < entries; i++)
 		memcpy(&floor->keys[i], &i, sizeof(i));
-	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
-		*fds[i] = bpf_map_create(BPF_MAP_TYPE_HASH, "ff_floor", sizeof(struct ff_flow_key),
-					 value_size, entries, NULL);
-		if (*fds[i] < 0)
-			return failed(err, *fds[i], "creating them");
-	}
-	r = entries_write(floor, floor->from, err);
+	r = maps_make(floor, maps, floor->from, err);
+	if (!r)
+		r = maps_make(floor, maps, floor->to, err);
+	for (uint32_t no = 0; no < maps->count && !r; no++)
+		r = entries_write(floor, floor->from[no], share(floor, no), share(floor, no + 1),
+				  err);
 	if (r)
 		return r;
 	*ret = TAKE_PTR(floor);
 	return 0;
 }
 
+static void maps_close(int *fds, uint32_t count)
+{
+	for (uint32_t no = 0; fds && no < count; no++)
+		if (fds[no] >= 0)
+			close(fds[no]);
+	free(fds);
+}
+
 void state_floor_free(struct state_floor *floor)
 {
 	if (!floor)
 		return;
-	if (floor->from >= 0)
-		close(floor->from);
-	if (floor->to >= 0)
-		close(floor->to);
+	maps_close(floor->from, floor->maps);
+	maps_close(floor->to, floor->maps);
 	free(floor->keys);
 	free(floor->values);
 	free(floor);
@@ -124,18 +159,20 @@ void state_floor_free(struct state_floor *floor)
 int state_floor_run(struct state_floor *floor, uint64_t *ret_ns, struct ff_error *err)
 {
 	uint64_t begun;
-	uint32_t count = 0;
-	int r = map_empty(floor, floor->to);
+	uint32_t at = 0;
+	int r = maps_empty(floor);
 
 	if (r)
 		return failed(err, r, "batch delete");
 	begun = clock_ns();
-	r = entries_read(floor, floor->from, &count, err);
-	if (!r && count != floor->entries)
+	for (uint32_t no = 0; no < floor->maps && !r; no++)
+		r = entries_read(floor, floor->from[no], &at, err);
+	if (!r && at != floor->entries)
 		r = error_set(err, EIO, FF_CODE_INTERNAL, NULL,
-			      "the floor has read %u of %u entries", count, floor->entries);
-	if (!r)
-		r = entries_write(floor, floor->to, err);
+			      "the floor has read %u of %u entries", at, floor->entries);
+	for (uint32_t no = 0; no < floor->maps && !r; no++)
+		r = entries_write(floor, floor->to[no], share(floor, no), share(floor, no + 1),
+				  err);
 	*ret_ns = clock_ns() - begun;
 	return r;
 }

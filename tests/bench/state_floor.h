@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,9 +14,16 @@
 
 struct state_floor;
 
-/* Two maps for so many entries of 40 + value_size bytes, and the first one full. *ret: free it. */
-int state_floor_new(uint32_t entries, uint32_t value_size, struct state_floor **ret,
-		    struct ff_error *err);
+/* What the entries are in: one map, or several of which each holds its share. */
+struct state_floor_maps {
+	uint32_t count;
+	uint32_t entries; /* that each may hold */
+	bool no_prealloc;
+};
+
+/* So many entries of 40 + value_size bytes, in maps that are full and others for them. *ret: free it. */
+int state_floor_new(uint32_t entries, uint32_t value_size, const struct state_floor_maps *maps,
+		    struct state_floor **ret, struct ff_error *err);
 void state_floor_free(struct state_floor *floor); /* NULL is fine */
 
 /* Once across, into the emptied second map; -EIO if not all of it has come. */

@@ -78,7 +78,7 @@ def fnv1a(data):
     return value
 
 
-def header(move, service=1, token=0x1000, schema=SCHEMA, epoch=1 << 20, final=0, version=1,
+def header(move, service=1, token=0x1000, schema=SCHEMA, epoch=1 << 20, final=0, version=2,
            order=BYTE_ORDER, value_size=48, schema_hash=None):
     text = schema.encode()
     if schema_hash is None:
@@ -92,12 +92,18 @@ def header(move, service=1, token=0x1000, schema=SCHEMA, epoch=1 << 20, final=0,
     return wire(zlib.crc32(wire(0) + text)) + text
 
 
+def packed(data):
+    """All its words, whatever the record before was."""
+    words = len(data) // 4
+    return ((1 << words) - 1).to_bytes((words + 7) // 8, "little") + data
+
+
 def record(service=1, flow=0):
     mapped = b"\0" * 10 + b"\xff\xff"
     key = (mapped + socket.inet_aton("198.18.1.2") + mapped + socket.inet_aton("198.18.2.2") +
            struct.pack("!HH", 6000 + flow, 6000) + struct.pack("<BBH", 17, 0, service))
     value = struct.pack("<QIIQHHI", 1 << 62, 0, 0, 0, 0, 0, 0) + struct.pack("<QQ", 5, 6)
-    return struct.pack("<HBB", len(key) + len(value), 1, 0) + key + value
+    return b"\1" + packed(key) + packed(value)
 
 
 def block(records):
@@ -157,7 +163,7 @@ def streams(path, move, service):
     rest = block([record()]) + end(1, 1)
     post(path, move, "more", good + b"x")
     post(path, move, "wrong-count", header(move) + block([record()]) + end(1, 2))
-    post(path, move, "version", header(move, version=2) + rest)
+    post(path, move, "version", header(move, version=1) + rest)
     post(path, move, "byte-order", header(move, order=0x0201) + rest)
     post(path, move, "other-token", header(move, token=0x2000) + rest)
     post(path, move, "other-move", header("another") + rest)

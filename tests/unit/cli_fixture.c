@@ -169,6 +169,8 @@ static int get_operation(struct http_request *req, struct http_response *resp)
 
 	if (strcmp(req_param(req, "id"), "p1") == 0)
 		return cli_plan(req, resp);
+	if (strcmp(req_param(req, "id"), "u1") == 0)
+		return cli_upgrade(req, resp);
 	cli_note(req);
 	if (strcmp(req_param(req, "id"), "m1") != 0)
 		return error_set(resp_err(resp), ENOENT, FF_CODE_NOT_FOUND, NULL,

@@ -36,9 +36,10 @@ struct cli_run {
 };
 
 /* cli_fixture_loop.c: the part of the orchestrator that decides. */
-#define CLI_LOOP_ROUTES 11
+#define CLI_LOOP_ROUTES 12
 extern const struct http_route cli_loop_routes[CLI_LOOP_ROUTES];
 int cli_plan(struct http_request *req, struct http_response *resp);
+int cli_upgrade(struct http_request *req, struct http_response *resp);
 /* Keeps method, path and body of a request in `cli`. */
 void cli_note(struct http_request *req);
 

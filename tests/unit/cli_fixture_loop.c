@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* cli_fixture_loop.c - the made-up orchestrator's policies, plans and drains. */
+/* cli_fixture_loop.c - the made-up orchestrator's policies, plans, upgrades and drains. */
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/json.h"
@@ -28,6 +29,14 @@
 	"{\"wave\":2,\"kind\":\"retire\",\"why\":\"underload\","                                   \
 	"\"from\":{\"instance\":\"fw-3\",\"host\":\"nf3\",\"new\":false},\"to\":null,"             \
 	"\"state\":\"queued\"}]}}"
+
+#define UPGRADE                                                                                       \
+	"{\"id\":\"u1\",\"kind\":\"upgrade\",\"state\":\"%s\",\"phase\":\"%s\",\"service\":\"fw\","   \
+	"\"flows\":0,\"total_us\":512000,\"created\":1700000000000,\"ended\":1700000000512,"          \
+	"\"error\":null,\"upgrade\":{\"nf\":\"firewall2\",\"nf_before\":\"firewall\",\"instances\":[" \
+	"{\"instance\":\"fw-1\",\"host\":\"nf1\",\"successor\":\"fw-4\",\"state\":\"completed\","     \
+	"\"moves\":[\"m1\",\"m2\"]},{\"instance\":\"fw-2\",\"host\":\"nf2\",\"successor\":\"fw-5\","  \
+	"\"state\":\"%s\",\"moves\":[\"m3\"]}]}}"
 
 static int reply(struct http_request *req, struct http_response *resp, unsigned int status,
 		 json_t *json)
@@ -109,6 +118,27 @@ int cli_plan(struct http_request *req, struct http_response *resp)
 	return reply(req, resp, 200, parse(PLAN));
 }
 
+/* ---- upgrades -------------------------------------------------------------------------------- */
+
+static int post_upgrade(struct http_request *req, struct http_response *resp)
+{
+	return reply(req, resp, 202, parse("{\"id\":\"u1\",\"kind\":\"upgrade\"}"));
+}
+
+/* It ends after cli.polls_end looks. */
+int cli_upgrade(struct http_request *req, struct http_response *resp)
+{
+	bool over;
+	char doc[1024];
+
+	pthread_mutex_lock(&cli.lock);
+	over = ++cli.polls >= cli.polls_end;
+	pthread_mutex_unlock(&cli.lock);
+	snprintf(doc, sizeof(doc), UPGRADE, over ? "completed" : "running",
+		 over ? "ended" : "fw-2: moving", over ? "completed" : "moving");
+	return reply(req, resp, 200, parse(doc));
+}
+
 /* ---- drains ---------------------------------------------------------------------------------- */
 
 /* Empty, or late, after cli.polls_end looks. */
@@ -149,6 +179,7 @@ const struct http_route cli_loop_routes[CLI_LOOP_ROUTES] = {
 	{ "PUT", "/v1/services/:service/policy", put_policy, NULL, HTTP_BODY_REQUIRED },
 	{ "DELETE", "/v1/services/:service/policy", delete_policy, NULL, 0 },
 	{ "GET", "/v1/services/:service/plan", get_plan, NULL, 0 },
+	{ "POST", "/v1/services/:service/upgrade", post_upgrade, NULL, HTTP_BODY_REQUIRED },
 	{ "GET", "/v1/loop", get_loop, NULL, 0 },
 	{ "POST", "/v1/loop", post_loop, NULL, HTTP_BODY_REQUIRED },
 	{ "GET", "/v1/plans", get_plans, NULL, 0 },

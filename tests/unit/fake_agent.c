@@ -150,9 +150,10 @@ static int do_final(struct fake_move *move, bool fence)
 		return -EPERM;
 	target = move_find(move->peer, move->id);
 
-	if (phase_is(move, "done"))
+	if (phase_is(move, "done") || (target == move && phase_is(move, "released")))
 		return 0;
-	if (!phase_is(move, "converged") || !target || !phase_is(target, "prepared"))
+	if (!phase_is(move, "converged") || !target ||
+	    (target != move && !phase_is(target, "prepared"))) /* else it's within one host */
 		return -EPERM;
 	phase_set(move, "done");
 	phase_set(target, "released");

@@ -208,6 +208,31 @@ Test(analyzer_input, all_silent_is_our_own_fault, SITE)
 	cr_expect_eq(site.raised[CONDITION_FAILURE], 0);
 }
 
+static void nobody_seen(void)
+{
+	for (size_t i = 0; i < SITE_HOSTS; i++)
+		site.hosts[i].quality = (struct load_quality){ .age_ns = UINT64_MAX };
+	for (size_t i = 0; i < site.instances_n; i++)
+		site.instances[i].quality = (struct load_quality){ .age_ns = UINT64_MAX };
+}
+
+/* Our own start, before the first agent is heard: data is missing, nothing is wrong with the clock. */
+Test(analyzer_input, nobody_heard_yet)
+{
+	site_init(&site, 3);
+	run_spoilt(20000, nobody_seen);
+	cr_expect_eq(site.raised[CONDITION_CLOCK], 0);
+	cr_expect_eq(site.raised[CONDITION_FAILURE], 0);
+	for (uint16_t host = 1; host <= SITE_HOSTS; host++)
+		cr_expect(site_holds(&site, CONDITION_STALE, ABOUT_HOST, host));
+	site_run(&site, 10000);
+	cr_expect_eq(site.analysis.conditions_n, 0);
+	last_heard_ms = site.now_ms;
+	run_spoilt(20000, all_dead);
+	cr_assert(site_holds(&site, CONDITION_CLOCK, ABOUT_SITE, 0), "now it is our own fault");
+	site_done(&site);
+}
+
 static void flap(void)
 {
 	for (unsigned int i = 0; i < 3; i++) {

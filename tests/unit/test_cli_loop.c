@@ -44,6 +44,11 @@ static const struct {
 	{ "plan cost", "GET", "/v1/loop", "12 learned from, 1 refused" },
 	{ "plan cost", "GET", "/v1/loop", "us 382, us_per_flow 0.01" },
 	{ "operations p1", "GET", "/v1/operations/p1", "fw-7 on nf2" },
+	{ "service upgrade fw --nf firewall2", "GET", "/v1/operations/u1", "2 of 2 upgraded" },
+	{ "service upgrade fw --nf firewall2", "GET", "/v1/operations/u1",
+	  "firewall -> firewall2" },
+	{ "service upgrade fw --nf firewall2 --no-wait", "POST", "/v1/services/fw/upgrade", "u1" },
+	{ "operations u1", "GET", "/v1/operations/u1", "fw-5" },
 	{ "conditions", "GET", "/v1/loop", "overload (forecast)" },
 	{ "conditions", "GET", "/v1/loop", "the loop is paused" },
 	{ "pause", "POST", "/v1/loop", "paused" },
@@ -185,6 +190,16 @@ Test(cli_loop, progress_of_a_drain)
 
 	assert_status(run, 0);
 	assert_has(run->out, "draining nf1: 4,000 slots, 2 pins");
+}
+
+Test(cli_loop, progress_of_an_upgrade)
+{
+	const struct cli_run *run = cli_run_tty(NULL, NULL, "service upgrade fw --nf firewall2");
+
+	assert_status(run, 0);
+	assert_has(run->out, "upgrade: 1 of 2 instances; fw-2: moving");
+	cli_run("service upgrade fw --nf firewall2 --no-wait");
+	cr_assert_str_eq(json_string_value(json_object_get(cli.body, "nf")), "firewall2");
 }
 
 Test(cli_loop, pause_and_resume)

@@ -61,6 +61,21 @@ Test(desired, whole)
 	cr_expect_eq(d->services[1].lag_ms, 0);
 	cr_expect_eq(d->services[1].lease_ms, 0);
 	cr_expect_eq(d->instances[5].standby_of, 0);
+	cr_expect_str_eq(d->instances[5].nf, "firewall");
+}
+
+/* In an upgrade: some instances of a service run another version of its NF. */
+Test(desired, an_instance_may_have_an_nf_of_its_own)
+{
+	_cleanup_desired_ struct desired *d = NULL;
+
+	cr_assert_eq(read_text(HOST, SERVICE "}",
+			       INSTANCE ",{\"id\":6,\"service\":1,\"host\":2,\"name\":\"fw-2\","
+					"\"nf\":\"firewall2\"}",
+			       &d),
+		     0, "%s", err.message);
+	cr_expect_str_eq(d->instances[5].nf, "firewall");
+	cr_expect_str_eq(d->instances[6].nf, "firewall2");
 }
 
 #define STANDBY(id, host, of)                                                                      \

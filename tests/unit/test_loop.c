@@ -9,105 +9,10 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
-#include "lib/clock.h"
-#include "lib/http_client.h"
 #include "lib/json.h"
-#include "lib/log.h"
-#include "orchestrator/orchestrator.h"
-#include "tests/unit/fake_agent.h"
+#include "tests/unit/orch_fixture.h"
 
-#define WAIT_MS 20000
-
-static struct fake_world world;
-static struct orch_config config;
-static struct orch_config_host hosts[3];
-static struct orchestrator *orch;
-static struct http_client *client;
-static char database[128], northbound[128], urls[3][128];
-
-static void orchestrator_up(void)
-{
-	struct ff_error err = { 0 };
-
-	cr_assert_eq(orchestrator_new(&config, 0, &orch, &err), 0, "%s", err.message);
-	cr_assert_eq(orchestrator_start(orch, &err), 0, "%s", err.message);
-	cr_assert_eq(http_client_new(northbound, NULL, &client, &err), 0, "%s", err.message);
-}
-
-static void orchestrator_down(void)
-{
-	http_client_free(client);
-	orchestrator_free(orch);
-	client = NULL;
-	orch = NULL;
-}
-
-/* The reply, borrowed until the next call; of an error: code, message, mend. */
-static json_t *call(unsigned int want, const char *method, const char *path, json_t *body)
-{
-	static json_t *reply;
-	struct ff_error err = { 0 };
-	unsigned int status = 0;
-
-	json_decref(reply);
-	reply = NULL;
-	http_call(client, method, path, body, NULL, WAIT_MS, &status, &reply, &err);
-	json_decref(body);
-	cr_assert_eq(status, want, "%s %s: %u, not %u: %s", method, path, status, want,
-		     err.message);
-	if (status >= 400)
-		reply = json_pack("{ss ss ss}", "code", err.code, "message", err.message, "mend",
-				  err.mend);
-	return reply;
-}
-
-static const char *text(const json_t *object, const char *key)
-{
-	return json_string_value(json_object_get(object, key)) ?: "";
-}
-
-static bool is_true(const json_t *object, const char *key)
-{
-	return json_is_true(json_object_get(object, key));
-}
-
-static json_t *service_body(void)
-{
-	return json_pack("{ss ss si s[{ss ss}{ss ss}]}", "name", "fw", "nf", "firewall", "slots",
-			 64, "instances", "name", "fw-1", "host", "nf1", "name", "fw-2", "host",
-			 "nf2");
-}
-
-static void setup(void)
-{
-	static const char *const names[] = { "gw", "nf1", "nf2" };
-
-	alarm(90);
-	log_init("test", LOG_LEVEL_ERROR);
-	fake_world_init(&world);
-	for (int i = 0; i < 3; i++) {
-		fake_agent_add(&world, names[i], i == 0);
-		snprintf(urls[i], sizeof(urls[i]), "unix:%s", world.agents[i].socket);
-		hosts[i] = (struct orch_config_host){ .name = (char *)names[i],
-						      .url = urls[i],
-						      .ipv4 = "198.18.8.1" };
-	}
-	snprintf(database, sizeof(database), "%s/orch.db", world.dir);
-	snprintf(northbound, sizeof(northbound), "%s/orch.sock", world.dir);
-	config = (struct orch_config){
-		.socket = northbound, .database = database, .hosts = hosts, .hosts_count = 3
-	};
-	orchestrator_up();
-	call(201, "POST", "/v1/services", service_body());
-}
-
-static void teardown(void)
-{
-	orchestrator_down();
-	fake_world_done(&world);
-}
-
-TestSuite(loop, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(loop, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
 
 /* ---- policies -------------------------------------------------------------------------------- */
 
@@ -196,29 +101,6 @@ static const json_t *drain_of(const char *host)
 static void pause_loop(void)
 {
 	call(200, "POST", "/v1/loop", json_pack("{sb}", "paused", 1));
-}
-
-static bool told(const char *kind)
-{
-	struct ff_error err = { 0 };
-	_cleanup_json_ json_t *events = NULL;
-	const json_t *event;
-	size_t i;
-
-	cr_assert_eq(store_event_list(orch->store, 0, 1000, &events, &err), 0);
-	json_array_foreach(events, i, event)
-		if (!strcmp(text(event, "kind"), kind))
-			return true;
-	return false;
-}
-
-static void wait_until_told(const char *kind)
-{
-	uint64_t until = clock_ns() + WAIT_MS * NSEC_PER_MSEC;
-
-	while (!told(kind) && clock_ns() < until)
-		usleep(10000);
-	cr_assert(told(kind), "%s was never told", kind);
 }
 
 Test(loop, a_drain_is_kept_and_taken_back)

@@ -221,6 +221,22 @@ Test(store, damaged_rows_are_refused)
 	}
 }
 
+/* In an upgrade, the NF of new instances isn't that of the old ones. */
+Test(store, instances_keep_their_nf)
+{
+	struct service *service = service_make();
+	struct instance *instance;
+
+	snprintf(service->nf, sizeof(service->nf), "firewall2");
+	cr_assert_eq(model_add_instance(&model, "fw-3", service->id, 1, &instance, &err), 0);
+	cr_assert_eq(store_service_put(store, &model, service, &err), 0, "%s", err.message);
+	open_again();
+	cr_assert_eq(store_load(store, &model, &err), 0, "%s", err.message);
+	cr_assert_str_eq(model_find_service(&model, "fw")->nf, "firewall2");
+	cr_assert_str_eq(model_find_instance(&model, "fw-1")->nf, "firewall");
+	cr_assert_str_eq(model_find_instance(&model, "fw-3")->nf, "firewall2");
+}
+
 Test(store, a_later_schema_is_refused)
 {
 	struct store *other = NULL;
@@ -231,7 +247,7 @@ Test(store, a_later_schema_is_refused)
 	cr_assert_lt(store_open("/nonexistent/x.db", 0, &other, &err), 0);
 }
 
-/* A database of the first version: without what the second has brought. */
+/* A database of the first version: without what the later ones have brought. */
 Test(store, an_older_schema_is_brought_up_to_date)
 {
 	_cleanup_json_ json_t *value = json_pack("{si}", "n", 1), *list = NULL, *read = NULL;
@@ -240,10 +256,12 @@ Test(store, an_older_schema_is_brought_up_to_date)
 	store_close(store);
 	store = NULL;
 	execute("DROP TABLE settings; DROP INDEX operations_kind;"
+		"ALTER TABLE instances DROP COLUMN nf;"
 		"ALTER TABLE instances DROP COLUMN standby_of; PRAGMA user_version = 1");
 	open_again();
 	cr_assert_eq(store_load(store, &model, &err), 0, "%s", err.message);
 	cr_assert_not_null(model_find_service(&model, "fw"));
+	cr_assert_str_eq(model_find_instance(&model, "fw-2")->nf, "firewall");
 	cr_assert_eq(store_setting_put(store, "k", value, &err), 0, "%s", err.message);
 	cr_assert_eq(store_operation_list(store, "plan", NULL, 1, &list, &err), 0, "%s",
 		     err.message);
