@@ -56,7 +56,7 @@
 	X(stability, lifetime_ms, 30000, 0, 24 * POLICY_HOUR_MS)                                   \
 	X(stability, forecast_ms, 2000, 0, 60000)                                                  \
 	X(stability, stale_ms, 1000, 100, 600000)                                                  \
-	X(stability, failure_ms, 250, 50, 600000)
+	X(stability, failure_ms, 150, 50, 600000)
 
 #define POLICY_PROTECT(X)   X(protect, lag_ms, 100, 1, 60000)
 

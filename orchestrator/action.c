@@ -3,10 +3,12 @@
 #include "orchestrator/action.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "lib/clock.h"
 #include "lib/json.h"
 #include "lib/log.h"
+#include "orchestrator/failover.h"
 #include "orchestrator/migration.h"
 #include "orchestrator/monitor.h"
 #include "orchestrator/subject.h"
@@ -33,6 +35,18 @@ static void doc_fill(const struct model *model, struct operation *operation,
 		json_put_str(doc, "plan", move->plan);
 }
 
+/* What a standby holds is a copy of another's flows: it has none of its own. */
+static int standby_check(const struct model *model, uint16_t id, struct ff_error *err)
+{
+	const struct instance *instance = model_instance(model, id);
+
+	if (!instance || !instance->standby_of)
+		return 0;
+	return error_set(err, EPERM, FF_CODE_REFUSED, "move to another instance, or add one",
+			 "%s is the standby of %s: it owns nothing until it takes over",
+			 instance->name, model_instance_name(model, instance->standby_of));
+}
+
 /* An operation that is stored, but neither linked nor driven yet. */
 static int operation_make(struct orchestrator *orch, struct action_move *move,
 			  struct operation **ret, struct ff_error *err)
@@ -43,7 +57,10 @@ static int operation_make(struct orchestrator *orch, struct action_move *move,
 
 	if (!operation)
 		return error_nomem(err);
-	r = request_check_overlap(model, model_service(model, move->service), move->subject, err);
+	r = standby_check(model, move->to, err);
+	if (r == 0)
+		r = request_check_overlap(model, model_service(model, move->service), move->subject,
+					  err);
 	if (r < 0)
 		return r;
 	operation->service = move->service;
@@ -103,7 +120,7 @@ int action_move(struct orchestrator *orch, struct action_move *move,
 	return 0;
 }
 
-int action_takeover(struct orchestrator *orch, uint16_t service_id, uint16_t to,
+int action_takeover(struct orchestrator *orch, uint16_t service_id, uint16_t from, uint16_t to,
 		    const struct change *subject, struct ff_error *err)
 {
 	struct model *model = &orch->model;
@@ -114,7 +131,11 @@ int action_takeover(struct orchestrator *orch, uint16_t service_id, uint16_t to,
 	if (!service || !model_instance(model, to))
 		return error_set(err, ENOENT, FF_CODE_NOT_FOUND, NULL,
 				 "the service or the new owner has been removed");
-	r = request_check_overlap(model, service, subject, err);
+	r = failover_allows(orch, from, err);
+	if (r == 0)
+		r = standby_check(model, to, err);
+	if (r == 0)
+		r = request_check_overlap(model, service, subject, err);
 	if (r == 0 && owners_apply(&service->table, subject, to) < 0)
 		r = error_nomem(err);
 	if (r == 0)
@@ -132,8 +153,11 @@ static void instance_unmake(struct orchestrator *orch, struct instance *instance
 {
 	struct model *model = &orch->model;
 	struct service *service = model_service(model, instance->service);
+	struct instance *standby = model_standby(model, instance->id);
 	struct ff_error err = { 0 };
 
+	if (standby)
+		model_remove_instance(model, standby);
 	model_remove_instance(model, instance);
 	if (service && store_service_put(orch->store, model, service, &err) < 0)
 		log_error("%s", err.message);
@@ -190,6 +214,47 @@ int action_instance_add(struct orchestrator *orch, const char *service_name, con
 		return r;
 	*ret_id = instance->id;
 	return instance_start(orch, instance->id, err);
+}
+
+int action_standby_add(struct orchestrator *orch, uint16_t owner_id, uint16_t host_id,
+		       uint16_t *ret_id, struct ff_error *err)
+{
+	struct model *model = &orch->model;
+	const struct instance *owner = model_instance(model, owner_id);
+	const struct host *host = model_host(model, host_id);
+	struct instance *old = model_standby(model, owner_id), *standby;
+	struct service *service;
+	char name[FF_NAME_MAX];
+	uint16_t id;
+	int r;
+
+	if (!owner || owner->standby_of || !host || host->id == owner->host)
+		return error_set(err, ENOENT, FF_CODE_NOT_FOUND, NULL,
+				 "the instance or the host of its standby is there no more");
+	service = model_service(model, owner->service);
+	model_name_instance(model, service, name);
+	r = model_add_instance(model, name, service->id, host->id, &standby, err);
+	if (r < 0)
+		return r;
+	standby->standby_of = owner_id;
+	strcpy(standby->nf, owner->nf); /* in an upgrade not its service's */
+	id = standby->id;
+	if (old)
+		model_remove_instance(model, old);
+	r = store_service_put(orch->store, model, service, err);
+	model_touch(model);
+	if (r == 0)
+		r = monitor_settle(orch, host, err);
+	standby = model_instance(model, id);
+	if (!standby) /* it was removed meanwhile, or has taken over and failed */
+		return error_set(err, ENOENT, FF_CODE_NOT_FOUND, NULL,
+				 "the standby was removed while it was made");
+	if (r < 0 && standby->standby_of) {
+		instance_unmake(orch, standby);
+		return r;
+	}
+	*ret_id = id;
+	return 0;
 }
 
 /* Whether anything leads packets to it, or will. */

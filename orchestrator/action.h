@@ -34,9 +34,9 @@ int action_move(struct orchestrator *orch, struct action_move *move,
 
 /*
  * Gives what a dead owner had (0: what had none) a new one, without its state. Waits for the hosts that
- * are up. The subject stays the caller's.
+ * are up. The subject stays the caller's. -EAGAIN: the owner may still be at work (failover_allows()).
  */
-int action_takeover(struct orchestrator *orch, uint16_t service, uint16_t to,
+int action_takeover(struct orchestrator *orch, uint16_t service, uint16_t from, uint16_t to,
 		    const struct change *subject, struct ff_error *err);
 
 /*
@@ -46,5 +46,15 @@ int action_takeover(struct orchestrator *orch, uint16_t service, uint16_t to,
 int action_instance_add(struct orchestrator *orch, const char *service, const char *name,
 			const char *host, uint16_t *ret_id, struct ff_error *err);
 
-/* Removes one that owns nothing and isn't part of an operation, else -EBUSY. Waits for the hosts. */
+/*
+ * Makes a standby of an instance on another host, and waits until that runs it. One that the instance
+ * has elsewhere goes with the same configuration: an instance is copied to one standby at a time.
+ */
+int action_standby_add(struct orchestrator *orch, uint16_t owner, uint16_t host, uint16_t *ret_id,
+		       struct ff_error *err);
+
+/*
+ * Removes one that owns nothing and isn't part of an operation, else -EBUSY; its standby, too. Waits
+ * for the hosts.
+ */
 int action_instance_remove(struct orchestrator *orch, const char *name, struct ff_error *err);

@@ -13,11 +13,17 @@
 const char *condition_kind_name(enum condition_kind kind)
 {
 	static const char *const names[CONDITION_KINDS] = {
-		[CONDITION_OVERLOAD] = "overload",   [CONDITION_UNDERLOAD] = "underload",
-		[CONDITION_IMBALANCE] = "imbalance", [CONDITION_CAPACITY] = "capacity",
-		[CONDITION_FAILURE] = "failure",     [CONDITION_MAINTENANCE] = "maintenance",
-		[CONDITION_STALE] = "stale",	     [CONDITION_ABSURD] = "absurd",
-		[CONDITION_FLAPPING] = "flapping",   [CONDITION_CLOCK] = "clock",
+		[CONDITION_OVERLOAD] = "overload",
+		[CONDITION_UNDERLOAD] = "underload",
+		[CONDITION_IMBALANCE] = "imbalance",
+		[CONDITION_CAPACITY] = "capacity",
+		[CONDITION_FAILURE] = "failure",
+		[CONDITION_MAINTENANCE] = "maintenance",
+		[CONDITION_UNPROTECTED] = "unprotected",
+		[CONDITION_STALE] = "stale",
+		[CONDITION_ABSURD] = "absurd",
+		[CONDITION_FLAPPING] = "flapping",
+		[CONDITION_CLOCK] = "clock",
 	};
 
 	return kind < CONDITION_KINDS ? names[kind] : "?";
@@ -334,7 +340,7 @@ static void service_collect(struct step *step, const struct service_load *servic
 		if (host < FF_HOSTS_MAX && analyzer->hosts[host])
 			kinds |= track_kinds(&analyzer->hosts[host]->base);
 	}
-	analyzer->service_kinds[service->id] = kinds;
+	analyzer->service_kinds[service->id] = kinds & ~(1u << CONDITION_UNPROTECTED);
 }
 
 static void conditions_collect(struct step *step)

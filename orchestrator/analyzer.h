@@ -13,8 +13,9 @@
  *	underload	x	x		below `down`, and one instance less stays below `target`
  *	imbalance	x			the busiest is far above the mean
  *	capacity	x	x		state tables fill up, or are forecast to
- *	failure			x	x	gone, or its data path is silent
+ *	failure			x	x	gone, or found dead
  *	maintenance		x	x	an operator wants it empty
+ *	unprotected	x			owners without a standby whose copy is whole
  *	stale			x	x	no data, or old data
  *	absurd		x	x	x	data that can't be true; ignored
  *	flapping			x	failed and came back again and again
@@ -51,6 +52,7 @@ enum condition_kind {
 	CONDITION_CAPACITY,
 	CONDITION_FAILURE,
 	CONDITION_MAINTENANCE,
+	CONDITION_UNPROTECTED, /* no plan mends it: protection.h does, if there is a place */
 	CONDITION_STALE,
 	CONDITION_ABSURD,
 	CONDITION_FLAPPING,

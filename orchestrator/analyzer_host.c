@@ -2,11 +2,10 @@
 /*
  * analyzer_host.c - hosts: failure, flapping, maintenance, short of CPU, stale or absurd figures.
  *
- * A silent agent is no failed host: packets are forwarded without it. A host has failed when nobody
- * hears its data path and its agent is silent, too; or its data path alone for longer; or its fabric
- * link is down; or whoever watches hosts says so (HOST_FAILED). When no host at all is heard, it is
- * we who are cut off, and nothing has failed; unless nobody was ever heard, as right after our own
- * start: then nothing is known yet, and each host's figures are missing.
+ * A silent agent is no failed host: packets are forwarded without it. A host has failed when failover.c
+ * has found it dead (HOST_FAILED: it hears of silent data paths at once, and not at our steps), or its
+ * agent says that its fabric link is down. When no agent at all is heard, it is we who are cut off;
+ * unless nobody was ever heard, as right after our own start: then nothing is known yet.
  *
  * Several services share a host, each with a policy: the strictest of each bound counts.
  */
@@ -23,7 +22,7 @@
 
 struct host_bounds {
 	uint32_t host_percent, pressure_percent;
-	uint32_t failure_ms, stale_ms;
+	uint32_t stale_ms;
 	uint32_t smooth_ms, up_ms, down_ms;
 };
 
@@ -34,7 +33,6 @@ static void bounds_take(struct host_bounds *bounds, const struct policy *policy)
 	bounds->host_percent = MIN(bounds->host_percent, policy->utilisation.host_percent);
 	bounds->pressure_percent =
 		MIN(bounds->pressure_percent, policy->utilisation.pressure_percent);
-	bounds->failure_ms = MIN(bounds->failure_ms, stability->failure_ms);
 	bounds->stale_ms = MIN(bounds->stale_ms, stability->stale_ms);
 	bounds->smooth_ms = MIN(bounds->smooth_ms, stability->smooth_ms);
 	bounds->up_ms = MIN(bounds->up_ms, stability->up_ms);
@@ -43,9 +41,9 @@ static void bounds_take(struct host_bounds *bounds, const struct policy *policy)
 
 static struct host_bounds bounds_of(const struct step *step, const struct host_load *host)
 {
-	struct host_bounds bounds = { UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX,
-				      UINT32_MAX, UINT32_MAX, 0 },
-			   empty = bounds;
+	struct host_bounds
+		bounds = { UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, 0 },
+		empty = bounds;
 
 	for (size_t i = 0; i < step->loads->services_n; i++) {
 		const struct service_load *service = &step->loads->services[i];
@@ -75,41 +73,20 @@ static uint64_t silence_ns(const struct step *step, uint64_t age_ns)
 static bool host_is_silent(const struct step *step, const struct host_load *host,
 			   const struct host_bounds *bounds)
 {
-	uint64_t bound_ns = bounds->failure_ms * NSEC_PER_MSEC;
-
-	return silence_ns(step, host->quality.age_ns) > bound_ns &&
-	       silence_ns(step, host->alive_age_ns) > bound_ns;
+	return silence_ns(step, host->quality.age_ns) > bounds->stale_ms * NSEC_PER_MSEC;
 }
 
-static enum verdict failure_judge(const struct step *step, const struct host_track *track,
-				  const struct host_load *host, const struct host_bounds *bounds,
-				  char why[CONDITION_WHY_MAX])
+static enum verdict failure_judge(const struct step *step, const struct host_load *host,
+				  const struct host_bounds *bounds, char why[CONDITION_WHY_MAX])
 {
-	uint64_t path_ns = silence_ns(step, host->alive_age_ns);
-	uint64_t bound_ns = bounds->failure_ms * NSEC_PER_MSEC;
-	bool known = host->alive_age_ns != UINT64_MAX;
-
-	why[0] = '\0';
 	if (host->conditions & HOST_FAILED)
-		snprintf(why, CONDITION_WHY_MAX, "%s: reported down", host->name);
+		snprintf(why, CONDITION_WHY_MAX, "%s: found dead", host->name);
 	else if (host->conditions & HOST_LINK_DOWN)
 		snprintf(why, CONDITION_WHY_MAX, "%s: its fabric link is down", host->name);
-	else if (step->deaf)
-		return VERDICT_BETWEEN;
-	else if (known && track->silent)
-		snprintf(why, CONDITION_WHY_MAX,
-			 "%s: data path and agent silent for %.0f ms (bound %u ms)", host->name,
-			 (double)path_ns / 1e6, bounds->failure_ms);
-	else if (known && path_ns > ANALYZER_SILENT_TIMES * bound_ns)
-		snprintf(why, CONDITION_WHY_MAX,
-			 "%s: no host hears its data path for %.0f ms, though its agent answers",
-			 host->name, (double)path_ns / 1e6);
-	if (why[0])
-		return VERDICT_BAD;
-	if (known ? path_ns <= bound_ns :
-		    silence_ns(step, host->quality.age_ns) <= bounds->stale_ms * NSEC_PER_MSEC)
-		return VERDICT_GOOD;
-	return VERDICT_BETWEEN;
+	else
+		return step->deaf || host_is_silent(step, host, bounds) ? VERDICT_BETWEEN :
+									  VERDICT_GOOD;
+	return VERDICT_BAD;
 }
 
 static void flapping_step(struct step *step, struct host_track *track, const struct host_load *host)
@@ -121,13 +98,18 @@ static void flapping_step(struct step *step, struct host_track *track, const str
 					       .bound = ANALYZER_FLAPS };
 	uint64_t bound_ns = ANALYZER_FLAPS_MS * NSEC_PER_MSEC;
 	uint64_t first = track->failed_ns[0], last = track->failed_ns[ANALYZER_FLAPS - 1];
+	unsigned int doubled = MIN(MAX(track->flaps, 1u) - 1, ANALYZER_FLAPS_DOUBLED);
+	uint64_t hold_ns = bound_ns << doubled;
 	enum verdict verdict = VERDICT_BETWEEN;
 
 	if (first && step->now_ns - first <= bound_ns)
 		verdict = VERDICT_BAD;
 	else if (!track->base.alarms[CONDITION_FAILURE].raised &&
-		 (!last || step->now_ns - last > bound_ns))
+		 (!last || step->now_ns - last > hold_ns))
 		verdict = VERDICT_GOOD;
+	if (!last || step->now_ns - last > 2 * hold_ns)
+		track->flaps = 0;
+	track->flaps += verdict == VERDICT_BAD && !track->base.alarms[CONDITION_FLAPPING].raised;
 	if (!alarm_move(&track->base.alarms[CONDITION_FLAPPING], verdict, step->now_ns, 0, 0))
 		return;
 	if (track->base.alarms[CONDITION_FLAPPING].raised)
@@ -136,7 +118,7 @@ static void flapping_step(struct step *step, struct host_track *track, const str
 			  (double)(step->now_ns - first) / 1e9);
 	else
 		alarm_say(step, &track->base.alarms[CONDITION_FLAPPING], &subject,
-			  "%s: well for %d s", host->name, ANALYZER_FLAPS_MS / 1000);
+			  "%s: well for %.0f s", host->name, (double)hold_ns / 1e9);
 }
 
 static void failure_step(struct step *step, struct host_track *track, struct host_load *host,
@@ -144,11 +126,9 @@ static void failure_step(struct step *step, struct host_track *track, struct hos
 {
 	const struct alarm_subject subject = { .kind = CONDITION_FAILURE,
 					       .about = ABOUT_HOST,
-					       .id = host->id,
-					       .value = (double)host->alive_age_ns / 1e6,
-					       .bound = bounds->failure_ms };
+					       .id = host->id };
 	char why[CONDITION_WHY_MAX];
-	enum verdict verdict = failure_judge(step, track, host, bounds, why);
+	enum verdict verdict = failure_judge(step, host, bounds, why);
 
 	if (alarm_move(&track->base.alarms[CONDITION_FAILURE], verdict, step->now_ns, 0,
 		       bounds->down_ms)) {
@@ -347,10 +327,8 @@ void hosts_step(struct step *step)
 		if (host->id >= FF_HOSTS_MAX || !(track = host_see(step, host->id)))
 			continue;
 		bounds = bounds_of(step, host);
-		track->silent = host_is_silent(step, host, &bounds);
-		silent += track->silent;
-		step->analyzer->heard |= host->quality.age_ns != UINT64_MAX ||
-					 host->alive_age_ns != UINT64_MAX;
+		silent += host_is_silent(step, host, &bounds);
+		step->analyzer->heard |= host->quality.age_ns != UINT64_MAX;
 	}
 	step->deaf = loads->hosts_n > 1 && silent == loads->hosts_n && step->analyzer->heard;
 	for (size_t i = 0; i < loads->hosts_n; i++) {

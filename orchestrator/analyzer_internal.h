@@ -21,10 +21,10 @@
 #define ANALYZER_MISMATCH_TIMES 2.0    /* between an instance's count and that of what it owns */
 #define ANALYZER_MISMATCH_MS	1000 /* two counts of one thing may differ so long: other windows */
 #define ANALYZER_FLAPS		3    /* failures within .. */
-#define ANALYZER_FLAPS_MS	60000 /* .. this make a host suspect, until it was well for as long */
-#define ANALYZER_SILENT_TIMES	3     /* a data path that nobody hears, though its agent talks */
+#define ANALYZER_FLAPS_MS	60000 /* .. this make a host suspect, until it was well for as long, */
+#define ANALYZER_FLAPS_DOUBLED	5u    /* twice as long each time that it begins anew, so often */
 #define ANALYZER_REGRET_MAX	32    /* times hold_ms: a scale-in every 5 minutes by default */
-#define ANALYZER_GROWTH_MAX	4.0   /* a forecast never multiplies the load by more */
+#define ANALYZER_GROWTH_MAX	4.0 /* a forecast never multiplies the load by more */
 
 /*
  * One condition of one subject. Where a condition has two causes with bounds of their own (an SLA
@@ -67,7 +67,7 @@ struct host_track {
 	struct track base;
 	uint64_t sample_ns;
 	uint64_t failed_ns[ANALYZER_FLAPS]; /* its last failures, the oldest first */
-	bool silent;			    /* in this step */
+	unsigned int flaps;		    /* how often it was found flapping of late */
 	struct average cpu[4], rx, tx, squeezes, drops, pressure;
 };
 

@@ -293,6 +293,25 @@ static void capacity_step(struct view *view)
 			  stability->forecast_ms / 1e3, bounds->up_percent, bounds->target_percent);
 }
 
+static void unprotected_step(struct view *view)
+{
+	const struct policy_stability *stability = &view->policy->stability;
+	struct alarm_subject subject = subject_of(view, CONDITION_UNPROTECTED);
+	struct alarm *alarm = &view->track->base.alarms[CONDITION_UNPROTECTED];
+
+	subject.value = view->load->unprotected;
+	if (!alarm_move(alarm, view->load->unprotected ? VERDICT_BAD : VERDICT_GOOD,
+			view->step->now_ns, stability->up_ms, 0))
+		return;
+	if (alarm->raised)
+		alarm_say(view->step, alarm, &subject,
+			  "%s: %u of %u owners have no standby whose copy is whole: their state "
+			  "would be lost with their host",
+			  view->load->name, view->load->unprotected, view->load->owners);
+	else
+		alarm_say(view->step, alarm, &subject, "%s: all have a standby", view->load->name);
+}
+
 /* For whom plans: the forecast, and before instances go the demand that has been shortly before. */
 static void growth_set(const struct view *view, struct service_load *service, double demand,
 		       double ahead)
@@ -315,6 +334,7 @@ void service_step(struct step *step, struct service_track *track, struct service
 	const struct policy_stability *stability = &view.policy->stability;
 	double demand, ahead, slope = 0, dropped, members;
 
+	unprotected_step(&view);
 	sum_make(&view);
 	track->regret = MAX(track->regret, 1u);
 	members_count(&view);

@@ -46,6 +46,23 @@ void change_sort(struct change *subject)
 	subject->flows_n = kept + 1;
 }
 
+int change_add_owned(struct change *subject, const struct owners *table, uint16_t instance)
+{
+	owners_slots_of(table, instance, &subject->slots);
+	for (unsigned int i = 0; i < FF_RULES_MAX; i++)
+		if (table->rules[i].used && table->rules[i].instance == instance)
+			subject->rules[subject->rules_n++] =
+				(struct change_rule){ .index = i,
+						      .match = table->rules[i].match,
+						      .slots = table->rules[i].slots };
+	for (size_t i = 0; i < table->pins_n; i++)
+		if (table->pins[i].instance == instance &&
+		    change_add_flow(subject, &table->pins[i].key) < 0)
+			return -ENOMEM;
+	change_sort(subject);
+	return 0;
+}
+
 void change_free(struct change *subject)
 {
 	if (!subject)

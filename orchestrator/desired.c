@@ -93,14 +93,20 @@ static json_t *service_json(const struct service *service)
 {
 	const struct owners *table = &service->table;
 	char seed[33];
+	json_t *json;
 
 	snprintf(seed, sizeof(seed), "%016" PRIx64 "%016" PRIx64, table->seed[0], table->seed[1]);
-	return json_pack("{si ss ss si ss ss sO so so so}", "id", service->id, "name",
+	json = json_pack("{si ss ss si ss ss sO so so so}", "id", service->id, "name",
 			 service->name, "nf", service->nf, "slots", (int)table->slots, "seed", seed,
 			 "class", service->class, "config", service->config, "owners",
 			 owners_slots_json(table, NULL), "pins",
 			 owners_pins_json(table, NULL, OWNERS_PINS_MAX), "rules",
 			 owners_rules_json(table, NULL));
+	if (json && service_is_protected(service))
+		json_put_uint(json, "lag_ms", service->policy.protect.lag_ms);
+	if (json && service_is_fenced(service))
+		json_put_uint(json, "lease_ms", service->policy.partition.lease_ms);
+	return json;
 }
 
 static json_t *services_json(const struct model *model)
@@ -120,14 +126,18 @@ static json_t *instances_json(const struct model *model)
 	for (unsigned int i = 0; i < FF_INSTANCES_MAX; i++) {
 		const struct instance *instance = model->instances[i];
 		const struct service *service;
+		json_t *item;
 
 		if (!instance)
 			continue;
 		service = model_service(model, instance->service);
-		list_add(&list, json_pack("{si ss ss si si sI}", "id", instance->id, "name",
-					  instance->name, "nf", instance->nf, "service",
-					  instance->service, "host", instance->host, "capacity",
-					  (json_int_t)(service ? service->capacity : 0)));
+		item = json_pack("{si ss ss si si sI}", "id", instance->id, "name", instance->name,
+				 "nf", instance->nf, "service", instance->service, "host",
+				 instance->host, "capacity",
+				 (json_int_t)(service ? service->capacity : 0));
+		if (item && instance->standby_of)
+			json_put_uint(item, "standby_of", instance->standby_of);
+		list_add(&list, item);
 	}
 	return list_end(&list);
 }
@@ -146,10 +156,25 @@ static json_t *hosts_json(const struct model *model)
 	return list_end(&list);
 }
 
+uint32_t desired_failure_ms(const struct model *model)
+{
+	uint32_t failure_ms = 0;
+
+	for (unsigned int i = 0; i < FF_SERVICES_MAX; i++) {
+		const struct service *service = model->services[i];
+
+		if (!service || !service->governed)
+			continue;
+		failure_ms = MIN(failure_ms ?: UINT32_MAX, service->policy.stability.failure_ms);
+	}
+	return failure_ms;
+}
+
 json_t *desired_config(const struct model *model, const struct host *host)
 {
 	/* `version` orders configurations of one epoch: a late one must not undo a newer one */
-	return json_pack("{si sI so so so}", "host_id", host->id, "version",
-			 (json_int_t)model->version, "hosts", hosts_json(model), "services",
-			 services_json(model), "instances", instances_json(model));
+	return json_pack("{si sI si so so so}", "host_id", host->id, "version",
+			 (json_int_t)model->version, "failure_ms", (int)desired_failure_ms(model),
+			 "hosts", hosts_json(model), "services", services_json(model), "instances",
+			 instances_json(model));
 }

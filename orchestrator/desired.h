@@ -9,6 +9,9 @@
 /* For one host; the model's lock is held. NULL: out of memory. */
 json_t *desired_config(const struct model *model, const struct host *host);
 
+/* After which a silent host counts as failed: the least that a policy asks for; 0: none does. */
+uint32_t desired_failure_ms(const struct model *model);
+
 /*
  * Parts of it that the northbound API shows too, with names for numbers where @model is given:
  * [["0-1365",5],..] or [["0-1365","fw-1"],..].

@@ -19,6 +19,9 @@ struct driver {
 	const char *name;
 	int (*create)(struct orchestrator *orch, const char *service, const char *instance,
 		      const char *host, uint16_t *ret_id, struct ff_error *err);
+	/* A standby of the instance `owner`; one that it has elsewhere goes. Both by number. */
+	int (*protect)(struct orchestrator *orch, uint16_t owner, uint16_t host, uint16_t *ret_id,
+		       struct ff_error *err);
 	/* -EBUSY: it owns something, or is part of an operation. */
 	int (*retire)(struct orchestrator *orch, const char *instance, struct ff_error *err);
 };

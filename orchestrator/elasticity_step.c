@@ -38,19 +38,6 @@ static uint16_t instance_of(const struct execution *e, const struct plan_instanc
 
 /* ---- create and retire ----------------------------------------------------------------------- */
 
-/* SERVICE-N, the lowest N that is free. The lock is held. */
-static void name_make(const struct execution *e, char ret_name[FF_NAME_MAX])
-{
-	const struct model *model = &e->orch->model;
-
-	for (unsigned int n = 1; n <= FF_INSTANCES_MAX; n++) {
-		snprintf(ret_name, FF_NAME_MAX, "%.*s-%u", FF_NAME_MAX - 6, e->plan.service_name,
-			 n);
-		if (!model_find_instance(model, ret_name))
-			return;
-	}
-}
-
 static int step_create(struct step_run *run, const struct plan_step *step)
 {
 	struct execution *e = run->e;
@@ -63,7 +50,12 @@ static int step_create(struct step_run *run, const struct plan_step *step)
 		{
 			MODEL_LOCKED(model);
 
-			name_make(e, name);
+			struct service *service = model_service(model, e->plan.service);
+
+			if (!service)
+				return error_set(&run->error, ENOENT, FF_CODE_NOT_FOUND, NULL,
+						 "the service has been removed");
+			model_name_instance(model, service, name);
 			if (model_host(model, step->to.host))
 				strcpy(host, model_host(model, step->to.host)->name);
 		}
@@ -236,8 +228,8 @@ static int move_try(struct step_run *run, const struct plan_step *step)
 		if (change_is_empty(subject))
 			return -ENODATA;
 		if (step->why == PLAN_RESCUE) /* its owner can't give anything away */
-			return action_takeover(e->orch, e->plan.service, move.to, subject,
-					       &run->error);
+			return action_takeover(e->orch, e->plan.service, move.from, move.to,
+					       subject, &run->error);
 		move.subject = subject;
 		r = action_move(e->orch, &move, &operation, &run->error);
 		subject = move.subject;

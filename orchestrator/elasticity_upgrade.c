@@ -49,7 +49,7 @@ static bool runs_nf(const struct model *model, uint16_t service, const char *nf)
 {
 	for (size_t i = 0; i < FF_INSTANCES_MAX; i++)
 		if (model->instances[i] && model->instances[i]->service == service &&
-		    !strcmp(model->instances[i]->nf, nf))
+		    !model->instances[i]->standby_of && !strcmp(model->instances[i]->nf, nf))
 			return true;
 	return false;
 }
@@ -224,7 +224,8 @@ static int doc_fill(struct upgrade *u, const struct service *service)
 		const struct instance *instance = model->instances[i];
 		const struct host *host = instance ? model_host(model, instance->host) : NULL;
 
-		if (instance && instance->service == service->id)
+		/* a standby goes with its owner, and the successor gets one of its own */
+		if (instance && instance->service == service->id && !instance->standby_of)
 			json_array_append_new(list, json_pack("{ss ss sn ss s[]}", "instance",
 							      instance->name, "host",
 							      host ? host->name : "-", "successor",

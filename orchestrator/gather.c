@@ -7,6 +7,7 @@
 
 #include "lib/clock.h"
 #include "lib/json.h"
+#include "orchestrator/failover.h"
 #include "orchestrator/samples.h"
 
 enum counter { PACKETS, BYTES, DROPPED, NEW, COUNTERS };
@@ -93,6 +94,8 @@ void gather_host(struct gather *gather, const struct host *host, uint64_t now_ns
 	if (!host->up &&
 	    now_ns - MAX(seen_ns, gather->orch->started_ns) > GATHER_DOWN_MS * NSEC_PER_MSEC)
 		load->conditions |= HOST_SUSPECT; /* its agent: the data path may well go on */
+	if (failover_is_dead(gather->orch, host->id))
+		load->conditions |= HOST_FAILED;
 }
 
 /* ---- instances ------------------------------------------------------------------------------- */
@@ -131,7 +134,7 @@ static void rates_take(struct gathered *gathered, const json_t *report, uint64_t
 }
 
 static enum instance_state state_judge(const struct gather *gather, const struct gathered *gathered,
-				       const struct instance *instance, uint64_t now_ns)
+				       const struct instance *instance)
 {
 	const struct model *model = &gather->orch->model;
 	const struct host *host = model_host(model, instance->host);
@@ -140,11 +143,15 @@ static enum instance_state state_judge(const struct gather *gather, const struct
 
 	if (!host)
 		return INSTANCE_UNKNOWN;
+	if (failover_is_lost(gather->orch, instance))
+		return INSTANCE_FAILED;
 	owners_count(&model_service(model, instance->service)->table, instance->id, &slots, &pins,
 		     &rules);
 	if (!gathered->seen_ns || !gathered->known)
 		return !slots && !pins && !rules ? INSTANCE_STARTING : INSTANCE_UNKNOWN;
-	if (host->up && now_ns - gathered->seen_ns > GATHER_GONE_MS * NSEC_PER_MSEC)
+	/* by reports that lack it: none at all say nothing */
+	if (host->up &&
+	    gather->hosts[host->id].seen_ns > gathered->seen_ns + GATHER_GONE_MS * NSEC_PER_MSEC)
 		return INSTANCE_FAILED;
 	return INSTANCE_RUNNING;
 }
@@ -165,7 +172,7 @@ void gather_instance(struct gather *gather, const struct instance *instance, uin
 		gathered->report_ms = host->last_seen_ms;
 		gathered->seen_ns = now_ns;
 	}
-	state = state_judge(gather, gathered, instance, now_ns);
+	state = state_judge(gather, gathered, instance);
 	if (state != gathered->state || !gathered->state_ns) {
 		gathered->state = state;
 		gathered->state_ns = now_ns;

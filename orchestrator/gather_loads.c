@@ -7,6 +7,7 @@
 #include "lib/clock.h"
 #include "orchestrator/gather.h"
 #include "orchestrator/operation.h"
+#include "orchestrator/protection.h"
 
 void loads_done(struct loads *loads)
 {
@@ -24,9 +25,7 @@ void loads_done(struct loads *loads)
 static void host_fill(struct orchestrator *orch, const struct host *host, uint64_t now_ns,
 		      struct host_load *load)
 {
-	*load = (struct host_load){ .id = host->id,
-				    .steering = host->steering,
-				    .alive_age_ns = UINT64_MAX };
+	*load = (struct host_load){ .id = host->id, .steering = host->steering };
 	snprintf(load->name, sizeof(load->name), "%s", host->name);
 	for (size_t i = 0; i < FF_INSTANCES_MAX; i++)
 		load->instances += orch->model.instances[i] &&
@@ -52,7 +51,8 @@ static void instances_fill(struct orchestrator *orch, const struct service *serv
 		const struct instance *instance = orch->model.instances[i];
 		struct instance_load *one;
 
-		if (!instance || instance->service != service->id)
+		/* standbys own nothing, get nothing and aren't counted */
+		if (!instance || instance->service != service->id || instance->standby_of)
 			continue;
 		one = &load->instances[load->instances_n++];
 		*one = (struct instance_load){ .id = instance->id, .host = instance->host };
@@ -134,6 +134,8 @@ static int service_fill(struct orchestrator *orch, const struct service *service
 	load->rules = calloc(FF_RULES_MAX, sizeof(*load->rules));
 	if (!load->instances || !load->slots || !load->flows || !load->rules)
 		return -ENOMEM;
+	if (service_is_protected(service))
+		load->unprotected = protection_missing(orch, service, &load->owners);
 	slots_fill(service, load);
 	pins_fill(service, load);
 	rules_fill(service, load);

@@ -125,7 +125,7 @@ struct host_cpu {
 };
 
 /* host_load.conditions, or-ed: what the analyzer has found or the operator said. */
-#define HOST_FAILED	 1u /* down, fenced or cut off: what its instances own needs new owners */
+#define HOST_FAILED	 1u /* found dead, or cut off: what its instances own needs new owners */
 #define HOST_MAINTENANCE 2u /* to be emptied (drain), gets nothing new */
 #define HOST_OVERLOAD	 4u
 #define HOST_PRESSURE	 8u  /* pressure stall (CPU or memory) above the policy's bound */
@@ -146,7 +146,6 @@ struct host_load {
 	double memory_bytes;   /* free */
 	bool pressure_known;   /* the kernel has pressure stall information */
 	double pressure;       /* 0..1 of the time something waited for CPU or memory (PSI some) */
-	uint64_t alive_age_ns; /* since another host heard its data path; UINT64_MAX: nobody asks */
 	double squeezes_per_s; /* softnet: the budget ran out */
 	double softnet_drops_per_s;
 	uint32_t instances_max;	  /* that the host takes, of all services; 0: FF_INSTANCES_MAX */
@@ -168,6 +167,8 @@ struct service_load {
 	double growth; /* load that a plan should be made for, of the load now: of the forecast, and
 			* while there is underload of the highest within the minimum lifetime; 1: no
 			* trend, 0: not known */
+	uint32_t owners; /* of its instances own something; only where a policy protects it, .. */
+	uint32_t unprotected; /* .. so many of them have no standby whose copy is whole */
 	struct rule_load *rules;
 	size_t rules_n;
 	struct load_quality slots_quality; /* of slots, flows and rules: one stream brings them */

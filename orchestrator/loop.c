@@ -12,8 +12,10 @@
 #include "orchestrator/drain.h"
 #include "orchestrator/elasticity.h"
 #include "orchestrator/events.h"
+#include "orchestrator/failover.h"
 #include "orchestrator/gather.h"
 #include "orchestrator/loop_internal.h"
+#include "orchestrator/protection.h"
 
 #define SETTING_PAUSED "loop"
 
@@ -156,6 +158,8 @@ static void *loop_main(void *arg)
 		ended_back_off(loop);
 		for (size_t i = 0; r == 0 && i < loop->loads.services_n; i++)
 			loop_govern(loop, &loop->loads.services[i]);
+		if (r == 0 && !loop_is_paused(loop))
+			protection_step(loop->orch->protection, &loop->loads);
 		pthread_mutex_unlock(&loop->lock);
 		drain_watch(loop->orch);
 		if (r < 0 && !told)

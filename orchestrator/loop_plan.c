@@ -9,6 +9,7 @@
 #include "lib/log.h"
 #include "orchestrator/elasticity.h"
 #include "orchestrator/events.h"
+#include "orchestrator/failover.h"
 #include "orchestrator/loop_internal.h"
 
 #define NEWS_MS                                                                                    \
@@ -167,7 +168,8 @@ static bool plan_is_due(struct loop *loop, const struct service_load *service, u
 	uint64_t now_ns = loop->loads.now_ns;
 	MODEL_LOCKED(&loop->orch->model);
 
-	if (elasticity_busy(loop->orch->elasticity, service->id)) {
+	if (elasticity_busy(loop->orch->elasticity, service->id) ||
+	    failover_busy(loop->orch, service->id)) {
 		g->not_before_ns = now_ns + LOOP_SETTLE_MS * NSEC_PER_MSEC;
 		return false;
 	}

@@ -6,10 +6,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/error.h"
 #include "orchestrator/model.h"
 #include "orchestrator/operation.h"
+
+#define NAMES_MAX 9999 /* then from the beginning: more than there can be instances */
 
 int model_init(struct model *model)
 {
@@ -137,6 +140,26 @@ struct instance *model_find_instance(const struct model *model, const char *name
 	return NULL;
 }
 
+struct instance *model_standby(const struct model *model, uint16_t owner)
+{
+	for (unsigned int i = 0; owner && i < FF_INSTANCES_MAX; i++)
+		if (model->instances[i] && model->instances[i]->standby_of == owner)
+			return model->instances[i];
+	return NULL;
+}
+
+bool service_is_protected(const struct service *service)
+{
+	return service->governed && service->policy.mode == POLICY_ACT &&
+	       service->policy.protect.enabled;
+}
+
+bool service_is_fenced(const struct service *service)
+{
+	return service->governed && service->policy.mode == POLICY_ACT &&
+	       service->policy.partition.mode == POLICY_FENCE;
+}
+
 const char *model_instance_name(const struct model *model, uint16_t id)
 {
 	const struct instance *instance = model_instance(model, id);
@@ -241,6 +264,19 @@ int model_get_member(const struct model *model, const struct service *service, c
 
 /* ---- changes -------------------------------------------------------------------------------- */
 
+void model_name_instance(const struct model *model, struct service *service, char ret[FF_NAME_MAX])
+{
+	unsigned int n = service->last_name;
+
+	for (unsigned int tried = 0; tried <= FF_INSTANCES_MAX; tried++) {
+		n = n % NAMES_MAX + 1;
+		snprintf(ret, FF_NAME_MAX, "%.*s-%u", FF_NAME_MAX - 6, service->name, n);
+		if (!model_find_instance(model, ret))
+			break;
+	}
+	service->last_name = n;
+}
+
 int model_add_service(struct model *model, const char *name, uint32_t slots, struct service **ret,
 		      struct ff_error *err)
 {
@@ -316,8 +352,15 @@ void model_adopt_service(struct model *model, struct service *service)
 
 void model_adopt_instance(struct model *model, struct instance *instance)
 {
+	struct service *service = model_service(model, instance->service);
+	size_t len = service ? strlen(service->name) : 0;
+	unsigned int n;
+
 	model->instances[instance->id] = instance;
 	model->last_instance = instance->id;
+	if (service && !strncmp(instance->name, service->name, len) &&
+	    sscanf(instance->name + len, "-%4u", &n) == 1)
+		service->last_name = MAX(service->last_name, n);
 }
 
 void model_remove_service(struct model *model, struct service *service)

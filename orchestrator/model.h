@@ -62,6 +62,7 @@ struct service {
 	uint64_t capacity; /* flows of each instance */
 	bool governed;	   /* has a policy: the loop acts for it */
 	struct policy policy;
+	unsigned int last_name; /* the number in the name that was given last */
 	struct owners table;
 };
 
@@ -71,6 +72,9 @@ struct instance {
 	uint16_t id;
 	uint16_t service;
 	uint16_t host;
+	/* The instance whose state it keeps a copy of, to take over when that fails; 0: none. It owns
+	 * nothing as long as it is one, and isn't counted among those that do. */
+	uint16_t standby_of;
 };
 
 struct operation; /* operation.h */
@@ -125,8 +129,19 @@ int model_get_instance(const struct model *model, const char *name, struct insta
 int model_get_member(const struct model *model, const struct service *service, const char *name,
 		     struct instance **ret, struct ff_error *err);
 
+/* The standby of an instance; NULL: it has none. */
+struct instance *model_standby(const struct model *model, uint16_t owner);
+/* What a service's policy asks for, and is acted upon. */
+bool service_is_protected(const struct service *service);
+bool service_is_fenced(const struct service *service);
+
 const char *model_instance_name(const struct model *model, uint16_t id); /* "-": none */
 
+/*
+ * SERVICE-N. Like numbers, names are used again as late as possible: a host that was away may still have an
+ * instance of that name.
+ */
+void model_name_instance(const struct model *model, struct service *service, char ret[FF_NAME_MAX]);
 /* Makes one, with the lowest free number; the model owns it. -ENOSPC, -ENOMEM. */
 int model_add_service(struct model *model, const char *name, uint32_t slots, struct service **ret,
 		      struct ff_error *err);

@@ -10,6 +10,7 @@
 #include "orchestrator/agent_client.h"
 #include "orchestrator/desired.h"
 #include "orchestrator/events.h"
+#include "orchestrator/failover.h"
 #include "orchestrator/samples.h"
 #include "orchestrator/monitor.h"
 #include "orchestrator/settle.h"
@@ -89,6 +90,8 @@ static void host_set_up(struct watch *watch, json_t *report)
 			host->pushed = host->push_tried = 0;
 		pthread_cond_broadcast(&orch->model.changed);
 	}
+	if (appeared)
+		failover_rejoin(orch, host, report);
 	if (appeared)
 		event_emit(orch->events, "host-up", (struct event_about){ .host = host->name },
 			   "host %s answers", host->name);

@@ -101,7 +101,8 @@ static int places_find(struct orchestrator *orch, const struct http_request *req
 		const struct instance *instance = model->instances[i];
 		struct place *place = &places[*ret_n];
 
-		if (!instance || (only && instance != only) ||
+		/* copies are shown where they are asked for by name */
+		if (!instance || (only ? instance != only : instance->standby_of != 0) ||
 		    (service && instance->service != service->id))
 			continue;
 		memcpy(place->name, instance->name, sizeof(place->name));

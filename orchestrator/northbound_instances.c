@@ -9,6 +9,8 @@
 #include "orchestrator/events.h"
 #include "orchestrator/monitor.h"
 #include "orchestrator/northbound.h"
+#include "orchestrator/protection.h"
+#include "orchestrator/samples.h"
 
 /* ---- shown ----------------------------------------------------------------------------------- */
 
@@ -26,8 +28,48 @@ const json_t *instance_report(const struct model *model, const struct instance *
 	return NULL;
 }
 
-static json_t *instance_json(const struct model *model, const struct instance *instance)
+/* Who stands by for it, and how well. */
+static json_t *standby_json(const struct orchestrator *orch, const struct instance *instance)
 {
+	const struct instance *standby = model_standby(&orch->model, instance->id);
+	const struct host *host = standby ? model_host(&orch->model, standby->host) : NULL;
+	struct sample_standby told;
+	json_t *json;
+
+	if (!standby)
+		return json_null();
+	json = json_pack("{ss ss}", "instance", standby->name, "host", host ? host->name : "-");
+	if (!protection_told(orch, instance, &told)) {
+		json_put_str(json, "state", "unknown");
+		return json;
+	}
+	json_put_str(json, "state", sample_standby_name(told.state));
+	if (told.state == STANDBY_SYNCED)
+		json_put_uint(json, "lag_ms", told.lag_ms);
+	json_put_uint(json, "rounds", told.rounds);
+	json_put_uint(json, "bytes", told.bytes);
+	json_put_uint(json, "flows", told.flows);
+	json_put_uint(json, "resends", told.resends);
+	if (told.error[0])
+		json_put_str(json, "error", told.error);
+	return json;
+}
+
+static const char *state_of(const struct orchestrator *orch, const struct instance *instance,
+			    const struct host *host, const json_t *report)
+{
+	struct sample_instance told;
+
+	if (!host || !host->up || !report)
+		return "unreachable";
+	if (samples_member(orch->samples, host, instance->id, &told) && told.failed[0])
+		return "failed";
+	return instance->standby_of ? "standby" : "up";
+}
+
+static json_t *instance_json(const struct orchestrator *orch, const struct instance *instance)
+{
+	const struct model *model = &orch->model;
 	static const char *const counters[] = { "flows",     "packets",	      "bytes",	 "dropped",
 						"flows_new", "flows_refused", "prog_id", "schema" };
 	const struct service *service = model_service(model, instance->service);
@@ -40,21 +82,25 @@ static json_t *instance_json(const struct model *model, const struct instance *i
 	owners_count(&service->table, instance->id, &slots, &pins, &rules);
 	json = json_pack("{ss si ss ss ss ss si sI si sI}", "name", instance->name, "id",
 			 instance->id, "service", service->name, "host", host ? host->name : "-",
-			 "nf", instance->nf, "state",
-			 host && host->up && report ? "up" : "unreachable", "slots", (int)slots,
-			 "pins", (json_int_t)pins, "rules", (int)rules, "capacity",
-			 (json_int_t)service->capacity);
+			 "nf", instance->nf, "state", state_of(orch, instance, host, report),
+			 "slots", (int)slots, "pins", (json_int_t)pins, "rules", (int)rules,
+			 "capacity", (json_int_t)service->capacity);
 	for (size_t i = 0; i < ARRAY_SIZE(counters); i++) {
 		json_t *value = json_object_get(report, counters[i]);
 		const char *key = strcmp(counters[i], "prog_id") ? counters[i] : "xdp_prog_id";
 
 		json_object_set_new(json, key, value ? json_incref(value) : json_null());
 	}
+	json_put_str(json, "standby_of",
+		     instance->standby_of ? model_instance_name(model, instance->standby_of) :
+					    NULL);
+	json_put(json, "standby", standby_json(orch, instance));
 	return json;
 }
 
 int instances_get(struct http_request *req, struct http_response *resp)
 {
+	const struct orchestrator *orch = req_orch(req);
 	struct model *model = &req_orch(req)->model;
 	const char *of = req_query(req, "service", NULL);
 	struct service *service = NULL;
@@ -69,7 +115,7 @@ int instances_get(struct http_request *req, struct http_response *resp)
 	for (unsigned int i = 0; i < FF_INSTANCES_MAX; i++)
 		if (model->instances[i] &&
 		    (!service || model->instances[i]->service == service->id))
-			json_array_append_new(list, instance_json(model, model->instances[i]));
+			json_array_append_new(list, instance_json(orch, model->instances[i]));
 	return resp_json(resp, 200, json_pack("{so}", "instances", list));
 }
 
@@ -83,7 +129,7 @@ int instance_get(struct http_request *req, struct http_response *resp)
 	r = model_get_instance(model, req_param(req, "instance"), &instance, resp_err(resp));
 	if (r < 0)
 		return r;
-	return resp_json(resp, 200, instance_json(model, instance));
+	return resp_json(resp, 200, instance_json(req_orch(req), instance));
 }
 
 int instance_state_get(struct http_request *req, struct http_response *resp)
@@ -143,7 +189,7 @@ int instance_post(struct http_request *req, struct http_response *resp)
 		r = action_instance_add(orch, service, name, host, &id, err);
 		instance = r == 0 ? model_instance(&orch->model, id) : NULL;
 		if (instance)
-			answer = instance_json(&orch->model, instance);
+			answer = instance_json(orch, instance);
 	}
 	if (r < 0)
 		return r;

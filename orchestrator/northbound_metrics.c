@@ -10,8 +10,10 @@
 #include "lib/json.h"
 #include "orchestrator/drain.h"
 #include "orchestrator/elasticity.h"
+#include "orchestrator/failover.h"
 #include "orchestrator/loop.h"
 #include "orchestrator/northbound.h"
+#include "orchestrator/protection.h"
 
 static void head(FILE *out, const char *name, const char *type, const char *help)
 {
@@ -37,6 +39,60 @@ static void hosts_write(FILE *out, struct orchestrator *orch)
 		drain_count(model, &model->hosts[i], &left);
 		fprintf(out, "flowferry_host_drain_slots{host=\"%s\"} %u\n", model->hosts[i].name,
 			left.slots);
+	}
+}
+
+static void standbys_write(FILE *out, struct orchestrator *orch)
+{
+	const struct model *model = &orch->model;
+	MODEL_LOCKED(&orch->model);
+
+	head(out, "flowferry_standby_synced", "gauge",
+	     "Whether an instance's standby has a whole copy of its state.");
+	for (unsigned int i = 0; i < FF_INSTANCES_MAX; i++) {
+		struct sample_standby told;
+
+		if (model->instances[i] && protection_told(orch, model->instances[i], &told))
+			fprintf(out, "flowferry_standby_synced{instance=\"%s\"} %d\n",
+				model->instances[i]->name, told.state == STANDBY_SYNCED);
+	}
+	head(out, "flowferry_standby_lag_seconds", "gauge", "The age of that copy.");
+	for (unsigned int i = 0; i < FF_INSTANCES_MAX; i++) {
+		struct sample_standby told;
+
+		if (model->instances[i] && protection_told(orch, model->instances[i], &told) &&
+		    told.state == STANDBY_SYNCED)
+			fprintf(out, "flowferry_standby_lag_seconds{instance=\"%s\"} %.3f\n",
+				model->instances[i]->name, (double)told.lag_ms / 1e3);
+	}
+}
+
+static void recoveries_write(FILE *out, struct orchestrator *orch)
+{
+	struct failover_count count;
+	{
+		MODEL_LOCKED(&orch->model);
+
+		count = failover_counts(orch);
+	}
+	const struct {
+		const char *name, *help;
+		uint64_t value;
+	} rows[] = {
+		{ "hosts_dead", "Times that a host was found dead.", count.hosts_dead },
+		{ "recoveries", "Lost instances that standbys have taken over for.",
+		  count.recovered },
+		{ "recovered_flows", "Flows that were taken over.", count.flows },
+		{ "recovery_lost_packets", "Packets that may have been lost by it, at most.",
+		  count.packets_lost },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "flowferry_%s_total", rows[i].name);
+		head(out, name, "counter", rows[i].help);
+		fprintf(out, "%s %llu\n", name, (unsigned long long)rows[i].value);
 	}
 }
 
@@ -139,6 +195,8 @@ int metrics_get(struct http_request *req, struct http_response *resp)
 		return error_nomem(resp_err(resp));
 	}
 	hosts_write(out, orch);
+	standbys_write(out, orch);
+	recoveries_write(out, orch);
 	r = operations_write(out, orch, resp_err(resp));
 	conditions_write(out, loop);
 	predictions_write(out, orch, loop);

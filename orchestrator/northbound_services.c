@@ -12,18 +12,32 @@
 #include "orchestrator/events.h"
 #include "orchestrator/monitor.h"
 #include "orchestrator/northbound.h"
+#include "orchestrator/protection.h"
 #include "orchestrator/settings.h"
 
 /* ---- shown ----------------------------------------------------------------------------------- */
 
-static json_t *service_json(const struct model *model, const struct service *service)
+/* What its policy promises for the case that a host dies, and how much of it is so now. */
+static json_t *protect_json(const struct orchestrator *orch, const struct service *service)
 {
+	unsigned int owners, missing;
+
+	if (!service_is_protected(service))
+		return json_null();
+	missing = protection_missing(orch, service, &owners);
+	return json_pack("{si si si}", "lag_ms", (int)service->policy.protect.lag_ms, "owners",
+			 (int)owners, "protected", (int)(owners - missing));
+}
+
+static json_t *service_json(const struct orchestrator *orch, const struct service *service)
+{
+	const struct model *model = &orch->model;
 	json_t *instances = json_array();
 
 	for (unsigned int i = 0; i < FF_INSTANCES_MAX; i++)
 		if (model->instances[i] && model->instances[i]->service == service->id)
 			json_array_append_new(instances, json_string(model->instances[i]->name));
-	return json_pack("{ss si ss si ss sO sI so so sI so sI}", "name", service->name, "id",
+	return json_pack("{ss si ss si ss sO sI so so sI so sI so so}", "name", service->name, "id",
 			 service->id, "nf", service->nf, "slots", (int)service->table.slots,
 			 "class", service->class, "config", service->config, "capacity",
 			 (json_int_t)service->capacity, "instances", instances, "policy",
@@ -31,7 +45,11 @@ static json_t *service_json(const struct model *model, const struct service *ser
 					     json_null(),
 			 "pins", (json_int_t)service->table.pins_n, "rules",
 			 owners_rules_json(&service->table, model), "table_version",
-			 (json_int_t)service->table.version);
+			 (json_int_t)service->table.version, "protect", protect_json(orch, service),
+			 "lease_ms",
+			 service_is_fenced(service) ?
+				 json_integer(service->policy.partition.lease_ms) :
+				 json_null());
 }
 
 int services_get(struct http_request *req, struct http_response *resp)
@@ -42,7 +60,8 @@ int services_get(struct http_request *req, struct http_response *resp)
 
 	for (unsigned int i = 0; i < FF_SERVICES_MAX; i++)
 		if (model->services[i])
-			json_array_append_new(list, service_json(model, model->services[i]));
+			json_array_append_new(list,
+					      service_json(req_orch(req), model->services[i]));
 	return resp_json(resp, 200, json_pack("{so}", "services", list));
 }
 
@@ -56,7 +75,7 @@ int service_get(struct http_request *req, struct http_response *resp)
 	r = model_get_service(model, req_param(req, "service"), &service, resp_err(resp));
 	if (r < 0)
 		return r;
-	return resp_json(resp, 200, service_json(model, service));
+	return resp_json(resp, 200, service_json(req_orch(req), service));
 }
 
 int service_table_get(struct http_request *req, struct http_response *resp)
@@ -269,7 +288,7 @@ static int service_create(struct orchestrator *orch, const json_t *body, json_t 
 		return r;
 	service = model_service(model, id);
 	if (service)
-		*ret_answer = service_json(model, service);
+		*ret_answer = service_json(orch, service);
 	return 0;
 }
 

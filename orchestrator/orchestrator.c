@@ -11,12 +11,14 @@
 #include "orchestrator/agent_client.h"
 #include "orchestrator/elasticity.h"
 #include "orchestrator/events.h"
+#include "orchestrator/failover.h"
 #include "orchestrator/gather.h"
 #include "orchestrator/loop.h"
 #include "orchestrator/migration.h"
 #include "orchestrator/monitor.h"
 #include "orchestrator/northbound.h"
 #include "orchestrator/orchestrator.h"
+#include "orchestrator/protection.h"
 #include "orchestrator/recovery.h"
 #include "orchestrator/samples.h"
 #include "orchestrator/settings.h"
@@ -99,6 +101,8 @@ int orchestrator_new(const struct orch_config *config, uint32_t epoch_min,
 	if (r == 0)
 		r = migrations_new(orch, &orch->migrations, err);
 	if (r == 0)
+		r = failover_new(orch, &orch->failover, err);
+	if (r == 0)
 		r = elasticity_new(orch, &orch->elasticity, err);
 	if (r == 0)
 		r = gather_new(orch, &orch->gather, err);
@@ -141,6 +145,10 @@ int orchestrator_start(struct orchestrator *orch, struct ff_error *err)
 	if (r == 0)
 		r = monitor_start(orch, &orch->monitor, err);
 	if (r == 0)
+		r = failover_start(orch, err);
+	if (r == 0)
+		r = protection_start(orch, &orch->protection, err);
+	if (r == 0)
 		r = loop_start(orch, &orch->loop, err);
 	if (r == 0)
 		r = serve(orch, err);
@@ -157,7 +165,11 @@ void orchestrator_free(struct orchestrator *orch)
 	model_unlock(&orch->model);
 	if (orch->server)
 		http_server_stop(orch->server, HTTP_GRACE_MS);
+	if (orch->samples)
+		samples_tell(orch->samples);
 	loop_stop(orch->loop);
+	protection_stop(orch->protection);
+	failover_stop(orch->failover);
 	elasticity_stop(orch->elasticity);
 	migrations_stop(orch->migrations);
 	monitor_stop(orch->monitor);

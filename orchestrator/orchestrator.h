@@ -8,7 +8,9 @@
  *	model store config		what is known, in memory and on disk
  *	events agent_client desired	telling: clients, agents
  *	monitor subject migration action	doing
+ *	detect lease failover		fault recovery (detect and lease are pure)
  *	driver elasticity		carrying plans out
+ *	standby protection		copies for fault recovery (standby is pure)
  *	gather analyzer planner loop	deciding (analyzer and planner are pure)
  *	settings recovery northbound main	beginning
  *
@@ -32,6 +34,8 @@ struct migrations;
 struct elasticity;
 struct gather;
 struct loop;
+struct protection;
+struct failover;
 
 struct orchestrator {
 	const struct orch_config *config;
@@ -43,6 +47,8 @@ struct orchestrator {
 	struct migrations *migrations;
 	struct elasticity *elasticity;
 	struct gather *gather;
+	struct protection *protection;
+	struct failover *failover;
 	struct loop *loop;
 	struct http_server *server;
 	uint64_t started_ns;

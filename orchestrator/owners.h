@@ -100,6 +100,8 @@ bool change_is_empty(const struct change *subject);
 /* Adds a flow; -ENOMEM. change_sort() brings the flows in order, without duplicates. */
 int change_add_flow(struct change *subject, const struct ff_flow_key *key);
 void change_sort(struct change *subject);
+/* Fills an empty one with all that an instance owns: slots, pins, rules. -ENOMEM. */
+int change_add_owned(struct change *subject, const struct owners *table, uint16_t instance);
 void change_free(struct change *subject);
 DEFINE_CLEANUP(struct change *, change_free);
 #define _cleanup_change_ _cleanup_(change_freep)

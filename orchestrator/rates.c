@@ -274,6 +274,15 @@ uint64_t rates_age_ns(const struct rates *rates, uint64_t now_ns)
 	return age_ns(rates, rates->time_ns, now_ns);
 }
 
+bool rates_member(const struct rates *rates, uint16_t instance, struct sample_instance *ret)
+{
+	const struct rates_instance *member = rates->instances[instance % FF_INSTANCES_MAX];
+
+	if (member)
+		*ret = member->now;
+	return member;
+}
+
 uint64_t rates_resets(const struct rates *rates)
 {
 	return rates->resets;

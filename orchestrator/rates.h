@@ -38,6 +38,8 @@ int rates_take(struct rates *rates, struct sample *sample, uint64_t arrived_ns,
 
 /* Since the newest sample was taken; UINT64_MAX: there is none. */
 uint64_t rates_age_ns(const struct rates *rates, uint64_t now_ns);
+/* What the newest sample says of an instance. False: it isn't there. */
+bool rates_member(const struct rates *rates, uint16_t instance, struct sample_instance *ret);
 /* How often everything had to begin anew: agents restarted, clocks that jumped, counters. */
 uint64_t rates_resets(const struct rates *rates);
 /* Bit of each enum sample_part that the agent can't tell. */

@@ -9,6 +9,7 @@
 #include "lib/log.h"
 #include "orchestrator/elasticity.h"
 #include "orchestrator/events.h"
+#include "orchestrator/failover.h"
 #include "orchestrator/migration.h"
 #include "orchestrator/recovery.h"
 
@@ -57,6 +58,8 @@ static int operation_read(const json_t *row, struct operation *operation, struct
 	json_decref(operation->request);
 	operation->doc = json_incref(doc);
 	operation->request = json_incref(request);
+	if (is_of_kind(operation, "recovery"))
+		return 0;
 	if (is_of_kind(operation,
 		       "plan")) /* its moves are operations of their own, and are taken up */
 		return error_set(err, ECANCELED, FF_CODE_INTERNAL,
@@ -72,6 +75,8 @@ static int operation_resume(struct orchestrator *orch, struct operation *operati
 	const struct service *service = model_service(&orch->model, operation->service);
 	int r;
 
+	if (is_of_kind(operation, "recovery"))
+		return failover_resume(orch, operation, err);
 	if (is_of_kind(operation, "upgrade"))
 		return elasticity_upgrade_resume(orch->elasticity, operation, err);
 	if (!service)
@@ -100,9 +105,10 @@ static void operation_give_up(struct orchestrator *orch, struct operation *opera
 	if (store_operation_put(orch->store, operation, NULL, &err) < 0)
 		log_error("%s", err.message);
 	event_emit(orch->events,
-		   is_of_kind(operation, "plan")    ? "plan-ended" :
-		   is_of_kind(operation, "upgrade") ? "upgrade-ended" :
-						      "move-ended",
+		   is_of_kind(operation, "plan")     ? "plan-ended" :
+		   is_of_kind(operation, "recovery") ? "recovery-ended" :
+		   is_of_kind(operation, "upgrade")  ? "upgrade-ended" :
+						       "move-ended",
 		   (struct event_about){ .operation = operation->id },
 		   "operation %s can't be recovered: %s", operation->id, why->message);
 }

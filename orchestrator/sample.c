@@ -215,6 +215,9 @@ static int instance_read(struct sample_instance *instance, const json_t *json, s
 	instance->id = (uint16_t)id;
 	instance->service = (uint16_t)service;
 	instance->denied = (uint64_t)denied;
+	r = sample_protect_read(instance, json, err);
+	if (r)
+		return r;
 	if (instance->nf_ns > instance->path_ns)
 		return absurd(err, "an NF took longer than the path that it is part of");
 	if (instance->path_ns > instance->timed * FF_TIMED_MAX_NS)
@@ -447,6 +450,7 @@ static const struct {
 	[SAMPLE_SLOTS] = { "slots", slots_read },
 	[SAMPLE_FLOWS] = { "flows", flows_read },
 	[SAMPLE_MAPS] = { "maps", maps_read },
+	[SAMPLE_PEERS] = { "peers", sample_peers_read },
 };
 
 const char *sample_part_name(enum sample_part part)

@@ -18,6 +18,28 @@
 #include "lib/cleanup.h"
 #include "lib/error.h"
 
+/* How the copy of an instance's state at its standby is kept up. */
+enum sample_standby_state { STANDBY_NONE, STANDBY_COPYING, STANDBY_SYNCED, STANDBY_BROKEN };
+const char *sample_standby_name(enum sample_standby_state state);
+
+struct sample_standby {
+	uint16_t instance; /* the standby */
+	enum sample_standby_state state;
+	uint64_t lag_ms; /* the age of the copy, then */
+	uint64_t rounds, bytes, flows, resends;
+	char error[160];
+};
+
+/* What a host tells of another one's data path. */
+struct sample_peer {
+	uint16_t host;
+	bool heard;
+	uint64_t heard_ms;   /* ago; only where heard */
+	uint64_t tx_packets; /* sent to it through the tunnel */
+	uint64_t
+		tx_unheard; /* of these, since the last heartbeat that it has answered: maybe lost */
+};
+
 /* Since the instance was loaded, or its slot counted: they only rise. */
 struct sample_instance {
 	uint16_t id;
@@ -27,6 +49,8 @@ struct sample_instance {
 	uint64_t packets, bytes, dropped, denied;
 	uint64_t flows_new, flows_refused, flows_expired;
 	uint64_t timed, nf_ns, path_ns; /* of the packets that were timed */
+	struct sample_standby standby;
+	char failed[160]; /* its program is gone, and why; "": it runs */
 };
 
 /* Of one instance. */
@@ -68,6 +92,7 @@ enum sample_part {
 	SAMPLE_SLOTS,
 	SAMPLE_FLOWS,
 	SAMPLE_MAPS,
+	SAMPLE_PEERS,
 	SAMPLE_PARTS,
 };
 const char *sample_part_name(enum sample_part part);
@@ -90,6 +115,8 @@ struct sample {
 	uint64_t lanes_used;
 	struct sample_link links[SAMPLE_LINKS_MAX];
 	size_t links_n;
+	struct sample_peer peers[FF_HOSTS_MAX];
+	size_t peers_n;
 	struct sample_instance *instances;
 	size_t instances_n;
 	struct sample_slots **slots;
@@ -99,6 +126,10 @@ struct sample {
 	bool told
 		[FF_INSTANCES_MAX]; /* instances whose flows this sample tells, also if none is heavy */
 };
+
+/* sample_protect.c, for sample.c: the part `peers`, and what protection adds to an instance. */
+int sample_peers_read(struct sample *sample, const json_t *json, struct ff_error *err);
+int sample_protect_read(struct sample_instance *instance, const json_t *json, struct ff_error *err);
 
 /* -EINVAL: what is wrong with it; -ENOMEM. *ret is the caller's. */
 int sample_parse(const json_t *json, struct sample **ret, struct ff_error *err);

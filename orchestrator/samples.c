@@ -8,38 +8,9 @@
 #include "lib/log.h"
 #include "orchestrator/agent_client.h"
 #include "orchestrator/events.h"
-#include "orchestrator/rates.h"
-#include "orchestrator/samples.h"
+#include "orchestrator/samples_internal.h"
 
-#define SAMPLES_LINKS 64 /* whose state is remembered, to tell news from repetitions */
-
-struct followed {
-	struct orchestrator *orch;
-	struct host *host;
-	pthread_t thread;
-	bool running;
-	atomic_bool cancel;
-
-	pthread_mutex_t lock; /* of what follows */
-	struct rates *rates;
-	uint64_t heard_ns; /* when the last line came, or the stream was begun */
-	uint64_t samples, refused;
-	char refused_why[400];
-
-	/* the thread's own */
-	struct followed_link {
-		char name[16];
-		bool carrier;
-	} links[SAMPLES_LINKS];
-	size_t links_n;
-};
-
-struct samples {
-	size_t hosts_n;
-	struct followed hosts[]; /* as model.hosts */
-};
-
-static struct followed *followed_of(const struct samples *samples, const struct host *host)
+struct followed *followed_of(const struct samples *samples, const struct host *host)
 {
 	for (size_t i = 0; samples && i < samples->hosts_n; i++)
 		if (samples->hosts[i].host == host)
@@ -107,12 +78,14 @@ static void sample_line(struct followed *followed, const json_t *json, uint64_t 
 	}
 	if (r)
 		sample_refuse(followed, &err);
+	else
+		told_sample(followed, sample, now_ns);
 	for (size_t i = 0; !r && i < sample->links_n; i++)
 		link_note(followed, sample->links[i].name, !sample->links[i].known,
 			  sample->links[i].known && sample->links[i].carrier);
 }
 
-static void event_line(struct followed *followed, const json_t *json)
+static void event_line(struct followed *followed, const json_t *json, uint64_t now_ns)
 {
 	struct event_about about = { .host = followed->host->name };
 	const char *kind = "", *name = "", *address = "";
@@ -124,7 +97,9 @@ static void event_line(struct followed *followed, const json_t *json)
 	    json_opt_bool(json, "gone", &gone, NULL) ||
 	    json_opt_bool(json, "carrier", &carrier, NULL))
 		return;
-	if (!strcmp(kind, "link"))
+	if (!strcmp(kind, "peer"))
+		told_event(followed, json, now_ns);
+	else if (!strcmp(kind, "link"))
 		link_note(followed, name, gone, carrier && !gone);
 	else if (!strcmp(kind, "address"))
 		event_emit(followed->orch->events, gone ? "address-removed" : "address-added",
@@ -148,7 +123,7 @@ static int on_line(void *ctx, const char *line, size_t len)
 	else if (!strcmp(kind, "sample"))
 		sample_line(followed, json, now_ns);
 	else if (!strcmp(kind, "event"))
-		event_line(followed, json);
+		event_line(followed, json, now_ns);
 	return 0; /* of a kind that we don't know: a newer agent's */
 }
 
@@ -180,6 +155,10 @@ static void *follow_run(void *arg)
 		if (http_follow(followed->host->client, "/v1/samples", orch->headers, on_line,
 				followed, &followed->cancel, &err))
 			log_debug("samples of host %s: %s", followed->host->name, err.message);
+		pthread_mutex_lock(&followed->lock);
+		followed->open = false;
+		pthread_mutex_unlock(&followed->lock);
+		samples_tell(followed->all);
 	} while (!stopping_wait(orch, SAMPLES_RETRY_MS));
 	return NULL;
 }
@@ -202,13 +181,20 @@ static int followed_start(struct followed *followed, struct ff_error *err)
 int samples_start(struct orchestrator *orch, struct samples **ret, struct ff_error *err)
 {
 	size_t n = orch->model.hosts_n;
+	pthread_condattr_t attr;
 	struct samples *samples = calloc(1, sizeof(*samples) + n * sizeof(samples->hosts[0]));
 	int r = 0;
 
 	if (!samples)
 		return error_nomem(err);
 	*ret = samples;
+	pthread_mutex_init(&samples->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&samples->came, &attr);
+	pthread_condattr_destroy(&attr);
 	for (size_t i = 0; i < n && !r; i++) {
+		samples->hosts[i].all = samples;
 		samples->hosts[i].orch = orch;
 		samples->hosts[i].host = &orch->model.hosts[i];
 		samples->hosts_n++;
@@ -219,9 +205,11 @@ int samples_start(struct orchestrator *orch, struct samples **ret, struct ff_err
 
 void samples_stop(struct samples *samples)
 {
-	for (size_t i = 0; samples && i < samples->hosts_n; i++)
+	if (!samples)
+		return;
+	for (size_t i = 0; i < samples->hosts_n; i++)
 		atomic_store(&samples->hosts[i].cancel, true);
-	for (size_t i = 0; samples && i < samples->hosts_n; i++) {
+	for (size_t i = 0; i < samples->hosts_n; i++) {
 		struct followed *followed = &samples->hosts[i];
 
 		if (followed->running)
@@ -229,6 +217,8 @@ void samples_stop(struct samples *samples)
 		rates_free(followed->rates);
 		pthread_mutex_destroy(&followed->lock);
 	}
+	pthread_cond_destroy(&samples->came);
+	pthread_mutex_destroy(&samples->lock);
 	free(samples);
 }
 

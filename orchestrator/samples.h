@@ -12,10 +12,12 @@
  */
 #pragma once
 
+#include "orchestrator/detect.h"
 #include "orchestrator/loads.h"
 #include "orchestrator/orchestrator.h"
+#include "orchestrator/sample.h"
 
-#define SAMPLES_RETRY_MS 500  /* before an agent whose stream ended is asked again */
+#define SAMPLES_RETRY_MS 200  /* before an agent whose stream ended is asked again */
 #define SAMPLES_STALL_MS 2500 /* without a line: the stream is given up, and begun anew */
 
 struct samples;
@@ -29,6 +31,36 @@ void samples_check(struct samples *samples, const struct host *host);
 
 /* Since the host's newest sample was taken there; UINT64_MAX: none has come. Any thread. */
 uint64_t samples_age_ns(const struct samples *samples, const struct host *host);
+
+/*
+ * Waits until something has come since *news, or until that time (our clock). *news is then of now;
+ * begin with 0.
+ */
+void samples_await(struct samples *samples, uint64_t *news, uint64_t until_ns);
+/* Those who wait go on: the daemon stops, or has something for them. */
+void samples_tell(struct samples *samples);
+
+/* What is known of the hosts, as model.hosts, but for their numbers and names. */
+void samples_facts(const struct samples *samples, struct detect_host *ret_hosts);
+
+/* The newest sample's time by the host's clock, and when it was taken by ours; 0: none. */
+struct samples_clock {
+	uint64_t host_ns;
+	uint64_t taken_ns;
+};
+struct samples_clock samples_clock(const struct samples *samples, const struct host *host);
+
+/* What @host has sent to @peer through the tunnel, and of it what may be lost; when that was told. */
+struct samples_sent {
+	uint64_t packets, unheard;
+	uint64_t told_ns;
+};
+struct samples_sent samples_sent(const struct samples *samples, const struct host *host,
+				 uint16_t peer);
+
+/* What the host's newest sample says of an instance of its. False: it doesn't have it. */
+bool samples_member(const struct samples *samples, const struct host *host, uint16_t instance,
+		    struct sample_instance *ret);
 
 /* The newest figures, for people and scripts. NULL: out of memory. */
 json_t *samples_json(const struct samples *samples, const struct host *host);

@@ -50,6 +50,7 @@ int settings_policy(struct orchestrator *orch, struct service *service, const st
 	service->governed = policy != NULL;
 	if (policy)
 		service->policy = *policy;
+	model_touch(&orch->model); /* heartbeats, lag and lease follow from policies */
 	return 0;
 }
 

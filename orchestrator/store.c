@@ -36,7 +36,10 @@ static const char schema_3[] =
 	"ALTER TABLE instances ADD COLUMN nf TEXT NOT NULL DEFAULT '';"
 	"UPDATE instances SET nf = (SELECT nf FROM services WHERE id = service);"
 	"PRAGMA user_version = 3;";
-_Static_assert(STORE_SCHEMA_VERSION == 3, "a new version needs a step in schema_make()");
+static const char schema_4[] =
+	"ALTER TABLE instances ADD COLUMN standby_of INTEGER NOT NULL DEFAULT 0;"
+	"PRAGMA user_version = 4;";
+_Static_assert(STORE_SCHEMA_VERSION == 4, "a new version needs a step in schema_make()");
 
 int store_fail(struct store *store, const char *doing, struct ff_error *err)
 {
@@ -158,6 +161,8 @@ static int schema_make(struct store *store, struct ff_error *err)
 		r = store_exec(store, schema_2, err);
 	if (r == 0 && version < 3)
 		r = store_exec(store, schema_3, err);
+	if (r == 0 && version < 4)
+		r = store_exec(store, schema_4, err);
 	if (r < 0)
 		return r;
 	if (version > STORE_SCHEMA_VERSION)

@@ -17,7 +17,7 @@
 #include "orchestrator/model.h"
 #include "orchestrator/operation.h"
 
-#define STORE_SCHEMA_VERSION 3
+#define STORE_SCHEMA_VERSION 4
 #define STORE_EVENTS_MAX     100000 /* 20 MB; the oldest go */
 #define STORE_OPERATIONS_MAX 100000 /* likewise, ended ones */
 
@@ -50,6 +50,10 @@ int store_service_delete(struct store *store, uint16_t id, struct ff_error *err)
 /* Adds or replaces an operation; with @service, its owners too, in the same transaction. */
 int store_operation_put(struct store *store, const struct operation *operation,
 			const struct service *service, struct ff_error *err);
+/* Likewise with the service's owners and all of its instances, as they are in the model. */
+int store_operation_put_all(struct store *store, const struct operation *operation,
+			    const struct model *model, const struct service *service,
+			    struct ff_error *err);
 /*
  * As put, for what recovery can do without: it doesn't wait for the disk. Our own crash leaves it,
  * a power cut may not.

@@ -56,9 +56,10 @@ static int operation_write(struct store *store, const struct operation *operatio
 	return r;
 }
 
+/* @model: the service's instances, too. */
 static int operation_put(struct store *store, const struct operation *operation,
-			 const struct service *service, enum durability durability,
-			 struct ff_error *err)
+			 const struct model *model, const struct service *service,
+			 enum durability durability, struct ff_error *err)
 {
 	STORE_LOCKED(store);
 	int r;
@@ -69,6 +70,8 @@ static int operation_put(struct store *store, const struct operation *operation,
 	r = operation_write(store, operation, err);
 	if (r == 0 && service)
 		r = store_owners_write(store, service, err);
+	if (r == 0 && model)
+		r = store_instances_write(store, model, service->id, err);
 	if (r == 0)
 		r = store_exec(store,
 			       "DELETE FROM operations WHERE state NOT IN ('queued','running') AND"
@@ -81,13 +84,20 @@ static int operation_put(struct store *store, const struct operation *operation,
 int store_operation_put(struct store *store, const struct operation *operation,
 			const struct service *service, struct ff_error *err)
 {
-	return operation_put(store, operation, service, STORE_FIRM, err);
+	return operation_put(store, operation, NULL, service, STORE_FIRM, err);
+}
+
+int store_operation_put_all(struct store *store, const struct operation *operation,
+			    const struct model *model, const struct service *service,
+			    struct ff_error *err)
+{
+	return operation_put(store, operation, model, service, STORE_FIRM, err);
 }
 
 int store_operation_note(struct store *store, const struct operation *operation,
 			 struct ff_error *err)
 {
-	return operation_put(store, operation, NULL, STORE_LAX, err);
+	return operation_put(store, operation, NULL, NULL, STORE_LAX, err);
 }
 
 static int doc_read(struct store *store, const char *sql, const char *key, json_t **ret_doc,

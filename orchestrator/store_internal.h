@@ -18,7 +18,7 @@ struct store {
 
 enum durability {
 	STORE_FIRM, /* survives a power cut: waits for the disk */
-	STORE_LAX,  /* survives our own crash; a power cut may undo it, and then all that came after */
+	STORE_LAX, /* survives our own crash; a power cut may undo it, and then all that came after */
 };
 
 static inline void statement_done(sqlite3_stmt **held)
@@ -48,6 +48,8 @@ int store_transaction(struct store *store, enum durability durability, struct ff
 int store_finish(struct store *store, int r, struct ff_error *err);
 
 int store_owners_write(struct store *store, const struct service *service, struct ff_error *err);
+int store_instances_write(struct store *store, const struct model *model, uint16_t service,
+			  struct ff_error *err);
 int store_json_column(struct store *store, sqlite3_stmt *statement, int column, json_t **ret,
 		      struct ff_error *err);
 int store_bind_json(sqlite3_stmt *statement, int place, const json_t *json);

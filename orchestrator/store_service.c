@@ -110,15 +110,15 @@ static int service_write(struct store *store, const struct service *service, str
 	return store_run(store, statement, err);
 }
 
-static int instances_write(struct store *store, const struct model *model, uint16_t service,
-			   struct ff_error *err)
+int store_instances_write(struct store *store, const struct model *model, uint16_t service,
+			  struct ff_error *err)
 {
 	_cleanup_statement_ sqlite3_stmt *delete = NULL, *insert = NULL;
 	int r;
 
 	r = store_prepare(store, "DELETE FROM instances WHERE service=?", &delete, err);
 	if (r == 0)
-		r = store_prepare(store, "INSERT INTO instances VALUES(?,?,?,?,?)", &insert, err);
+		r = store_prepare(store, "INSERT INTO instances VALUES(?,?,?,?,?,?)", &insert, err);
 	if (r < 0)
 		return r;
 	sqlite3_bind_int(delete, 1, service);
@@ -133,6 +133,7 @@ static int instances_write(struct store *store, const struct model *model, uint1
 		sqlite3_bind_int(insert, 3, instance->service);
 		sqlite3_bind_int(insert, 4, instance->host);
 		sqlite3_bind_text(insert, 5, instance->nf, -1, SQLITE_TRANSIENT);
+		sqlite3_bind_int(insert, 6, instance->standby_of);
 		r = store_run(store, insert, err);
 	}
 	return r;
@@ -151,7 +152,7 @@ int store_service_put(struct store *store, const struct model *model, const stru
 	if (r == 0)
 		r = store_owners_write(store, service, err);
 	if (r == 0)
-		r = instances_write(store, model, service->id, err);
+		r = store_instances_write(store, model, service->id, err);
 	return store_finish(store, r, err);
 }
 
@@ -312,8 +313,9 @@ int store_load(struct store *store, struct model *model, struct ff_error *err)
 	r = services_load(store, model, err);
 	if (r < 0)
 		return r;
-	r = store_prepare(store, "SELECT id, name, service, host, nf FROM instances ORDER BY id",
-			  &statement, err);
+	r = store_prepare(
+		store, "SELECT id, name, service, host, nf, standby_of FROM instances ORDER BY id",
+		&statement, err);
 	if (r < 0)
 		return r;
 	while ((r = store_step(store, statement, err)) > 0) {
@@ -328,6 +330,7 @@ int store_load(struct store *store, struct model *model, struct ff_error *err)
 		instance->host = sqlite3_column_int(statement, 3);
 		snprintf(instance->nf, sizeof(instance->nf), "%s",
 			 sqlite3_column_text(statement, 4));
+		instance->standby_of = sqlite3_column_int(statement, 5);
 		model_adopt_instance(model, instance);
 	}
 	return r;

@@ -55,14 +55,7 @@ static void rule_add(struct build *build, unsigned int index, const struct ff_ma
 
 static int resolve_instance(struct build *build)
 {
-	owners_slots_of(build->table, build->from, &build->change->slots);
-	for (unsigned int i = 0; i < FF_RULES_MAX; i++) {
-		const struct rule *rule = &build->table->rules[i];
-
-		if (rule->used && rule->instance == build->from)
-			rule_add(build, i, &rule->match, &rule->slots);
-	}
-	return pins_of_from(build, NULL);
+	return change_add_owned(build->change, build->table, build->from);
 }
 
 /* ---- slots ----------------------------------------------------------------------------------- */

@@ -26,14 +26,35 @@ static const struct option_spec instances_specs[] = {
 };
 
 static const struct column instances_columns[] = {
-	{ "INSTANCE", false }, { "SERVICE", false },
-	{ "HOST", false },     { "NF", false },
-	{ "STATE", false },    { "SLOTS", true },
-	{ "PINS", true },      { "FLOWS", true },
-	{ "FULL", true },      { "PACKETS", true },
-	{ "BYTES", true },     { "DROPPED", true },
-	{ "REFUSED", true },   {},
+	{ "INSTANCE", false }, { "SERVICE", false }, { "HOST", false },
+	{ "NF", false },       { "STATE", false },   { "SLOTS", true },
+	{ "PINS", true },      { "FLOWS", true },    { "FULL", true },
+	{ "PACKETS", true },   { "BYTES", true },    { "DROPPED", true },
+	{ "REFUSED", true },   { "STANDBY", false }, {},
 };
+
+/* "of fw-1"; "fw-2, 18 ms behind"; "fw-2, copying"; "-" */
+static void standby_cell(struct table *table, const json_t *instance)
+{
+	const json_t *standby = json_object_get(instance, "standby");
+	const char *of = json_string_value(json_object_get(instance, "standby_of"));
+	const char *state;
+
+	if (of) {
+		table_cell(table, COLOUR_NONE, "of %s", of);
+		return;
+	}
+	if (!json_is_object(standby)) {
+		table_cell(table, COLOUR_NONE, "-");
+		return;
+	}
+	state = field_text(standby, "state");
+	if (strcmp(state, "synced") == 0)
+		table_cell(table, COLOUR_NONE, "%s, %s ms behind", field_text(standby, "instance"),
+			   field_text(standby, "lag_ms"));
+	else
+		table_cell(table, COLOUR_YELLOW, "%s, %s", field_text(standby, "instance"), state);
+}
 
 static void instance_row(struct table *table, const json_t *instance)
 {
@@ -57,6 +78,7 @@ static void instance_row(struct table *table, const json_t *instance)
 	table_cell(table, COLOUR_NONE, "%s", field_units(instance, "dropped", count_format, text));
 	table_cell(table, COLOUR_NONE, "%s",
 		   field_units(instance, "flows_refused", count_format, text));
+	standby_cell(table, instance);
 }
 
 /* Leaves only the instances of one service, in the answer itself: JSON shows the same. */
@@ -107,7 +129,8 @@ const struct command command_instances = {
 	.description =
 		"Lists NF instances: the slots and pins that each owns, the flows whose state it "
 		"holds and how full that makes it, what it has handled and dropped, and how "
-		"many new flows it has refused for want of room.",
+		"many new flows it has refused for want of room. Of a protected service also who "
+		"stands by for whom, and how old the standby's copy of the state is.",
 	.run = instances_run,
 	.options = instances_specs,
 	.options_size = sizeof(struct instances_options),

@@ -50,7 +50,7 @@ const struct command command_pause = {
 	.description =
 		"The loop stops acting: plans under way end after the steps that are running now, "
 		"none is begun. It goes on to look and to plan. Moves that people ask for are "
-		"not affected. It stays so, also over restarts, until `flowferry resume`.",
+		"not affected, and a host that dies is still recovered from. It stays so, also over restarts, until `flowferry resume`.",
 	.run = pause_run,
 	.examples = pause_examples,
 	.remote = true,
@@ -128,7 +128,8 @@ const struct command command_conditions = {
 	.summary = "what the loop finds out of order now",
 	.description =
 		"Lists the conditions that hold for services, instances, hosts and the site: "
-		"overload, underload, imbalance, capacity, failure, maintenance, and data that is "
+		"overload, underload, imbalance, capacity, failure, maintenance, unprotected (owners "
+		"whose state would be lost with their host), and data that is "
 		"stale or absurd; and whether the loop is paused. Bounds and how long something "
 		"must last come from each service's policy.",
 	.run = conditions_run,

@@ -125,6 +125,18 @@ static void details_print(const json_t *op)
 	table_done(&table);
 }
 
+static void one_print(const json_t *op)
+{
+	if (operation_is_plan(op))
+		plan_print(op);
+	else if (operation_is_upgrade(op))
+		upgrade_print(op);
+	else if (operation_is_recovery(op))
+		operation_print(op);
+	else
+		details_print(op);
+}
+
 static int one_run(struct call *call, const char *id, bool follow)
 {
 	_cleanup_free_ char *path = uri_build("/v1/operations/%s", id);
@@ -137,12 +149,7 @@ static int one_run(struct call *call, const char *id, bool follow)
 	if (call_json(call)) {
 		json_print(op);
 	} else {
-		if (operation_is_plan(op))
-			plan_print(op);
-		else if (operation_is_upgrade(op))
-			upgrade_print(op);
-		else
-			details_print(op);
+		one_print(op);
 		if (!follow)
 			operation_reason_print(op);
 	}

@@ -16,10 +16,26 @@
 #include "tools/tables.h"
 
 static const struct column services_columns[] = {
-	{ "SERVICE", false },	{ "NF", false },    { "SLOTS", true },
-	{ "PINS", true },	{ "RULES", true },  { "TABLE", true },
-	{ "INSTANCES", false }, { "CLASS", false }, {},
+	{ "SERVICE", false },	{ "NF", false },
+	{ "SLOTS", true },	{ "PINS", true },
+	{ "RULES", true },	{ "TABLE", true },
+	{ "PROTECTED", false }, { "INSTANCES", false },
+	{ "CLASS", false },	{},
 };
+
+/* How many of its owners have a standby with a whole copy of their state: "2/2"; "-": not protected. */
+static void protected_cell(struct table *table, const json_t *service)
+{
+	const json_t *protect = json_object_get(service, "protect");
+	uint64_t owners = field_count(protect, "owners");
+	uint64_t safe = field_count(protect, "protected");
+
+	if (json_is_object(protect))
+		table_cell(table, safe < owners ? COLOUR_RED : COLOUR_NONE, "%" PRIu64 "/%" PRIu64,
+			   safe, owners);
+	else
+		table_cell(table, COLOUR_NONE, "-");
+}
 
 static void service_row(struct table *table, const json_t *service)
 {
@@ -32,6 +48,7 @@ static void service_row(struct table *table, const json_t *service)
 	table_cell(table, COLOUR_NONE, "%s", field_text(service, "pins"));
 	table_cell(table, COLOUR_NONE, "%zu", json_array_size(json_object_get(service, "rules")));
 	table_cell(table, COLOUR_NONE, "%s", field_text(service, "table_version"));
+	protected_cell(table, service);
 	table_cell(table, COLOUR_NONE, "%s", *instances ? instances : "-");
 	table_cell(table, COLOUR_NONE, "%s", strcmp(class, "-") == 0 ? "all traffic" : class);
 }
@@ -90,7 +107,7 @@ static int show_run(struct call *call)
 	_cleanup_free_ char *path = uri_build("/v1/services/%s", call->args[0]);
 	_cleanup_free_ char *instances = NULL;
 	_cleanup_json_ json_t *reply = NULL;
-	const json_t *service;
+	const json_t *service, *protect;
 	struct table table;
 	const char *class;
 	int r;
@@ -99,6 +116,7 @@ static int show_run(struct call *call)
 	if (r)
 		return r;
 	service = service_unwrap(reply);
+	protect = json_object_get(service, "protect");
 	if (call_json(call)) {
 		json_print(service);
 		return CLI_DONE;
@@ -113,6 +131,12 @@ static int show_run(struct call *call)
 	table_pair(&table, "slots", "%s", field_text(service, "slots"));
 	table_pair(&table, "instances", "%s", *instances ? instances : "-");
 	table_pair(&table, "pins", "%s", field_text(service, "pins"));
+	if (json_is_object(protect))
+		table_pair(&table, "protected", "%s of %s owners, copies at most %s ms old",
+			   field_text(protect, "protected"), field_text(protect, "owners"),
+			   field_text(protect, "lag_ms"));
+	if (json_is_integer(json_object_get(service, "lease_ms")))
+		table_pair(&table, "lease", "%s ms", field_text(service, "lease_ms"));
 	table_pair(&table, "table version", "%s", field_text(service, "table_version"));
 	table_print(&table, stdout);
 	table_done(&table);

@@ -118,6 +118,31 @@ static void steps_cells(struct table *table, const json_t *op)
 	table_cell(table, COLOUR_NONE, "%s", field_units(op, "total_us", duration_format, text));
 }
 
+bool operation_is_recovery(const json_t *op)
+{
+	return strcmp(field_text(op, "kind"), "recovery") == 0;
+}
+
+/* What a recovery has found and lost; from a host that is dead, or an instance that has failed. */
+static void recovery_print(const json_t *op)
+{
+	const json_t *recovery = json_object_get(op, "recovery");
+	struct table table;
+
+	table_init(&table, NULL);
+	table_pair(&table, "why", "%s", field_text(recovery, "why"));
+	table_pair(&table, "found after", "%s ms", field_text(recovery, "detect_ms"));
+	table_pair(&table, "lease awaited", "%s ms", field_text(recovery, "fence_ms"));
+	table_pair(&table, "recovered after", "%s ms", field_text(recovery, "recovered_ms"));
+	table_pair(&table, "flows", "%s", field_text(op, "flows"));
+	table_pair(&table, "their copy", "%s, %s ms old", field_text(recovery, "replica"),
+		   field_text(recovery, "replica_age_ms"));
+	table_pair(&table, "packets lost", "at most %s",
+		   field_text(recovery, "packets_lost_at_most"));
+	table_print(&table, stdout);
+	table_done(&table);
+}
+
 void operations_row(struct table *table, const json_t *op)
 {
 	const char *state = field_text(op, "state");
@@ -162,11 +187,17 @@ void operation_print(const json_t *op)
 		upgrade_print(op);
 		return;
 	}
-	snprintf(title, sizeof(title), "%s %s of %s, %s -> %s, %s", field_text(op, "kind"),
+	snprintf(title, sizeof(title), "%s %s of %s, %s -> %s%s%s", field_text(op, "kind"),
 		 field_text(op, "id"), field_text(op, "service"), field_text(op, "from"),
-		 field_text(op, "to"), field_text(op, "guarantee"));
+		 field_text(op, "to"), operation_is_recovery(op) ? "" : ", ",
+		 operation_is_recovery(op) ? "" : field_text(op, "guarantee"));
 	printf("%s: %s%s%s\n", text_clean(title), colour_code(stdout, colour_of_state(state)),
 	       state, colour_code(stdout, COLOUR_NONE));
+	if (operation_is_recovery(op)) {
+		recovery_print(op);
+		remark_print(op, "note");
+		return;
+	}
 	table_init(&table, figures_columns);
 	figures_cells(&table, op);
 	table_print(&table, stdout);

@@ -19,6 +19,9 @@ int removal_run(struct call *call, const char *path, const char *kind);
 void operations_begin(struct table *table);
 void operations_row(struct table *table, const json_t *operation);
 
+/* What a standby took over: it has figures of its own, and none of a move's. */
+bool operation_is_recovery(const json_t *operation);
+
 /* Why it ended as it did, and the mend: of one that was only looked at, no error of this command. */
 void operation_reason_print(const json_t *operation);
 

@@ -65,11 +65,12 @@ traffic_progress()
 # ---- what the hosts hold ------------------------------------------------------------------------
 
 # state_list: a line of JSON for each flow's state on each host, as its own agent tells it. Copies of
-# one flow on two hosts are two lines.
+# one flow on two hosts are two lines; those of standbys don't count.
 state_list()
 {
 	local name host
-	ff instances -o json | jq -r '.instances[] | [.name, .host] | @tsv' |
+	ff instances -o json |
+		jq -r '.instances[] | select(.standby_of == null) | [.name, .host] | @tsv' |
 		while read -r name host; do
 			host_api "$host" GET "/v1/flows?instance=$name&limit=$LIMIT" |
 				jq -c --arg instance "$name" --arg host "$host" \
@@ -95,7 +96,7 @@ instance()
 
 packets_count()
 {
-	ff instances -o json | jq '[.instances[].packets] | add'
+	ff instances -o json | jq '[.instances[].packets // 0] | add'
 }
 
 # I1, I7: each flow's state is on one host alone, and a move leaves none behind at the source.

@@ -51,7 +51,11 @@ struct fake_agent {
 	json_t *flows; /* what GET /v1/flows answers */
 	json_t *dead;  /* what GET /v1/pins/dead answers */
 	struct fake_move moves[FAKE_MOVES_MAX];
-	int configs; /* how many it was put */
+	int configs;	       /* how many it was put */
+	uint64_t path_dead_ns; /* since when nobody hears its data path; 0: it is heard */
+	unsigned int unheard;  /* packets that each other host has sent to it in vain */
+	const char *failed;    /* an instance of its that has failed; NULL: none */
+	unsigned int leases;   /* renewals */
 };
 
 struct fake_world {
@@ -65,6 +69,8 @@ struct fake_world {
 	size_t script_n;
 	char log[FAKE_LOG_MAX][64];
 	size_t log_n;
+	pthread_t ticker; /* samples are due */
+	bool ticking;
 };
 
 /* A directory of its own under /tmp. Exits on failure: these are tests. */
@@ -73,6 +79,11 @@ void fake_world_done(struct fake_world *world);
 struct fake_agent *fake_agent_add(struct fake_world *world, const char *name, bool steers);
 void fake_agent_start(struct fake_agent *agent);
 void fake_agent_stop(struct fake_agent *agent);
+
+/* Agents send samples, at the period that real ones have, from now on. */
+void fake_samples_begin(struct fake_world *world);
+/* The host's data path isn't heard any more, or (dead false) again. */
+void fake_path(struct fake_agent *agent, bool dead);
 
 /* The next @times calls of that name to that agent fail so. */
 void fake_script(struct fake_world *world, const char *agent, const char *call,

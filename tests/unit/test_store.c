@@ -256,7 +256,8 @@ Test(store, an_older_schema_is_brought_up_to_date)
 	store_close(store);
 	store = NULL;
 	execute("DROP TABLE settings; DROP INDEX operations_kind;"
-		"ALTER TABLE instances DROP COLUMN nf; PRAGMA user_version = 1");
+		"ALTER TABLE instances DROP COLUMN nf;"
+		"ALTER TABLE instances DROP COLUMN standby_of; PRAGMA user_version = 1");
 	open_again();
 	cr_assert_eq(store_load(store, &model, &err), 0, "%s", err.message);
 	cr_assert_not_null(model_find_service(&model, "fw"));

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * failover_push.c - configurations that don't wait for their turn.
+ *
+ * Otherwise a host's monitor thread sends it what it should know, one thing after the other: here flows
+ * stand still. A host that gets two at once takes the newer one (their version), whichever comes first.
+ */
+#include <string.h>
+
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "orchestrator/agent_client.h"
+#include "orchestrator/desired.h"
+#include "orchestrator/failover_internal.h"
+
+void push_make(struct push *push, struct orchestrator *orch, struct host *host)
+{
+	*push = (struct push){ .orch = orch,
+			       .host = host,
+			       .version = orch->model.version,
+			       .config = desired_config(&orch->model, host) };
+}
+
+static void *push_run(void *arg)
+{
+	struct push *push = arg;
+	struct orchestrator *orch = push->orch;
+	struct host *host = push->host;
+	int r;
+
+	r = push->config ? agent_call(orch, host, "PUT", "/v1/config", push->config,
+				      FAILOVER_PUSH_MS, NULL, &push->err) :
+			   error_nomem(&push->err);
+	if (r < 0)
+		return NULL;
+	push->done_ns = clock_ns();
+	MODEL_LOCKED(&orch->model);
+	host->pushed = MAX(host->pushed, push->version);
+	host->push_tried = MAX(host->push_tried, push->version);
+	return NULL;
+}
+
+void push_all(struct push *pushes, size_t n)
+{
+	/* the last one here: mostly there is no other */
+	for (size_t i = 0; i + 1 < n; i++)
+		pushes[i].started = !pthread_create(&pushes[i].thread, NULL, push_run, &pushes[i]);
+	for (size_t i = 0; i < n; i++)
+		if (!pushes[i].started)
+			push_run(&pushes[i]);
+	for (size_t i = 0; i < n; i++) {
+		if (pushes[i].started)
+			pthread_join(pushes[i].thread, NULL);
+		if (!pushes[i].done_ns)
+			log_warn("configuration not taken: %s", pushes[i].err.message);
+	}
+}
+
+void push_done(struct push *push)
+{
+	json_decref(push->config);
+	push->config = NULL;
+}

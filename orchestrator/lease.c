@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* lease.c - see lease.h. */
+#include "orchestrator/lease.h"
+
+#include "lib/cleanup.h"
+#include "lib/clock.h"
+
+void leases_init(struct leases *leases, uint64_t now_ns)
+{
+	*leases = (struct leases){ .started_ns = now_ns };
+}
+
+bool lease_is_due(const struct leases *leases, uint16_t host, uint64_t sample_ns, uint32_t lease_ms,
+		  uint64_t now_ns)
+{
+	return sample_ns > leases->granted_ns[host] &&
+	       now_ns - leases->sent_ns[host] >= lease_ms * NSEC_PER_MSEC / LEASE_TIMES;
+}
+
+void lease_note(struct leases *leases, uint16_t host, uint64_t sample_ns, uint64_t now_ns)
+{
+	leases->granted_ns[host] = sample_ns;
+	leases->sent_ns[host] = now_ns;
+}
+
+uint64_t lease_end_ns(const struct leases *leases, uint16_t host, uint32_t lease_ms,
+		      uint64_t silent_ns)
+{
+	uint64_t lease_ns = lease_ms * NSEC_PER_MSEC;
+	uint64_t begun_ns = leases->granted_ns[host] ?: silent_ns;
+
+	return MAX(begun_ns, leases->started_ns) + lease_ns + lease_ns / LEASE_DRIFT +
+	       LEASE_MARGIN_MS * NSEC_PER_MSEC;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * lease.h - until when a host may own, where a service's policy says `fence`.
+ *
+ * A lease runs from the moment at which the host took a sample that we have seen, by the host's own clock:
+ * however late its renewal gets there, it can't last longer than we reckon. We reckon from when we received
+ * that sample, which is later. Beyond that and the lease's length, the host's data path has surely stopped
+ * delivering to its instances, whatever has become of its agent or of the way to it.
+ *
+ * Pure bookkeeping; failover.c sends.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bpf/abi.h"
+
+#define LEASE_MARGIN_MS 20  /* our clock and the host's may differ in their pace, .. */
+#define LEASE_DRIFT	100 /* .. by a hundredth at most */
+#define LEASE_TIMES	4   /* renewed so often in the time that it lasts, if samples allow it */
+
+struct leases {
+	uint64_t started_ns; /* an earlier run of ours may have renewed until then */
+	uint64_t granted_ns
+		[FF_HOSTS_MAX]; /* by our clock: of the newest sample that was vouched for */
+	uint64_t sent_ns[FF_HOSTS_MAX];
+};
+
+void leases_init(struct leases *leases, uint64_t now_ns);
+
+/* Whether a renewal is due, by a sample that we received at @sample_ns (0: none). */
+bool lease_is_due(const struct leases *leases, uint16_t host, uint64_t sample_ns, uint32_t lease_ms,
+		  uint64_t now_ns);
+/* To be noted before it is sent: it may get there though we never hear of it. */
+void lease_note(struct leases *leases, uint16_t host, uint64_t sample_ns, uint64_t now_ns);
+
+/*
+ * From when on the host surely doesn't own any more. One that we have never vouched for may have begun its
+ * lease with a configuration that was on its way when it fell silent, at @silent_ns by our clock.
+ */
+uint64_t lease_end_ns(const struct leases *leases, uint16_t host, uint32_t lease_ms,
+		      uint64_t silent_ns);

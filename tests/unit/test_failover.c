@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * test_failover.c - standbys, dead hosts and recoveries, by the whole orchestrator against fake agents
+ * that send samples: who gets what, in which order, and what a crash of ours in the middle of it leaves.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/cleanup.h"
+#include "lib/clock.h"
+#include "lib/http_client.h"
+#include "lib/json.h"
+#include "lib/log.h"
+#include "orchestrator/orchestrator.h"
+#include "tests/unit/fake_agent.h"
+
+#define CALL_MS 20000
+#define WAIT_MS 15000
+#define HOSTS	4
+
+static struct fake_world world;
+static struct fake_agent *gw, *nf1;
+static struct orch_config config;
+static struct orch_config_host hosts[HOSTS];
+static struct orchestrator *orch;
+static struct http_client *client;
+static char database[128], northbound[128], urls[HOSTS][128];
+
+static void orchestrator_up(void)
+{
+	struct ff_error err = { 0 };
+
+	cr_assert_eq(orchestrator_new(&config, 0, &orch, &err), 0, "%s", err.message);
+	cr_assert_eq(orchestrator_start(orch, &err), 0, "%s", err.message);
+	cr_assert_eq(http_client_new(northbound, NULL, &client, &err), 0, "%s", err.message);
+}
+
+static void orchestrator_down(void)
+{
+	http_client_free(client);
+	orchestrator_free(orch);
+	client = NULL;
+	orch = NULL;
+}
+
+/* As after kill -9: it goes on from the journal as it is now. */
+static void orchestrator_crash(void)
+{
+	char command[600];
+
+	snprintf(command, sizeof(command), "mkdir %s/crash && cp %s* %s/crash/", world.dir,
+		 database, world.dir);
+	cr_assert_eq(system(command), 0);
+	fake_unblock(&world);
+	orchestrator_down();
+	snprintf(database, sizeof(database), "%s/crash/orch.db", world.dir);
+	orchestrator_up();
+}
+
+/* The reply, borrowed until the next call. */
+static json_t *call(unsigned int want, const char *method, const char *path, json_t *body)
+{
+	static json_t *reply;
+	struct ff_error err = { 0 };
+	unsigned int status = 0;
+
+	json_decref(reply);
+	reply = NULL;
+	http_call(client, method, path, body, NULL, CALL_MS, &status, &reply, &err);
+	json_decref(body);
+	cr_assert_eq(status, want, "%s %s: %u, not %u: %s", method, path, status, want,
+		     err.message);
+	return reply;
+}
+
+static const char *text(const json_t *object, const char *key)
+{
+	return json_string_value(json_object_get(object, key)) ?: "";
+}
+
+static json_int_t number(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+#define wait_for(condition)                                                                        \
+	do {                                                                                       \
+		uint64_t until_ns = clock_ns() + WAIT_MS * NSEC_PER_MSEC;                          \
+		while (!(condition)) {                                                             \
+			cr_assert(clock_ns() < until_ns, "still not: %s", #condition);             \
+			clock_sleep_ns(10 * NSEC_PER_MSEC);                                        \
+		}                                                                                  \
+	} while (0)
+
+static void policy_put(bool protect, const char *partition, int lease_ms)
+{
+	call(200, "PUT", "/v1/services/fw/policy",
+	     json_pack("{s{si} s{sb} s{ss si}}", "utilisation", "down_percent", 0, "protect",
+		       "enabled", protect, "partition", "mode", partition, "lease_ms", lease_ms));
+}
+
+static void setup(void)
+{
+	static const char *const names[] = { "gw", "nf1", "nf2", "nf3" };
+
+	alarm(90);
+	log_init("test", LOG_LEVEL_ERROR);
+	fake_world_init(&world);
+	for (int i = 0; i < HOSTS; i++) {
+		fake_agent_add(&world, names[i], i == 0);
+		snprintf(urls[i], sizeof(urls[i]), "unix:%s", world.agents[i].socket);
+		hosts[i] = (struct orch_config_host){ .name = (char *)names[i],
+						      .url = urls[i],
+						      .ipv4 = "198.18.8.1" };
+	}
+	gw = &world.agents[0];
+	nf1 = &world.agents[1];
+	fake_samples_begin(&world);
+	snprintf(database, sizeof(database), "%s/orch.db", world.dir);
+	snprintf(northbound, sizeof(northbound), "%s/orch.sock", world.dir);
+	config = (struct orch_config){
+		.socket = northbound, .database = database, .hosts = hosts, .hosts_count = HOSTS
+	};
+	orchestrator_up();
+	call(201, "POST", "/v1/services",
+	     json_pack("{ss ss si s[{ss ss}]}", "name", "fw", "nf", "firewall", "slots", 64,
+		       "instances", "name", "fw-1", "host", "nf1"));
+}
+
+static void teardown(void)
+{
+	orchestrator_down();
+	fake_world_done(&world);
+}
+
+TestSuite(failover, .init = setup, .fini = teardown, .timeout = 100);
+
+/* ---- what is there --------------------------------------------------------------------------- */
+
+/* The instance of that name (NULL: the first one), borrowed until the next call. */
+static const json_t *instance(const char *name)
+{
+	const json_t *list = json_object_get(call(200, "GET", "/v1/instances", NULL), "instances");
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(list, i, item)
+		if (!name || !strcmp(text(item, "name"), name))
+			return item;
+	return NULL;
+}
+
+static const char *synced_by(const char *name)
+{
+	const json_t *standby = json_object_get(instance(name), "standby");
+
+	return !strcmp(text(standby, "state"), "synced") ? text(standby, "instance") : NULL;
+}
+
+/* Of the newest recovery; "": there is none. */
+static const char *recovery_state(void)
+{
+	const json_t *list =
+		json_object_get(call(200, "GET", "/v1/operations", NULL), "operations");
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(list, i, item)
+		if (!strcmp(text(item, "kind"), "recovery"))
+			return text(item, "state");
+	return "";
+}
+
+static const json_t *recovery(void)
+{
+	const json_t *list =
+		json_object_get(call(200, "GET", "/v1/operations", NULL), "operations");
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(list, i, item)
+		if (!strcmp(text(item, "kind"), "recovery"))
+			return item;
+	return NULL;
+}
+
+static bool phase_is(const char *phase)
+{
+	const json_t *op = recovery();
+
+	return op && !strcmp(text(op, "phase"), phase);
+}
+
+static void protect(void)
+{
+	policy_put(true, "keep-forwarding", 1000);
+	wait_for(synced_by("fw-1"));
+	cr_assert_str_eq(synced_by("fw-1"), "fw-2");
+}
+
+static void host_die(struct fake_agent *agent)
+{
+	fake_path(agent, true);
+	fake_agent_stop(agent);
+}
+
+/* What the last configuration that an agent has says of its owners: the one of all slots. */
+static json_int_t owner_at(struct fake_agent *agent)
+{
+	json_t *services, *owners;
+	json_int_t id;
+
+	pthread_mutex_lock(&world.lock);
+	services = json_object_get(agent->config, "services");
+	owners = json_object_get(json_array_get(services, 0), "owners");
+	id = json_array_size(owners) == 1 ?
+		     json_integer_value(json_array_get(json_array_get(owners, 0), 1)) :
+		     -1;
+	pthread_mutex_unlock(&world.lock);
+	return id;
+}
+
+static void assert_taken_over(void)
+{
+	const json_t *heir = instance("fw-2");
+
+	cr_assert_not_null(heir);
+	cr_expect_eq(number(heir, "slots"), 64);
+	cr_expect(json_is_null(json_object_get(heir, "standby_of")));
+	cr_expect_null(instance("fw-1"), "it is no more");
+}
+
+/* ---- standbys -------------------------------------------------------------------------------- */
+
+Test(failover, an_owner_gets_a_standby)
+{
+	const json_t *standby;
+	json_int_t id;
+
+	protect();
+	standby = instance("fw-2");
+	cr_expect_str_eq(text(standby, "standby_of"), "fw-1");
+	cr_expect_eq(number(standby, "slots"), 0);
+	cr_expect_str_neq(text(standby, "host"), "nf1");
+	cr_expect_str_neq(text(standby, "host"), "gw", "which steers");
+	id = number(standby, "id");
+	pthread_mutex_lock(&world.lock);
+	cr_expect_eq(number(nf1->config, "failure_ms"), 150);
+	cr_expect_eq(number(json_array_get(json_object_get(nf1->config, "services"), 0), "lag_ms"),
+		     100);
+	cr_expect_eq(number(json_array_get(json_object_get(nf1->config, "instances"), 1), "id"),
+		     id);
+	cr_expect_eq(number(json_array_get(json_object_get(nf1->config, "instances"), 1),
+			    "standby_of"),
+		     1);
+	pthread_mutex_unlock(&world.lock);
+	/* no plan knows of it */
+	cr_expect_eq(number(json_object_get(call(200, "GET", "/v1/services/fw/plan", NULL),
+					    "instances"),
+			    "before"),
+		     1);
+	call(409, "POST", "/v1/moves",
+	     json_pack("{ss ss ss ss}", "service", "fw", "from", "fw-1", "to", "fw-2", "slots",
+		       "0-9"));
+}
+
+Test(failover, protection_ends_with_its_policy)
+{
+	protect();
+	policy_put(false, "keep-forwarding", 1000);
+	wait_for(!instance("fw-2"));
+	policy_put(true, "keep-forwarding", 1000);
+	wait_for(synced_by("fw-1"));
+	call(204, "DELETE", "/v1/services/fw/policy", NULL);
+	wait_for(json_array_size(json_object_get(call(200, "GET", "/v1/instances", NULL),
+						 "instances")) == 1);
+}
+
+Test(failover, a_standby_is_kept_over_a_restart)
+{
+	protect();
+	orchestrator_down();
+	orchestrator_up();
+	cr_expect_str_eq(text(instance("fw-2"), "standby_of"), "fw-1");
+	wait_for(synced_by("fw-1"));
+	cr_expect_str_eq(synced_by("fw-1"), "fw-2");
+}
+
+/* ---- recovery -------------------------------------------------------------------------------- */
+
+Test(failover, a_dead_host)
+{
+	const json_t *op, *figures;
+	json_int_t heir;
+	int gw_configs;
+
+	protect();
+	heir = number(instance("fw-2"), "id");
+	gw_configs = fake_count(&world, "gw config");
+	nf1->unheard = 7; /* two others sent to it: gw and nf2, nf3 all say so */
+	host_die(nf1);
+	wait_for(!strcmp(recovery_state(), "completed"));
+	op = recovery();
+	cr_expect_str_eq(text(op, "from"), "fw-1");
+	cr_expect_str_eq(text(op, "to"), "fw-2");
+	cr_expect_eq(number(op, "flows"), 10);
+	figures = json_object_get(op, "recovery");
+	cr_expect_str_eq(text(figures, "host"), "nf1");
+	cr_expect_str_eq(text(figures, "replica"), "synced");
+	cr_expect_eq(number(figures, "replica_age_ms"), 12);
+	cr_expect_eq(number(figures, "packets_lost_at_most"), 21);
+	cr_expect_geq(number(figures, "detect_ms"), 150);
+	cr_expect_geq(number(figures, "recovered_ms"), number(figures, "detect_ms"));
+	assert_taken_over();
+	cr_expect_eq(owner_at(gw), heir);
+	cr_expect_gt(fake_count(&world, "gw config"), gw_configs);
+	/* protected again, on the third host */
+	wait_for(synced_by("fw-2"));
+	cr_expect_str_neq(text(instance(synced_by("fw-2")), "host"), "nf1");
+}
+
+/* Its data path is heard: nothing is taken from it. */
+Test(failover, a_silent_agent)
+{
+	const json_t *list, *item;
+	bool stale = false;
+	size_t i;
+
+	protect();
+	fake_agent_stop(nf1);
+	while (!stale) {
+		list = json_object_get(call(200, "GET", "/v1/loop", NULL), "conditions");
+		json_array_foreach(list, i, item)
+			stale |= !strcmp(text(item, "kind"), "stale") &&
+				 !strcmp(text(item, "name"), "nf1");
+		clock_sleep_ns(10 * NSEC_PER_MSEC);
+	}
+	cr_expect_str_eq(recovery_state(), "");
+	cr_expect_eq(number(instance("fw-1"), "slots"), 64);
+}
+
+Test(failover, an_instance_that_has_failed)
+{
+	protect();
+	pthread_mutex_lock(&world.lock);
+	nf1->failed = "fw-1";
+	pthread_mutex_unlock(&world.lock);
+	wait_for(!strcmp(recovery_state(), "completed"));
+	cr_expect_str_eq(text(json_object_get(recovery(), "recovery"), "why"), "its maps are gone");
+	assert_taken_over();
+	wait_for(owner_at(nf1) == number(instance("fw-2"), "id"));
+}
+
+/* Where the steering host refuses, it is its monitor's to try again; the rest is done. */
+Test(failover, a_steering_host_that_refuses)
+{
+	protect();
+	fake_script(&world, "gw", "config", FAKE_REFUSE, 2);
+	host_die(nf1);
+	wait_for(!strcmp(recovery_state(), "completed"));
+	assert_taken_over();
+	wait_for(owner_at(gw) == number(instance("fw-2"), "id"));
+}
+
+/* ---- leases ---------------------------------------------------------------------------------- */
+
+Test(failover, a_lease_is_awaited)
+{
+	uint64_t died_ns;
+
+	policy_put(true, "fence", 700);
+	wait_for(synced_by("fw-1"));
+	wait_for(nf1->leases >= 2);
+	died_ns = clock_ns();
+	host_die(nf1);
+	wait_for(!strcmp(recovery_state(), "running"));
+	cr_expect(phase_is("fence"));
+	cr_expect_eq(number(instance("fw-1"), "slots"), 64, "still its own");
+	wait_for(!strcmp(recovery_state(), "completed"));
+	/* a sample that was taken up to a period and a renewal before */
+	cr_expect_geq(clock_ns() - died_ns, 400 * NSEC_PER_MSEC);
+	cr_expect_gt(number(json_object_get(recovery(), "recovery"), "fence_ms"), 0);
+	assert_taken_over();
+}
+
+/* It is back before its lease has run out: it keeps what it has. */
+Test(failover, back_in_time)
+{
+	policy_put(true, "fence", 5000);
+	wait_for(synced_by("fw-1"));
+	wait_for(nf1->leases >= 1);
+	host_die(nf1);
+	wait_for(!strcmp(recovery_state(), "running"));
+	fake_path(nf1, false);
+	fake_agent_start(nf1);
+	wait_for(!strcmp(recovery_state(), "rolled-back"));
+	cr_expect_eq(number(instance("fw-1"), "slots"), 64);
+	cr_expect_str_eq(text(instance("fw-2"), "standby_of"), "fw-1");
+}
+
+/* ---- crashes of ours ------------------------------------------------------------------------- */
+
+/* Nothing was taken yet: it is found anew. */
+Test(failover, a_crash_while_a_lease_is_awaited)
+{
+	policy_put(true, "fence", 1500);
+	wait_for(synced_by("fw-1"));
+	wait_for(nf1->leases >= 1);
+	host_die(nf1);
+	wait_for(!strcmp(recovery_state(), "running"));
+	orchestrator_crash();
+	cr_expect_str_eq(recovery_state(), "failed");
+	cr_expect_eq(number(instance("fw-1"), "slots"), 64);
+	wait_for(!strcmp(recovery_state(), "completed"));
+	assert_taken_over();
+}
+
+/* The owners have changed, and no host knows it: they are told. */
+Test(failover, a_crash_after_the_switch)
+{
+	protect();
+	fake_script(&world, "nf2", "config", FAKE_BLOCK, 1);
+	fake_script(&world, "nf3", "config", FAKE_BLOCK, 1);
+	host_die(nf1);
+	wait_for(phase_is("switch"));
+	orchestrator_crash();
+	wait_for(!strcmp(recovery_state(), "completed"));
+	assert_taken_over();
+	wait_for(owner_at(gw) == number(instance("fw-2"), "id"));
+}
