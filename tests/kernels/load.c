@@ -93,6 +93,9 @@ static void state_load(const char *of, uint32_t value_size)
 					    (uint32_t)sizeof(struct ff_record) + value_size);
 	}
 	if (r == 0)
+		r = bpf_map__set_value_size(bpf->maps.dumped,
+					    (uint32_t)sizeof(struct ff_record) + value_size);
+	if (r == 0)
 		r = bpf_map__set_value_size(bpf_map__inner_map(bpf->maps.flows), value_size);
 	errno = -r;
 	object_load(r == 0 ? bpf->obj : NULL, what);
