@@ -143,6 +143,8 @@ int action_takeover(struct orchestrator *orch, uint16_t service_id, uint16_t fro
 	if (r < 0)
 		return r;
 	model_touch(model);
+	if (model_instance(model, from))
+		failover_taken(orch, model_instance(model, from)->host);
 	monitor_settle(orch, NULL, &away);
 	return 0;
 }

@@ -122,6 +122,7 @@ static int owners_switch(struct run *run, struct ff_error *err)
 	json_put_str(run->op->doc, "phase", "switch");
 	/* nobody is woken yet: who needs it most gets it from here */
 	model->version++;
+	failover_taken(run->orch, run->host->id);
 	recovery_journal(run, service);
 	return 0;
 }
