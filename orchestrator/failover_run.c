@@ -58,12 +58,19 @@ static int fence_await(struct run *run, struct ff_error *err)
 
 /* ---- switch ---------------------------------------------------------------------------------- */
 
-/* Moves from or to it end the sooner, the sooner they begin to; what is committed stays so. */
+/*
+ * Moves from or to it end the sooner, the sooner they begin to; what is committed stays so, and is the
+ * heir's.
+ */
 static void moves_cancel(struct run *run)
 {
-	for (struct operation *op = run->orch->model.operations; op; op = op->next)
-		if (op->migration && (op->from == run->op->from || op->to == run->op->from))
-			migration_cancel(op, NULL);
+	for (struct operation *op = run->orch->model.operations; op; op = op->next) {
+		if (!op->migration || (op->from != run->op->from && op->to != run->op->from))
+			continue;
+		migration_cancel(op, NULL);
+		if (op->to == run->op->from)
+			op->to = run->op->to;
+	}
 }
 
 /* What the copy is worth, as its source told last. */
