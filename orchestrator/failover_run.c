@@ -46,6 +46,10 @@ static int fence_await(struct run *run, struct ff_error *err)
 			return error_set(err, ECANCELED, FF_CODE_REFUSED, NULL,
 					 "%s came back in time: nothing was taken from it",
 					 run->from);
+		/* whichever of the two is back first then has it, not one that is dead */
+		if (failover_is_dead(run->orch, run->standby_host->id))
+			return error_set(err, ECANCELED, FF_CODE_UNREACHABLE, NULL,
+					 "the host of its standby %s is dead, too", run->to);
 		if (failover_allows(run->orch, owner->id, &why) == 0) {
 			json_put_uint(figures(run), "fence_ms",
 				      (clock_ns() - begun_ns) / NSEC_PER_MSEC);
