@@ -35,34 +35,44 @@ static bool mend(struct agent *agent, uint16_t id)
 	return true;
 }
 
-static void mend_all(struct agent *agent)
+/* The lock is held. */
+static void mend_all(struct agent *agent, const char *faults[FF_INSTANCES_MAX])
 {
-	struct health *health = &agent->health;
-
-	if (pthread_mutex_trylock(&agent->lock))
-		return;
 	for (uint16_t id = 1; id < FF_INSTANCES_MAX; id++) {
-		if (!health->failed[id] || !mend(agent, id))
+		if (!faults[id] || !mend(agent, id))
 			continue;
-		health->failed[id] = NULL;
-		health->mended[id]++;
+		faults[id] = NULL;
+		agent->health.mended[id]++;
 	}
-	pthread_mutex_unlock(&agent->lock);
 }
 
-void health_look(struct agent *agent)
+static bool look(struct agent *agent, const char *ret_faults[FF_INSTANCES_MAX])
 {
-	struct health *health = &agent->health;
 	bool any = false;
 
 	pthread_rwlock_rdlock(&agent->instances_lock);
 	for (uint16_t id = 1; id < FF_INSTANCES_MAX; id++) {
 		const struct instance *instance = agent->instances[id];
 
-		health->failed[id] = instance ? fault_of(agent, instance) : NULL;
-		any |= health->failed[id] != NULL;
+		ret_faults[id] = instance ? fault_of(agent, instance) : NULL;
+		any |= ret_faults[id] != NULL;
 	}
 	pthread_rwlock_unlock(&agent->instances_lock);
-	if (any)
-		mend_all(agent);
+	return any;
+}
+
+void health_look(struct agent *agent)
+{
+	struct health *health = &agent->health;
+	const char *faults[FF_INSTANCES_MAX] = {};
+	bool tried = false;
+
+	if (look(agent, faults) && !pthread_mutex_trylock(&agent->lock)) {
+		mend_all(agent, faults);
+		pthread_mutex_unlock(&agent->lock);
+		tried = true;
+	}
+	for (size_t id = 1; id < FF_INSTANCES_MAX; id++)
+		if (tried || !faults[id] || health->failed[id])
+			health->failed[id] = faults[id];
 }

@@ -3,8 +3,9 @@
  * health.h - is each NF instance of this host whole, in the data path and on disk? And mending what can
  * be, for nothing is lost then: its state is in maps that outlive its program's absence.
  *
- * The monitor looks before each sample. It mends only when agent.lock is free, for it must not wait; what
- * is broken then is told in the sample, and looked at again for the next one.
+ * The monitor looks before each sample, and tells what can't be mended. It mends only when agent.lock is
+ * free, for it must not wait: until then what is newly broken isn't told, for a standby would take over
+ * and lose what is newer than its copy.
  */
 #pragma once
 

@@ -313,17 +313,27 @@ void heartbeat_configure(struct heartbeat *hb, uint32_t failure_ms)
 	pthread_mutex_unlock(&hb->lock);
 }
 
+/* Since its last answer; but while nobody asked it wasn't silent. */
+static json_t *heard_json(const struct heartbeat *hb, uint32_t host, uint64_t now_ns)
+{
+	const struct ff_heard *heard = &hb->agent->dp->heard[host];
+	uint64_t sent_ns = __atomic_load_n(&heard->sent_ns, __ATOMIC_ACQUIRE);
+	uint64_t at_ns = __atomic_load_n(&heard->at_ns, __ATOMIC_RELAXED);
+	uint64_t owed_ns = silence_owed(&hb->peers[host], now_ns, sent_ns);
+	uint64_t age_ns = now_ns - MIN(at_ns, now_ns);
+
+	return at_ns ? json_integer(
+			       (json_int_t)(MIN(age_ns, owed_ns + HEARTBEAT_MS * NSEC_PER_MSEC) /
+					    NSEC_PER_MSEC)) :
+		       json_null();
+}
+
 static json_t *peer_json(const struct heartbeat *hb, uint32_t host, uint64_t now_ns)
 {
-	const struct datapath *dp = hb->agent->dp;
-	uint64_t sent = datapath_sent(dp, host);
-	uint64_t at_ns = __atomic_load_n(&dp->heard[host].at_ns, __ATOMIC_RELAXED);
-	json_t *heard =
-		at_ns ? json_integer((json_int_t)((now_ns - MIN(at_ns, now_ns)) / NSEC_PER_MSEC)) :
-			json_null();
+	uint64_t sent = datapath_sent(hb->agent->dp, host);
 
-	return json_pack("{si so sI sI}", "host", (int)host, "heard_ms", heard, "tx_packets",
-			 (json_int_t)sent, "tx_unheard",
+	return json_pack("{si so sI sI}", "host", (int)host, "heard_ms",
+			 heard_json(hb, host, now_ns), "tx_packets", (json_int_t)sent, "tx_unheard",
 			 (json_int_t)silence_unheard(&hb->peers[host], sent));
 }
 

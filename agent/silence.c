@@ -45,6 +45,13 @@ bool silence_judge(struct silence *s, uint64_t now_ns, uint64_t heard_ns, uint64
 	return s->silent != was;
 }
 
+uint64_t silence_owed(const struct silence *s, uint64_t now_ns, uint64_t heard_ns)
+{
+	uint64_t newest_ns = s->asked[(s->next - 1) % SILENCE_ASKED].ns;
+
+	return s->owed_ns && heard_ns < newest_ns && s->owed_ns < now_ns ? now_ns - s->owed_ns : 0;
+}
+
 uint64_t silence_unheard(const struct silence *s, uint64_t sent)
 {
 	return sent - s->answered_sent;

@@ -34,5 +34,8 @@ void silence_ask(struct silence *silence, uint64_t now_ns, uint64_t sent);
  */
 bool silence_judge(struct silence *silence, uint64_t now_ns, uint64_t heard_ns, uint64_t after_ns);
 
+/* For how long it has owed an answer, when its latest one was to the question of `heard_ns`; 0: it owes none. */
+uint64_t silence_owed(const struct silence *silence, uint64_t now_ns, uint64_t heard_ns);
+
 /* Of `sent` packets those that may have been lost with it: sent after what it last answered. */
 uint64_t silence_unheard(const struct silence *silence, uint64_t sent);

@@ -160,6 +160,8 @@ int table_unwatch(struct table *t, uint16_t instance, struct ff_error *err)
 	watch = TAKE_PTR(t->watches[instance]);
 	if (watch)
 		r = entries_rewrite(t, watch->service, entry_unlog, watch->lane, err);
+	if (r) /* its entries log: again, then */
+		t->watches[instance] = TAKE_PTR(watch);
 	pthread_mutex_unlock(&t->lock);
 	free(watch);
 	return r;

@@ -143,6 +143,8 @@ int action_takeover(struct orchestrator *orch, uint16_t service_id, uint16_t fro
 	if (r < 0)
 		return r;
 	model_touch(model);
+	if (model_instance(model, from))
+		failover_taken(orch, model_instance(model, from)->host);
 	monitor_settle(orch, NULL, &away);
 	return 0;
 }
@@ -231,6 +233,11 @@ int action_standby_add(struct orchestrator *orch, uint16_t owner_id, uint16_t ho
 	if (!owner || owner->standby_of || !host || host->id == owner->host)
 		return error_set(err, ENOENT, FF_CODE_NOT_FOUND, NULL,
 				 "the instance or the host of its standby is there no more");
+	/* what there is may be all that is left, and just about to take over */
+	if (old && (failover_is_lost(orch, owner) || failover_doubts(orch, owner->host)))
+		return error_set(err, EBUSY, FF_CODE_BUSY, NULL,
+				 "%s may be needed: the host of %s is not known to be well",
+				 old->name, owner->name);
 	service = model_service(model, owner->service);
 	model_name_instance(model, service, name);
 	r = model_add_instance(model, name, service->id, host->id, &standby, err);

@@ -44,9 +44,15 @@ static uint64_t lease_over_ns(const struct orchestrator *orch, const struct inst
 
 	if (!service_is_fenced(service))
 		return 0;
-	return lease_end_ns(&orch->failover->leases, instance->host,
+	return lease_end_ns(&orch->failover->leases, instance->host, service->id,
 			    service->policy.partition.lease_ms,
 			    orch->failover->verdict_ns[instance->host]);
+}
+
+void failover_taken(struct orchestrator *orch, uint16_t host)
+{
+	if (host < FF_HOSTS_MAX)
+		orch->failover->taken[host] = orch->model.version;
 }
 
 /* An agent that is silent can't renew the lease: the data path has fenced itself, and drops. */
@@ -333,6 +339,9 @@ int failover_new(struct orchestrator *orch, struct failover **ret, struct ff_err
 		return error_nomem(err);
 	f->orch = orch;
 	leases_init(&f->leases, clock_ns());
+	/* what an earlier run of ours took from it, it may not know yet */
+	for (size_t i = 0; i < FF_HOSTS_MAX; i++)
+		f->taken[i] = 1;
 	*ret = f;
 	return 0;
 }

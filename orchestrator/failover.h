@@ -51,6 +51,12 @@ bool failover_is_lost(const struct orchestrator *orch, const struct instance *in
  */
 int failover_allows(const struct orchestrator *orch, uint16_t instance, struct ff_error *err);
 
+/*
+ * What an instance of the host owned has another owner, as of the model's version now: until the host has
+ * that, its leases aren't renewed.
+ */
+void failover_taken(struct orchestrator *orch, uint16_t host);
+
 /* Whether something of the service is being recovered, or will be: plans had better wait. */
 bool failover_busy(const struct orchestrator *orch, uint16_t service);
 

@@ -30,6 +30,8 @@ struct failover {
 	struct detector detector;
 	struct leases leases;
 	bool dead[FF_HOSTS_MAX];
+	/* the model's version by which something was last taken from it; 0: that has got there */
+	uint64_t taken[FF_HOSTS_MAX];
 	uint64_t verdict_ns[FF_HOSTS_MAX]; /* when what is thought of it last changed */
 	uint64_t silent_ms[FF_HOSTS_MAX];  /* how long it had been silent then */
 	struct failover_lost lost[FAILOVER_LOST_MAX];

@@ -46,6 +46,10 @@ static int fence_await(struct run *run, struct ff_error *err)
 			return error_set(err, ECANCELED, FF_CODE_REFUSED, NULL,
 					 "%s came back in time: nothing was taken from it",
 					 run->from);
+		/* whichever of the two is back first then has it, not one that is dead */
+		if (failover_is_dead(run->orch, run->standby_host->id))
+			return error_set(err, ECANCELED, FF_CODE_UNREACHABLE, NULL,
+					 "the host of its standby %s is dead, too", run->to);
 		if (failover_allows(run->orch, owner->id, &why) == 0) {
 			json_put_uint(figures(run), "fence_ms",
 				      (clock_ns() - begun_ns) / NSEC_PER_MSEC);
@@ -58,12 +62,19 @@ static int fence_await(struct run *run, struct ff_error *err)
 
 /* ---- switch ---------------------------------------------------------------------------------- */
 
-/* Moves from or to it end the sooner, the sooner they begin to; what is committed stays so. */
+/*
+ * Moves from or to it end the sooner, the sooner they begin to; what is committed stays so, and is the
+ * heir's.
+ */
 static void moves_cancel(struct run *run)
 {
-	for (struct operation *op = run->orch->model.operations; op; op = op->next)
-		if (op->migration && (op->from == run->op->from || op->to == run->op->from))
-			migration_cancel(op, NULL);
+	for (struct operation *op = run->orch->model.operations; op; op = op->next) {
+		if (!op->migration || (op->from != run->op->from && op->to != run->op->from))
+			continue;
+		migration_cancel(op, NULL);
+		if (op->to == run->op->from)
+			op->to = run->op->to;
+	}
 }
 
 /* What the copy is worth, as its source told last. */
@@ -122,6 +133,7 @@ static int owners_switch(struct run *run, struct ff_error *err)
 	json_put_str(run->op->doc, "phase", "switch");
 	/* nobody is woken yet: who needs it most gets it from here */
 	model->version++;
+	failover_taken(run->orch, run->host->id);
 	recovery_journal(run, service);
 	return 0;
 }

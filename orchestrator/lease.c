@@ -23,12 +23,27 @@ void lease_note(struct leases *leases, uint16_t host, uint64_t sample_ns, uint64
 	leases->sent_ns[host] = now_ns;
 }
 
-uint64_t lease_end_ns(const struct leases *leases, uint16_t host, uint32_t lease_ms,
-		      uint64_t silent_ns)
+/* By our clock, surely over. */
+static uint64_t over_ns(uint64_t begun_ns, uint32_t lease_ms)
 {
 	uint64_t lease_ns = lease_ms * NSEC_PER_MSEC;
+
+	return begun_ns + lease_ns + lease_ns / LEASE_DRIFT + LEASE_MARGIN_MS * NSEC_PER_MSEC;
+}
+
+void lease_grant(struct leases *leases, uint16_t host, uint16_t service, uint64_t sample_ns,
+		 uint32_t lease_ms)
+{
+	uint64_t *until_ns = &leases->until_ns[host][service];
+
+	*until_ns = MAX(*until_ns, over_ns(sample_ns, lease_ms));
+}
+
+uint64_t lease_end_ns(const struct leases *leases, uint16_t host, uint16_t service,
+		      uint32_t lease_ms, uint64_t silent_ns)
+{
 	uint64_t begun_ns = leases->granted_ns[host] ?: silent_ns;
 
-	return MAX(begun_ns, leases->started_ns) + lease_ns + lease_ns / LEASE_DRIFT +
-	       LEASE_MARGIN_MS * NSEC_PER_MSEC;
+	return MAX(leases->until_ns[host][service],
+		   over_ns(MAX(begun_ns, leases->started_ns), lease_ms));
 }

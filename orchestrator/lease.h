@@ -25,6 +25,8 @@ struct leases {
 	uint64_t granted_ns
 		[FF_HOSTS_MAX]; /* by our clock: of the newest sample that was vouched for */
 	uint64_t sent_ns[FF_HOSTS_MAX];
+	/* by our clock, the latest that a renewal of ours may last: policies change, leases stay */
+	uint64_t until_ns[FF_HOSTS_MAX][FF_SERVICES_MAX];
 };
 
 void leases_init(struct leases *leases, uint64_t now_ns);
@@ -34,10 +36,13 @@ bool lease_is_due(const struct leases *leases, uint16_t host, uint64_t sample_ns
 		  uint64_t now_ns);
 /* To be noted before it is sent: it may get there though we never hear of it. */
 void lease_note(struct leases *leases, uint16_t host, uint64_t sample_ns, uint64_t now_ns);
+/* Likewise, for each service that it is for. */
+void lease_grant(struct leases *leases, uint16_t host, uint16_t service, uint64_t sample_ns,
+		 uint32_t lease_ms);
 
 /*
  * From when on the host surely doesn't own any more. One that we have never vouched for may have begun its
  * lease with a configuration that was on its way when it fell silent, at @silent_ns by our clock.
  */
-uint64_t lease_end_ns(const struct leases *leases, uint16_t host, uint32_t lease_ms,
-		      uint64_t silent_ns);
+uint64_t lease_end_ns(const struct leases *leases, uint16_t host, uint16_t service,
+		      uint32_t lease_ms, uint64_t silent_ns);

@@ -47,8 +47,12 @@ static void owners_settle(struct migration *migration, struct service *service)
 {
 	const struct operation *operation = migration->operation;
 
+	/* its target was lost meanwhile, and recovered before a crash of ours: its heir isn't known */
+	if (!model_instance(&migration->orch->model, operation->to))
+		log_error("operation %s: its target is no more: the flows stay with their owner",
+			  operation->id);
 	/* it may have been done before a crash: then nothing changes, which is all the same */
-	if (owners_apply(&service->table, operation->subject, operation->to) < 0)
+	else if (owners_apply(&service->table, operation->subject, operation->to) < 0)
 		log_error("operation %s: out of memory for the new owners", operation->id);
 	/* no hurry to tell the hosts: `finish` does, and the end of the operation tells the others */
 	migration->settled = ++migration->orch->model.version;

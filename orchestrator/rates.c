@@ -215,6 +215,15 @@ static bool clocks_parted(const struct rates *rates, int64_t offset_ns)
 	return llabs(drift_ns) > (int64_t)(RATES_DRIFT_MS * NSEC_PER_MSEC);
 }
 
+/* Clocks differ in pace: how quick a sample once was says less and less. */
+static int64_t offset_next(const struct rates *rates, const struct sample *sample,
+			   int64_t offset_ns)
+{
+	int64_t parted_ns = (int64_t)(sample->time_ns - rates->time_ns) / RATES_PACE;
+
+	return MIN(rates->offset_ns + parted_ns, offset_ns);
+}
+
 int rates_take(struct rates *rates, struct sample *sample, uint64_t arrived_ns,
 	       struct ff_error *err)
 {
@@ -230,7 +239,7 @@ int rates_take(struct rates *rates, struct sample *sample, uint64_t arrived_ns,
 		rates->resets++;
 		rates_forget(rates);
 	}
-	rates->offset_ns = same ? MIN(rates->offset_ns, offset_ns) : offset_ns;
+	rates->offset_ns = same ? offset_next(rates, sample, offset_ns) : offset_ns;
 	rates->agent_ns = sample->agent_ns;
 	rates->time_ns = sample->time_ns;
 	for (unsigned int i = 0; i < SAMPLE_PARTS; i++)

@@ -22,6 +22,7 @@
 #define RATES_CPU_WINDOW_MS  1000 /* CPU time is counted in ticks of 10 ms */
 #define RATES_STALE_MS	     1000 /* older figures may not be decided by */
 #define RATES_SLOTS_STALE_MS 3000 /* those of slots and flows come every half second */
+#define RATES_PACE	     100  /* two clocks differ in their pace by a hundredth at most */
 #define RATES_DRIFT_MS	     5000 /* two clocks that part so far: one has jumped */
 
 struct rates;

@@ -46,7 +46,8 @@ void samples_facts(const struct samples *samples, struct detect_host *ret_hosts)
 /* The newest sample's time by the host's clock, and when it was taken by ours; 0: none. */
 struct samples_clock {
 	uint64_t host_ns;
-	uint64_t taken_ns;
+	uint64_t taken_ns; /* an estimate: the quickest sample is taken to have come at once */
+	uint64_t came_ns;
 };
 struct samples_clock samples_clock(const struct samples *samples, const struct host *host);
 

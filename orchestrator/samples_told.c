@@ -29,7 +29,7 @@ void told_sample(struct followed *followed, const struct sample *sample, uint64_
 	age_ns = rates_age_ns(followed->rates, now_ns);
 	taken_ns = now_ns - MIN(age_ns, now_ns);
 	followed->open = true;
-	followed->clock = (struct samples_clock){ sample->time_ns, taken_ns };
+	followed->clock = (struct samples_clock){ sample->time_ns, taken_ns, now_ns };
 	links_note(followed, sample);
 	if (sample->has & 1u << SAMPLE_PEERS)
 		memset(followed->peers, 0, sizeof(followed->peers));

@@ -400,6 +400,44 @@ Test(failover, back_in_time)
 	cr_expect_str_eq(text(instance("fw-2"), "standby_of"), "fw-1");
 }
 
+/* Its standby dies, too, before the lease has run out: what both have isn't given to a dead host. */
+Test(failover, both_hosts_die)
+{
+	struct fake_agent *heir;
+
+	policy_put(true, "fence", 3000);
+	wait_for(synced_by("fw-1"));
+	wait_for(nf1->leases >= 1);
+	heir = !strcmp(text(instance("fw-2"), "host"), "nf2") ? &nf1[1] : &nf1[2];
+	host_die(nf1);
+	wait_for(!strcmp(recovery_state(), "running"));
+	host_die(heir);
+	wait_for(!strcmp(recovery_state(), "rolled-back"));
+	cr_expect_eq(number(instance("fw-1"), "slots"), 64);
+}
+
+/*
+ * A lease is the service's: a host that may have an old table, by which it owns what was taken from it,
+ * doesn't get one before it has the new one.
+ */
+Test(failover, no_lease_for_an_old_table)
+{
+	unsigned int had, others;
+
+	policy_put(true, "fence", 1000);
+	wait_for(synced_by("fw-1"));
+	wait_for(nf1->leases >= 1);
+	orchestrator_down();
+	fake_script(&world, "nf1", "config", FAKE_BLOCK, 1);
+	had = nf1->leases;
+	others = nf1[1].leases + nf1[2].leases;
+	orchestrator_up();
+	wait_for(nf1[1].leases + nf1[2].leases >= others + 3);
+	cr_expect_eq(nf1->leases, had);
+	fake_unblock(&world);
+	wait_for(nf1->leases > had);
+}
+
 /* ---- crashes of ours ------------------------------------------------------------------------- */
 
 /* Nothing was taken yet: it is found anew. */

@@ -325,10 +325,25 @@ Test(rates, delay_counts_as_age)
 	take(&told);
 	tell_on(&told);
 	cr_assert_eq(take_at(&told, arrival(&told) + 2000 * MS), 0);
-	cr_expect_eq(rates_age_ns(rates, arrival(&told) + 2000 * MS), 2000 * MS);
+	cr_expect_leq(rates_age_ns(rates, arrival(&told) + 2000 * MS), 2000 * MS);
+	cr_expect_gt(rates_age_ns(rates, arrival(&told) + 2000 * MS), 1990 * MS);
 	cr_expect_eq(instance_now(arrival(&told) + 2000 * MS).quality.validity, LOAD_STALE);
 	cr_expect(near(instance_now(0).packets_per_s, 100000),
 		  "but its rates are by its own clock");
+}
+
+/* Its clock is slower than ours by 100 ppm, as crystals are, and nobody sets it right. */
+Test(rates, clocks_of_different_pace)
+{
+	struct told told = told_first();
+
+	for (uint64_t s = 0; s < 3600; s++) {
+		cr_assert_eq(take_at(&told, arrival(&told) + s * MS / 10), 0, "%s", err.message);
+		cr_assert_lt(rates_age_ns(rates, arrival(&told) + s * MS / 10), MS, "after %zu s",
+			     (size_t)s);
+		tell_on(&told);
+		told.time_ms += 900;
+	}
 }
 
 /* ---- beginning anew -------------------------------------------------------------------------- */

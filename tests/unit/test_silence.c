@@ -49,6 +49,20 @@ Test(silence, not_while_nothing_is_asked)
 	cr_expect(silence_judge(&s, 1000 + 51 * AFTER, 1000, AFTER));
 }
 
+/* All that was asked was answered: a host that asks nothing for long doesn't call its peer silent. */
+Test(silence, owed_is_what_was_asked)
+{
+	struct silence s = { 0 };
+
+	cr_expect_eq(silence_owed(&s, 1000, 0), 0, "nothing was asked");
+	silence_ask(&s, 1000, 0);
+	cr_expect_eq(silence_owed(&s, 1010, 0), 10);
+	cr_expect_eq(silence_owed(&s, 1000 + 50 * AFTER, 1000), 0);
+	silence_judge(&s, 1000 + 50 * AFTER, 1000, AFTER);
+	silence_ask(&s, 1000 + 50 * AFTER, 0);
+	cr_expect_eq(silence_owed(&s, 1001 + 50 * AFTER, 1000), 1);
+}
+
 Test(silence, never_heard)
 {
 	struct silence s = { 0 };
