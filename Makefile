@@ -4,7 +4,7 @@
 #
 #   make            programs and NF objects, without root
 #   make check      what CI runs: deps, build, unit, prog and e2e tests (root)
-#   make demo       moves of live traffic, with a verdict (root)
+#   make demo       moves of live traffic, by hand and by the loop, with a verdict (root)
 #   make bench      every figure of BENCHMARKS.md, on this machine (root); SUITES="move idle": those
 #   make kernels    BPF objects and prog tests on Debian 12's Linux 6.1, in QEMU (root)
 #   make lint       clang-format and clang-tidy; make format mends what the former finds
