@@ -418,16 +418,37 @@ static int post_finish(struct http_request *req, struct http_response *resp)
 
 /* ---- serving ----------------------------------------------------------------------------------- */
 
+/*
+ * What isn't a step of a move is ordinary work, though its connection may have been left urgent by one:
+ * the orchestrator uses each for whatever comes next.
+ */
+#define ORDINARY(name)                                                                             \
+	static int ordinary_##name(struct http_request *req, struct http_response *resp)           \
+	{                                                                                          \
+		cpus_pace(PACE_NORMAL);                                                            \
+		return name(req, resp);                                                            \
+	}
+ORDINARY(get_host)
+ORDINARY(get_samples)
+ORDINARY(put_config)
+ORDINARY(post_lease)
+ORDINARY(get_instances)
+ORDINARY(get_instance_state)
+ORDINARY(get_flows)
+ORDINARY(get_flow)
+ORDINARY(get_dead_pins)
+ORDINARY(standby_drop)
+
 static const struct http_route routes[] = {
-	{ "GET", "/v1/host", get_host, NULL, 0 },
-	{ "GET", "/v1/samples", get_samples, NULL, 0 },
-	{ "PUT", "/v1/config", put_config, NULL, HTTP_BODY_REQUIRED },
-	{ "POST", "/v1/lease", post_lease, NULL, HTTP_BODY_REQUIRED },
-	{ "GET", "/v1/instances", get_instances, NULL, 0 },
-	{ "GET", "/v1/instances/:name/state", get_instance_state, NULL, 0 },
-	{ "GET", "/v1/flows", get_flows, NULL, 0 },
-	{ "GET", "/v1/flows/lookup", get_flow, NULL, 0 },
-	{ "GET", "/v1/pins/dead", get_dead_pins, NULL, 0 },
+	{ "GET", "/v1/host", ordinary_get_host, NULL, 0 },
+	{ "GET", "/v1/samples", ordinary_get_samples, NULL, 0 },
+	{ "PUT", "/v1/config", ordinary_put_config, NULL, HTTP_BODY_REQUIRED },
+	{ "POST", "/v1/lease", ordinary_post_lease, NULL, HTTP_BODY_REQUIRED },
+	{ "GET", "/v1/instances", ordinary_get_instances, NULL, 0 },
+	{ "GET", "/v1/instances/:name/state", ordinary_get_instance_state, NULL, 0 },
+	{ "GET", "/v1/flows", ordinary_get_flows, NULL, 0 },
+	{ "GET", "/v1/flows/lookup", ordinary_get_flow, NULL, 0 },
+	{ "GET", "/v1/pins/dead", ordinary_get_dead_pins, NULL, 0 },
 	{ "GET", "/v1/moves/:id", get_move, NULL, 0 },
 	{ "POST", "/v1/moves/:id/prepare", post_prepare, NULL, HTTP_BODY_REQUIRED },
 	{ "POST", "/v1/moves/:id/precopy", post_precopy, NULL, 0 },
@@ -442,7 +463,7 @@ static const struct http_route routes[] = {
 	{ "POST", "/v1/moves/:id/finish", post_finish, NULL, HTTP_BODY_REQUIRED },
 	{ "POST", "/v1/moves/:id/state", NULL, &target_state_upload, 0 },
 	{ "POST", "/v1/replicas/:name/state", NULL, &standby_state_upload, 0 },
-	{ "POST", "/v1/replicas/:name/drop", standby_drop, NULL, HTTP_BODY_REQUIRED },
+	{ "POST", "/v1/replicas/:name/drop", ordinary_standby_drop, NULL, HTTP_BODY_REQUIRED },
 	{ NULL, NULL, NULL, NULL, 0 },
 };
 
