@@ -163,12 +163,15 @@ static int walk_records(struct walk *walk, const uint8_t *at, uint32_t count)
 
 /*
  * Copies the entries of the group by a program, in half the time of batch lookups, which copy each
- * twice. *ret_count: how many; more than FF_DUMP_RECORDS if they don't all fit in.
+ * twice. *ret_count: how many; more than FF_DUMP_RECORDS if they don't all fit in, or if entries were
+ * freed meanwhile: the kernel gives their memory to others at once, and a walk without the buckets'
+ * locks, as a program's is, may follow one into another bucket. Packets free none.
  */
 static int dump_run(struct walk *walk, uint32_t group, uint32_t *ret_count, struct ff_error *err)
 {
 	struct state *state = walk->state;
 	struct ff_state_dump dump = { .group = group };
+	unsigned int frees = atomic_load(&state->frees);
 	int r;
 
 	if (!walk->records)
@@ -181,6 +184,8 @@ static int dump_run(struct walk *walk, uint32_t group, uint32_t *ret_count, stru
 		memcpy(walk->records, state->dumped, dump.count * state->record_size);
 	pthread_mutex_unlock(&state->dump_lock);
 	*ret_count = dump.count + dump.full;
+	if (frees % 2 || atomic_load(&state->frees) != frees)
+		*ret_count = FF_DUMP_RECORDS + 1;
 	return r;
 }
 

@@ -16,6 +16,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -52,6 +53,8 @@ struct state {
 	size_t dumped_size;
 
 	pthread_mutex_t lock;
+	atomic_uint
+		frees; /* odd while a program runs that may free entries, which holds the lock */
 	int get_fd, put_fd, sweep_fd, forget_fd; /* programs */
 	void *staging;				 /* mapped */
 	size_t staging_size;

@@ -84,7 +84,7 @@ static int group_forget(struct state *state, const struct slotset *slots, uint32
 	pthread_mutex_lock(&state->lock);
 	/* another caller's slots may have been in it since the last group */
 	memcpy(state->forget_slots, slots->bits, sizeof(slots->bits));
-	r = state_program_run(state, state->forget_fd, "forget", &forget, sizeof(forget), err);
+	r = state_program_free(state, state->forget_fd, "forget", &forget, sizeof(forget), err);
 	pthread_mutex_unlock(&state->lock);
 	*deleted += r == 0 ? forget.deleted : 0;
 	return r;
@@ -129,7 +129,7 @@ static int groups_sweep(struct state *state, struct ff_sweep *sweep, uint32_t fi
 		sweep->first = first;
 		sweep->count = MIN(end - first, (uint32_t)GROUPS_PER_RUN);
 		pthread_mutex_lock(&state->lock);
-		r = state_program_run(state, state->sweep_fd, "sweep", sweep, sizeof(*sweep), err);
+		r = state_program_free(state, state->sweep_fd, "sweep", sweep, sizeof(*sweep), err);
 		pthread_mutex_unlock(&state->lock);
 		if (r == 0)
 			*ret_swept += sweep->swept;

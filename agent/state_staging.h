@@ -24,6 +24,10 @@ static inline size_t state_record_size(uint32_t value_size)
 int state_program_run(const struct state *state, int fd, const char *name, void *context,
 		      uint32_t size, struct ff_error *err);
 
+/* As state_program_run(), for programs that delete or replace entries: dumps meanwhile don't count. */
+int state_program_free(struct state *state, int fd, const char *name, void *context, uint32_t size,
+		       struct ff_error *err);
+
 /* Runs `put` over the first @count records; as state_program_run(). *ret_counts is added to. */
 int state_put_run(struct state *state, uint32_t count, struct state_counts *ret_counts,
 		  struct ff_error *err);

@@ -24,6 +24,17 @@ int state_program_run(const struct state *state, int fd, const char *name, void 
 	return 0;
 }
 
+int state_program_free(struct state *state, int fd, const char *name, void *context, uint32_t size,
+		       struct ff_error *err)
+{
+	int r;
+
+	atomic_fetch_add(&state->frees, 1);
+	r = state_program_run(state, fd, name, context, size, err);
+	atomic_fetch_add(&state->frees, 1);
+	return r;
+}
+
 /* ---- where records come from --------------------------------------------------------------- */
 
 void state_header_fill(const struct state *state, uint64_t now_ns, struct stream_header *ret_header)
@@ -145,7 +156,7 @@ int state_put_run(struct state *state, uint32_t count, struct state_counts *ret_
 		  struct ff_error *err)
 {
 	struct ff_state_io io = { .count = count };
-	int r = state_program_run(state, state->put_fd, "put", &io, sizeof(io), err);
+	int r = state_program_free(state, state->put_fd, "put", &io, sizeof(io), err);
 
 	if (r < 0)
 		return r;

@@ -4,6 +4,8 @@
  * the writing thread reaches the receiving one.
  */
 #include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "agent/restore.h"
@@ -45,19 +47,23 @@ static void source_free(struct source *source)
 	free(source);
 }
 
+static void source_record(struct source *source, uint32_t i, uint32_t flow, enum stream_kind kind)
+{
+	struct ff_head *head = (struct ff_head *)source->values[i];
+
+	source->keys[i] = state_rig_key(flow);
+	memset(head, 0, VALUE_MAX);
+	head->expires_ns = FOREVER;
+	state_rig_set(source->instance, head, "packets", 0, flow + 1);
+	state_rig_set(source->instance, head, "hits", 0, 2 * flow);
+	source->records[i] = (struct stream_record){ kind, &source->keys[i],
+						     kind == STREAM_UPSERT ? head : NULL };
+}
+
 static void source_make(struct source *source, uint32_t first, enum stream_kind kind)
 {
-	for (uint32_t i = 0; i < BLOCK; i++) {
-		struct ff_head *head = (struct ff_head *)source->values[i];
-
-		source->keys[i] = state_rig_key(first + i);
-		memset(head, 0, VALUE_MAX);
-		head->expires_ns = FOREVER;
-		state_rig_set(source->instance, head, "packets", 0, first + i + 1);
-		state_rig_set(source->instance, head, "hits", 0, 2 * (first + i));
-		source->records[i] = (struct stream_record){ kind, &source->keys[i],
-							     kind == STREAM_UPSERT ? head : NULL };
-	}
+	for (uint32_t i = 0; i < BLOCK; i++)
+		source_record(source, i, first + i, kind);
 }
 
 Test(restore, many_blocks_come_whole_and_in_order)
@@ -162,5 +168,81 @@ Test(restore, may_be_given_up)
 	restore_free(restore);
 	state_rig_agree(a, 5 * BLOCK);
 	source_free(source);
+	instance_free(a);
+}
+
+/* ---- restoring into an instance that is being read ------------------------------------------------ */
+
+#define GROUP 7	 /* as good as any */
+#define STAY  90 /* of its flows: nobody touches them */
+#define OTHER 90 /* written again and again: each time, into memory that another one had */
+
+struct rewriting {
+	struct source *source;
+	uint32_t flows[STAY + OTHER];
+	atomic_bool stop;
+	uint32_t times;
+};
+
+static void flows_choose(const struct instance *instance, uint32_t ret[STAY + OTHER])
+{
+	const struct state *state = &instance->state;
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; count < STAY + OTHER; i++) {
+		struct ff_flow_key key = state_rig_key(i);
+
+		cr_assert_lt(i, STATE_RIG_MANY);
+		if (state_slot(state, &key) >> state->group_shift == GROUP)
+			ret[count++] = i;
+	}
+}
+
+static void *write_again(void *arg)
+{
+	struct rewriting *r = arg;
+	struct source *source = r->source;
+	struct state_counts counts = { 0 };
+
+	for (; !atomic_load(&r->stop); r->times++)
+		state_restore(&source->instance->state, &source->origin, source->records, OTHER,
+			      &counts, NULL);
+	return NULL;
+}
+
+/* Of two moves of an instance one brings flows into a group that the other one copies from. */
+Test(restore, a_dump_meanwhile_misses_none)
+{
+	struct instance_spec spec = state_rig_spec("a", "counter", 1);
+	struct rewriting r = { 0 };
+	struct state_tally *tally;
+	struct instance *a;
+	uint64_t until = clock_ns() + 2 * NSEC_PER_SEC;
+	uint32_t dumps = 0;
+	pthread_t thread;
+
+	spec.capacity = 25000; /* few buckets, so that several flows are in one */
+	cr_assert_eq(instance_load(&spec, &a, NULL), 0);
+	tally = state_tally_new(a);
+	r.source = source_new(a);
+	flows_choose(a, r.flows);
+	for (uint32_t i = 0; i < STAY + OTHER; i++)
+		state_rig_fill(a, r.flows[i], 1, FOREVER);
+	for (uint32_t i = 0; i < OTHER; i++)
+		source_record(r.source, i, r.flows[STAY + i], STREAM_UPSERT);
+	cr_assert_eq(pthread_create(&thread, NULL, write_again, &r), 0);
+	for (; clock_ns() < until; dumps++) {
+		memset(tally->seen, 0, sizeof(tally->seen));
+		cr_assert_eq(state_dump(&a->state, NULL, state_tally_visit, tally, NULL, NULL), 0);
+		for (uint32_t i = 0; i < STAY; i++)
+			cr_assert_eq(tally->seen[r.flows[i]], 1, "dump %u has flow %u %u times",
+				     dumps, r.flows[i], tally->seen[r.flows[i]]);
+	}
+	atomic_store(&r.stop, true);
+	pthread_join(thread, NULL);
+	cr_assert_gt(dumps, 100);
+	cr_assert_gt(r.times, 100);
+	source_free(r.source);
+	free(tally);
 	instance_free(a);
 }
