@@ -170,8 +170,9 @@ $(B)/flowferry: LIBS = $(tools_LIBS) $(lib_LIBS)
 $(B)/flowferry: $(B)/obj/tools/main.o $(B)/tools.a $(B)/libff.a
 	$(link)
 
-$(B)/flowferry-bench: LIBS = $(agent_LIBS) $(tools_LIBS) $(lib_LIBS) $(bench_LDLIBS)
-$(B)/flowferry-bench: $(bench_OBJS) $(B)/agent.a $(B)/tools.a $(B)/libff.a
+$(B)/flowferry-bench: LIBS = $(agent_LIBS) $(orchestrator_LIBS) $(tools_LIBS) $(lib_LIBS) \
+	$(bench_LDLIBS)
+$(B)/flowferry-bench: $(bench_OBJS) $(ARCHIVES)
 	$(link)
 
 PROGRAMS := $(if $(wildcard agent/main.c),$(B)/flowferry-agent) \

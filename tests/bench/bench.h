@@ -18,7 +18,7 @@ enum bound { BOUND_AT_MOST, BOUND_AT_LEAST };
 
 /*
  * A new line of the report. `id` is for programs, "datapath.steer.flows1", and begins with the
- * suite's name; `unit` is "ns", "us", "ms", "flows/s", "packets/s", "bytes", "percent" or "ratio";
+ * suite's name; `unit` is "ns", "us", "ms", "s", "flows/s", "packets/s", "bytes", "percent" or "ratio";
  * `what` is for people. All three are copied, the figure is the bench's. Never NULL: a bench ends
  * the program when memory is out.
  */
@@ -56,4 +56,4 @@ struct bench_suite {
 
 /* In the order in which they run; all are listed in suites.c. */
 extern const struct bench_suite suite_datapath, suite_state, suite_conntrackd, suite_move,
-	suite_throughput, suite_idle;
+	suite_throughput, suite_idle, suite_monitor, suite_loop;

@@ -38,6 +38,30 @@ void rig_down(struct rig *rig)
 		lab_clean(&rig->lab);
 }
 
+int rig_call(struct rig *rig, const char *method, const char *path, json_t *body,
+	     json_t **ret_reply, struct ff_error *err)
+{
+	return http_call(rig->orchestrator, method, path, body, NULL, REQUEST_MS, NULL, ret_reply,
+			 err);
+}
+
+int rig_instance_add(struct rig *rig, const char *name, const char *host, struct ff_error *err)
+{
+	_cleanup_json_ json_t *body = json_pack("{ss ss}", "name", name, "host", host);
+	char path[128];
+
+	snprintf(path, sizeof(path), "/v1/services/%s/instances", lab_service_name(&rig->lab));
+	return rig_call(rig, "POST", path, body, NULL, err);
+}
+
+int rig_instance_remove(struct rig *rig, const char *name, struct ff_error *err)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/v1/instances/%s", name);
+	return rig_call(rig, "DELETE", path, NULL, NULL, err);
+}
+
 int rig_flows(struct rig *rig, uint64_t *ret_flows, struct ff_error *err)
 {
 	_cleanup_json_ json_t *reply = NULL;
@@ -46,8 +70,7 @@ int rig_flows(struct rig *rig, uint64_t *ret_flows, struct ff_error *err)
 	size_t i;
 	int r;
 
-	r = http_call(rig->orchestrator, "GET", "/v1/instances", NULL, NULL, REQUEST_MS, NULL,
-		      &reply, err);
+	r = rig_call(rig, "GET", "/v1/instances", NULL, &reply, err);
 	if (r)
 		return r;
 	json_array_foreach(json_object_get(reply, "instances"), i, instance)
@@ -105,8 +128,7 @@ int rig_move(struct rig *rig, const char *from, const char *to, const json_t *op
 
 	if (options)
 		json_object_update(body, (json_t *)options);
-	r = http_call(rig->orchestrator, "POST", "/v1/moves", body, NULL, REQUEST_MS, NULL,
-		      &accepted, err);
+	r = rig_call(rig, "POST", "/v1/moves", body, &accepted, err);
 	if (!r)
 		r = json_get_str(accepted, "id", &id, err);
 	if (r)

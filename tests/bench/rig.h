@@ -26,6 +26,12 @@ struct rig {
 int rig_up(struct rig *rig, unsigned int hosts, bool daemons, struct ff_error *err);
 void rig_down(struct rig *rig); /* also one that didn't come up */
 
+/* A call to the orchestrator; `body` is borrowed, and may be NULL, as ret_reply. */
+int rig_call(struct rig *rig, const char *method, const char *path, json_t *body,
+	     json_t **ret_reply, struct ff_error *err);
+int rig_instance_add(struct rig *rig, const char *name, const char *host, struct ff_error *err);
+int rig_instance_remove(struct rig *rig, const char *name, struct ff_error *err);
+
 /* Flows with state, of all instances, as the orchestrator knows them: up to half a second old. */
 int rig_flows(struct rig *rig, uint64_t *ret_flows, struct ff_error *err);
 /* Returns when there are so many; -ETIMEDOUT after timeout_ms. */
@@ -40,20 +46,23 @@ int rig_move(struct rig *rig, const char *from, const char *to, const json_t *op
 
 /* ---- traffic ----------------------------------------------------------------------------------- */
 
-/* UDP from client to server, in packets of 128 bytes. */
+/* From client to server: UDP in packets of 128 bytes, or TCP with an answer to each message. */
 struct rig_traffic_spec {
 	uint64_t flows;
 	uint64_t rate;	      /* packets a second in all; 0: as many as go without loss */
 	unsigned int seconds; /* 0: until rig_traffic_end() */
 	uint64_t count;	      /* not more packets than this; 0: no bound */
 	bool ipv6;
-	uint16_t port; /* of the server, for flows that no others are taken for; 0: any */
+	uint16_t port;		/* of the server, for flows that no others are taken for; 0: any */
+	unsigned int tcp_flows; /* connections; 0: UDP. The fields above then say nothing */
+	unsigned int tcp_rate;	/* messages a second, each */
 };
 
 struct rig_traffic {
 	pid_t pid; /* 0: none */
 	int fd;	   /* where its report goes */
 	uint64_t rate;
+	bool tcp;
 	bool endless;
 };
 
@@ -63,7 +72,7 @@ bool rig_traffic_running(const struct rig_traffic *traffic);
 /*
  * Waits for its end; one without a duration is told to end. *ret_report: what `flowferry traffic run
  * -o json` has printed. *ret_verdict: NULL if every packet came once and in order and the rate was
- * reached, else what was wrong, malloc'ed.
+ * reached, and no connection broke, else what was wrong, malloc'ed.
  */
 int rig_traffic_end(struct rig_traffic *traffic, json_t **ret_report, char **ret_verdict,
 		    struct ff_error *err);

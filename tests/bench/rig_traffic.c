@@ -56,6 +56,28 @@ static void argument_add(struct command_line *line, const char *format, ...)
 	line->argv[line->count++] = text;
 }
 
+static void udp_add(struct command_line *line, const struct rig_traffic_spec *spec)
+{
+	argument_add(line, spec->ipv6 ? "--ipv6" : "--ipv4");
+	argument_add(line, "--flows=%" PRIu64, spec->flows);
+	if (spec->rate)
+		argument_add(line, "--rate=%" PRIu64, spec->rate);
+	else
+		argument_add(line, "--flat-out");
+	if (spec->port)
+		argument_add(line, "--port=%u", spec->port);
+	if (spec->count)
+		argument_add(line, "--count=%" PRIu64, spec->count);
+}
+
+static void tcp_add(struct command_line *line, const struct rig_traffic_spec *spec)
+{
+	argument_add(line, "--proto=tcp");
+	argument_add(line, "--tcp-echo");
+	argument_add(line, "--tcp-flows=%u", spec->tcp_flows);
+	argument_add(line, "--tcp-rate=%u", spec->tcp_rate);
+}
+
 static void command_line_make(struct command_line *line, const struct rig_traffic_spec *spec)
 {
 	line->count = 0;
@@ -64,20 +86,14 @@ static void command_line_make(struct command_line *line, const struct rig_traffi
 	argument_add(line, "run");
 	argument_add(line, "--quiet");
 	argument_add(line, "--output=json");
-	argument_add(line, spec->ipv6 ? "--ipv6" : "--ipv4");
-	argument_add(line, "--flows=%" PRIu64, spec->flows);
-	if (spec->rate)
-		argument_add(line, "--rate=%" PRIu64, spec->rate);
-	else
-		argument_add(line, "--flat-out");
 	if (spec->seconds)
 		argument_add(line, "--duration=%u", spec->seconds);
 	else
 		argument_add(line, "--forever");
-	if (spec->port)
-		argument_add(line, "--port=%u", spec->port);
-	if (spec->count)
-		argument_add(line, "--count=%" PRIu64, spec->count);
+	if (spec->tcp_flows)
+		tcp_add(line, spec);
+	else
+		udp_add(line, spec);
 	line->argv[line->count] = NULL;
 }
 
@@ -91,6 +107,7 @@ int rig_traffic_start(struct rig_traffic *traffic, const struct rig_traffic_spec
 	*traffic = (struct rig_traffic){
 		.fd = -1,
 		.rate = spec->rate,
+		.tcp = spec->tcp_flows != 0,
 		.endless = !spec->seconds,
 	};
 	command_line_make(&line, spec);
@@ -145,7 +162,7 @@ static double number(const json_t *report, const char *key)
 }
 
 /* NULL: nothing is wrong. */
-static char *verdict(const json_t *report, uint64_t rate)
+static char *verdict(const json_t *report, const struct rig_traffic *traffic)
 {
 	const json_t *forward = json_object_get(json_object_get(report, "udp"), "forward");
 	char *text = NULL;
@@ -159,11 +176,12 @@ static char *verdict(const json_t *report, uint64_t rate)
 			     number(report, "sent"), number(report, "lost"),
 			     number(report, "duplicated"), number(report, "reordered"),
 			     number(report, "corrupted"));
-	else if (!json_is_true(json_object_get(report, "ok")) || number(forward, "received") < 1)
+	else if (!json_is_true(json_object_get(report, "ok")) ||
+		 (!traffic->tcp && number(forward, "received") < 1))
 		r = asprintf(&text, "the traffic's judge isn't content");
-	else if (number(forward, "rate") < RATE_REACHED * (double)rate)
+	else if (number(forward, "rate") < RATE_REACHED * (double)traffic->rate)
 		r = asprintf(&text, "the traffic reached %.0f of %" PRIu64 " packets/s",
-			     number(forward, "rate"), rate);
+			     number(forward, "rate"), traffic->rate);
 	return r < 0 ? NULL : text;
 }
 
@@ -184,7 +202,7 @@ int rig_traffic_end(struct rig_traffic *traffic, json_t **ret_report, char **ret
 	r = report_read(fd, &report, err);
 	if (r)
 		return r;
-	*ret_verdict = verdict(report, traffic->rate);
+	*ret_verdict = verdict(report, traffic);
 	*ret_report = TAKE_PTR(report);
 	return 0;
 }

@@ -3,5 +3,5 @@
 bench_SRCS := $(filter-out %.bpf.c,$(wildcard tests/bench/*.c))
 bench_bpf_SRCS := $(wildcard tests/bench/*.bpf.c)
 # by tests/unit
-bench_tested_SRCS := $(addprefix tests/bench/,bench.c figure.c report.c)
+bench_tested_SRCS := $(addprefix tests/bench/,bench.c figure.c planner_world.c report.c)
 bench_LDLIBS := -lm

@@ -3,12 +3,10 @@
  * suite_idle.c - what flowferry costs while it has nothing to do: the daemons' CPU time and memory,
  * and the kernel memory of flows that only exist.
  *
- * CPU time is the scheduler's own account (/proc/PID/schedstat), to the nanosecond: ticks, in which
- * stat(5) counts, miss what sleeps between them. Kernel memory is what the slab allocator has
- * gained (/proc/meminfo, what can't be reclaimed), which is where BPF keeps the entries of maps;
- * what other programs have of that is noise, small beside a million flows.
+ * Kernel memory is what the slab allocator has gained (/proc/meminfo, what can't be reclaimed), which
+ * is where BPF keeps the entries of maps; what other programs have of that is noise, small beside a
+ * million flows.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,6 +14,7 @@
 
 #include "bpf/traffic_abi.h"
 #include "lib/clock.h"
+#include "tests/bench/account.h"
 #include "tests/bench/rig.h"
 
 #define WINDOW_NS  (2 * NSEC_PER_SEC) /* of CPU time: some polls of each daemon */
@@ -25,44 +24,6 @@
 #define BEGUN	   0.98 /* of a step's flows */
 
 /* ---- daemons ----------------------------------------------------------------------------------- */
-
-/* Of all threads; 0 if the process is gone. */
-static uint64_t cpu_ns(pid_t pid)
-{
-	char path[64];
-	uint64_t sum = 0;
-	struct dirent *task;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	dir = opendir(path);
-	while (dir && (task = readdir(dir))) {
-		_cleanup_fclose_ FILE *file = NULL;
-		uint64_t ns;
-
-		snprintf(path, sizeof(path), "/proc/%d/task/%.16s/schedstat", pid, task->d_name);
-		file = fopen(path, "re");
-		if (file && fscanf(file, "%" SCNu64, &ns) == 1)
-			sum += ns;
-	}
-	if (dir)
-		closedir(dir);
-	return sum;
-}
-
-/* A line "NAME: N kB" of a file under /proc, in bytes; 0: there is none. */
-static uint64_t bytes_read(const char *path, const char *name)
-{
-	_cleanup_fclose_ FILE *file = fopen(path, "re");
-	char line[128];
-	uint64_t kib;
-
-	while (file && fgets(line, sizeof(line), file))
-		if (!strncmp(line, name, strlen(name)) &&
-		    sscanf(line + strlen(name), ": %" SCNu64 " kB", &kib) == 1)
-			return kib * 1024;
-	return 0;
-}
 
 struct daemon {
 	const char *host;
@@ -93,15 +54,15 @@ static void daemons_sample(struct bench *bench, struct daemon *daemons, size_t c
 
 		bench_progress(bench, "daemons: %d of %d", run, bench_runs(bench));
 		for (size_t i = 0; i < count; i++)
-			daemons[i].cpu_ns = cpu_ns(daemons[i].pid);
+			daemons[i].cpu_ns = account_cpu_ns(daemons[i].pid);
 		clock_sleep_ns(WINDOW_NS);
 		for (size_t i = 0; i < count; i++) {
 			struct daemon *d = &daemons[i];
-			double spent = (double)(cpu_ns(d->pid) - d->cpu_ns);
+			double spent = (double)(account_cpu_ns(d->pid) - d->cpu_ns);
 
 			figure_sample(d->cpu, 100 * spent / (double)(clock_ns() - begun));
 			snprintf(path, sizeof(path), "/proc/%d/status", d->pid);
-			figure_sample(d->memory, (double)bytes_read(path, "VmRSS") / 1e6);
+			figure_sample(d->memory, (double)account_bytes(path, "VmRSS") / 1e6);
 		}
 	}
 }
@@ -110,7 +71,8 @@ static void daemons_sample(struct bench *bench, struct daemon *daemons, size_t c
 
 static uint64_t kernel_memory(void)
 {
-	return bytes_read("/proc/meminfo", "SUnreclaim") + bytes_read("/proc/meminfo", "Percpu");
+	return account_bytes("/proc/meminfo", "SUnreclaim") +
+	       account_bytes("/proc/meminfo", "Percpu");
 }
 
 /* A million in steps, each a sample, and each on server ports of its own. */

@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include "lib/cleanup.h"
 #include "lib/flow.h"
 
 struct random {
