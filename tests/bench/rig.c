@@ -62,6 +62,16 @@ int rig_instance_remove(struct rig *rig, const char *name, struct ff_error *err)
 	return rig_call(rig, "DELETE", path, NULL, NULL, err);
 }
 
+int rig_policy(struct rig *rig, const char *json, struct ff_error *err)
+{
+	_cleanup_json_ json_t *body = NULL;
+	char path[128];
+	int r = json_parse(json, strlen(json), &body, err);
+
+	snprintf(path, sizeof(path), "/v1/services/%s/policy", lab_service_name(&rig->lab));
+	return r ?: rig_call(rig, "PUT", path, body, NULL, err);
+}
+
 int rig_flows(struct rig *rig, uint64_t *ret_flows, struct ff_error *err)
 {
 	_cleanup_json_ json_t *reply = NULL;
@@ -140,5 +150,21 @@ int rig_move(struct rig *rig, const char *from, const char *to, const json_t *op
 		r = move_check(operation, err);
 	if (!r)
 		*ret_operation = TAKE_PTR(operation);
+	return r;
+}
+
+int rig_gather(struct rig *rig, struct ff_error *err)
+{
+	int r = 0;
+
+	for (unsigned int i = 2; i <= rig->lab.options.hosts && !r; i++) {
+		_cleanup_json_ json_t *operation = NULL;
+		char name[LAB_NAME_MAX];
+
+		snprintf(name, sizeof(name), "fw-%u", i);
+		r = rig_move(rig, name, "fw-1", NULL, &operation, err);
+		if (!r)
+			r = rig_instance_remove(rig, name, err);
+	}
 	return r;
 }

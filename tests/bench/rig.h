@@ -32,6 +32,10 @@ int rig_call(struct rig *rig, const char *method, const char *path, json_t *body
 int rig_instance_add(struct rig *rig, const char *name, const char *host, struct ff_error *err);
 int rig_instance_remove(struct rig *rig, const char *name, struct ff_error *err);
 
+/* Gives fw-1 all flows and removes the other instances, of which there is one on each host. */
+int rig_gather(struct rig *rig, struct ff_error *err);
+int rig_policy(struct rig *rig, const char *json, struct ff_error *err);
+
 /* Flows with state, of all instances, as the orchestrator knows them: up to half a second old. */
 int rig_flows(struct rig *rig, uint64_t *ret_flows, struct ff_error *err);
 /* Returns when there are so many; -ETIMEDOUT after timeout_ms. */

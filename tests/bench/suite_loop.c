@@ -171,23 +171,6 @@ static int reaction_sample(struct rig *rig, const struct reaction *figures, stru
 	return 0;
 }
 
-/* One instance, with the policy. */
-static int service_make(struct rig *rig, struct ff_error *err)
-{
-	static const char *const spares[] = { "fw-2", "fw-3" };
-	_cleanup_json_ json_t *body = json_loads(policy, 0, NULL);
-	int r = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(spares) && !r; i++) {
-		_cleanup_json_ json_t *operation = NULL;
-
-		r = rig_move(rig, spares[i], "fw-1", NULL, &operation, err);
-		if (!r)
-			r = rig_instance_remove(rig, spares[i], err);
-	}
-	return r ?: rig_call(rig, "PUT", "/v1/services/fw/policy", body, NULL, err);
-}
-
 static int reactions_sample(struct bench *bench, struct rig *rig, const struct reaction *figures,
 			    struct ff_error *err)
 {
@@ -221,7 +204,7 @@ static int reactions_run(struct bench *bench, const struct reaction *figures, st
 	bench_progress(bench, "lab");
 	r = rig_up(&rig, 3, true, err);
 	if (!r)
-		r = service_make(&rig, err);
+		r = rig_gather(&rig, err) ?: rig_policy(&rig, policy, err);
 	if (!r)
 		r = reactions_sample(bench, &rig, figures, err);
 	rig_down(&rig);
