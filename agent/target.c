@@ -11,8 +11,9 @@
 #include "lib/log.h"
 #include "lib/stream.h"
 
-#define FENCES_WAIT_NS (5 * NSEC_PER_SEC)
-#define POLL_NS	       (20 * NSEC_PER_USEC)
+#define RECEIVING_WAIT_S 2 /* an upload whose sender is gone ends as soon as its connection does */
+#define FENCES_WAIT_NS	 (5 * NSEC_PER_SEC)
+#define POLL_NS		 (20 * NSEC_PER_USEC)
 
 /* A fence that got lost is made good by the next: after 2, 6, 14 ms. The way back is no hurry. */
 #define FENCE_AGAIN_NS (2 * NSEC_PER_MSEC)
@@ -142,6 +143,22 @@ static enum cpus_pace pace_asked(const struct http_request *req)
 					    PACE_NORMAL;
 }
 
+/*
+ * What a source sent before it was restarted may still be on its way into the maps, and would land upon
+ * what it sends anew: one upload at a time. True: there is still another. Under move.lock.
+ */
+static bool receiving_end(struct move *move)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += RECEIVING_WAIT_S;
+	while (move->receiving &&
+	       pthread_cond_timedwait(&move->changed, &move->lock, &until) != ETIMEDOUT)
+		;
+	return move->receiving;
+}
+
 static int upload_begin(struct http_request *req, struct http_response *resp, void **ret_ctx)
 {
 	struct agent *agent = req_userdata(req);
@@ -149,6 +166,7 @@ static int upload_begin(struct http_request *req, struct http_response *resp, vo
 	struct upload *up = calloc(1, sizeof(*up));
 	struct stream_sink sink = { .header = on_header, .block = on_block, .ctx = up };
 	struct move *move;
+	bool others;
 	int r;
 
 	if (!up)
@@ -159,10 +177,12 @@ static int upload_begin(struct http_request *req, struct http_response *resp, vo
 	r = move ? req_header_u64(req, "X-Flowferry-Frozen-Ns", 0, &up->frozen_ns, err) : -ENOENT;
 	if (!r) {
 		pthread_mutex_lock(&move->lock);
-		if (!move->is_target || move->target_phase != PHASE_PREPARED) {
+		others = receiving_end(move);
+		if (!move->is_target || move->target_phase != PHASE_PREPARED || others) {
 			r = error_set(err, EBUSY, FF_CODE_REFUSED, NULL,
-				      "move %s takes no state here: its target is %s", move->id,
-				      phase_name(move->target_phase));
+				      "move %s takes no state here: its target is %s%s", move->id,
+				      phase_name(move->target_phase),
+				      others ? ", and still writes older state" : "");
 		} else {
 			move->receiving++;
 			up->move = move;
