@@ -19,7 +19,7 @@ __u32 run_id;	    /* of the packets judged; user space sets it unless config.run
 __u64 sent_packets; /* written by the one generator thread */
 __u64 sent_bytes;   /* L3 */
 struct traffic_turn turn;
-__u64 judged_packets;  /* by the judge, on any CPU: for whoever paces the other end */
+__u64 judged_packets; /* by the judge, on any CPU: for whoever paces the other end */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
