@@ -117,12 +117,30 @@ static __always_inline struct ff_slot_load *ff_slot_load(const struct ff_pkt *pk
 	return bpf_map_lookup_elem(&slot_loads, &index);
 }
 
+/*
+ * One flow more, or less. It is counted before it is there, so that a slot's count is never too low: who
+ * finds as many flows by hints as are counted has found all.
+ */
+static __noinline __attribute__((unused)) int ff_flow_count(struct ff_pkt *pkt, int change)
+{
+	struct ff_nf_control *control = ff_control();
+	struct ff_meter *meter = ff_meter();
+	struct ff_slot_load *load;
+
+	if (!pkt || !control || !meter)
+		return -1;
+	__sync_fetch_and_add(&control->flows, (__s64)change);
+	load = ff_slot_load(pkt, meter);
+	if (load)
+		__sync_fetch_and_add(&load->flows, change);
+	return 0;
+}
+
 /* One more flow, or one whose entry has begun a new life. */
 static __noinline __attribute__((unused)) int ff_flow_began(struct ff_pkt *pkt, int revived)
 {
 	struct ff_nf_control *control = ff_control();
 	struct ff_meter *meter = ff_meter();
-	struct ff_slot_load *load;
 	struct ff_slot_hint *hint;
 	__u32 slot;
 
@@ -133,10 +151,6 @@ static __noinline __attribute__((unused)) int ff_flow_began(struct ff_pkt *pkt, 
 		__sync_fetch_and_add(&control->expired, 1);
 		return 0;
 	}
-	__sync_fetch_and_add(&control->flows, 1);
-	load = ff_slot_load(pkt, meter);
-	if (load)
-		__sync_fetch_and_add(&load->flows, 1);
 	slot = pkt->slot;
 	hint = bpf_map_lookup_elem(&slot_hints, &slot);
 	if (hint)
@@ -346,9 +360,13 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 			return -1;                                                                 \
 		head->expires_ns = pkt->now_ns + lifetime;                                         \
 		head->slot = pkt->slot;                                                            \
+		if (ff_flow_count(pkt, 1))                                                         \
+			return -1;                                                                 \
 		r = bpf_map_update_elem(map, &pkt->key, fresh, BPF_NOEXIST);                       \
-		if (r)                                                                             \
+		if (r) {                                                                           \
+			ff_flow_count(pkt, -1);                                                    \
 			return r == -FF_EEXIST ? 0 : -1;                                           \
+		}                                                                                  \
 		return ff_flow_began(pkt, 0);                                                      \
 	}                                                                                          \
                                                                                                    \
