@@ -452,27 +452,56 @@ void lane_fences_clear(struct lane *lane)
 
 /* ---- release ----------------------------------------------------------------------------------- */
 
+#define RELEASE_CALL 4096u /* packets, and then a look whether it's stuck */
+#define RELEASE_SPARE                                                                              \
+	8u /* frames for packets that are parked while those before them are released */
+
 struct release_run {
 	struct lane *lane;
 	uint16_t instance;
 	uint32_t host;
-	uint32_t repeat;
+	bool open; /* nothing is parked any more, nor will be */
 	int error;
 };
 
+/* Whether the ring is open: by us, if it's empty now, or by an agent that died right then. */
+static bool ring_open(struct ff_lane *map)
+{
+	uint64_t head = __atomic_load_n(&map->park_head, __ATOMIC_ACQUIRE);
+	uint64_t tail = __atomic_load_n(&map->park_tail, __ATOMIC_ACQUIRE);
+
+	return (tail & FF_PARK_OPEN) ||
+	       (head == tail &&
+		__atomic_compare_exchange_n(&map->park_tail, &tail, FF_PARK_OPEN, false,
+					    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+}
+
+/*
+ * What comes between the end of a batch and the look whether the ring is empty has to be released, too;
+ * so the one looks that has just released. Asking another thread would take ten times as long, and
+ * with a few thousand packets a second the ring would be found empty by chance only.
+ */
 static void release_on_cpu(int cpu, void *arg)
 {
 	struct release_run *run = arg;
 	struct ff_job *job = &run->lane->dp->jobs[cpu];
+	struct ff_lane *map = run->lane->map;
 
 	job->lane = run->lane->number;
 	job->instance = run->instance;
 	job->host = run->host;
-	job->service = run->lane->map->service;
+	job->service = map->service;
 	job->prog = FF_PROG_RELEASE;
-	for (uint32_t left = run->repeat; left && !run->error;
-	     left -= MIN(left, (uint32_t)LIVE_BATCH))
-		run->error = live_run(run->lane->dp, job, MIN(left, (uint32_t)LIVE_BATCH));
+	for (uint32_t done = 0; done < RELEASE_CALL && !run->error; done += LIVE_BATCH) {
+		uint64_t left;
+
+		run->open = ring_open(map);
+		if (run->open)
+			return;
+		left = __atomic_load_n(&map->parked, __ATOMIC_RELAXED) - map->released;
+		run->error = live_run(run->lane->dp, job,
+				      (uint32_t)MIN(left + RELEASE_SPARE, (uint64_t)LIVE_BATCH));
+	}
 }
 
 int lane_release_cpu(const struct lane *lane)
@@ -485,7 +514,6 @@ int lane_release_cpu(const struct lane *lane)
 /* A CPU that dies while it fills a cell can't be; one that is slow is a virtual CPU without its
  * host's time. */
 #define RELEASE_STALL_NS (2 * NSEC_PER_SEC)
-#define RELEASE_CALL	 4096u /* packets, and then a look whether it's stuck */
 
 int lane_release(struct lane *lane, uint16_t instance, uint32_t host, uint64_t *ret_parked,
 		 struct ff_error *err)
@@ -497,20 +525,9 @@ int lane_release(struct lane *lane, uint16_t instance, uint32_t host, uint64_t *
 	if (!lane->map->park_size)
 		return 0;
 	cpu = lane_release_cpu(lane); /* one for all: or a flow would leave by two queues */
-	for (;;) {
+	while (!run.open) {
 		uint64_t head = __atomic_load_n(&lane->map->park_head, __ATOMIC_ACQUIRE);
-		uint64_t tail = __atomic_load_n(&lane->map->park_tail, __ATOMIC_ACQUIRE);
 
-		if (tail & FF_PARK_OPEN)
-			break; /* by an agent that died right then */
-		if (head == tail) {
-			if (!__atomic_compare_exchange_n(&lane->map->park_tail, &tail, FF_PARK_OPEN,
-							 false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-				continue;
-			break;
-		}
-		run.repeat = (uint32_t)MAX(lane->map->parked - lane->map->released, (uint64_t)1);
-		run.repeat = MIN(run.repeat, RELEASE_CALL);
 		cpus_run_on(lane->cpus, cpu, release_on_cpu, &run);
 		if (run.error)
 			return error_set(err, -run.error, FF_CODE_INTERNAL, NULL,
