@@ -51,6 +51,7 @@ struct traffic_settings {
 	uint32_t elephants_percent; /* their share of the packets */
 	uint32_t size;		    /* L3 bytes of a UDP packet */
 	uint64_t rate;	      /* UDP packets per second and direction; 0: as fast as it goes */
+	uint64_t debt_ns;     /* further behind the rate than this, packets are given up */
 	uint64_t count;	      /* UDP packets per direction; 0: no bound */
 	uint64_t duration_ns; /* 0: until a signal */
 	uint64_t idle_ns;     /* end when nothing has come for so long, after the first; 0: don't */

@@ -13,6 +13,7 @@
 #define FLOWS_DEFAULT		  1000
 #define ELEPHANTS_PERCENT_DEFAULT 50
 #define RATE_DEFAULT		  10000
+#define DEBT_DEFAULT_MS		  50
 #define DURATION_DEFAULT	  10
 #define SIZE_DEFAULT		  128
 #define SIZE_MIN_IPV4		  (20 + 8 + sizeof(struct traffic_payload))
@@ -136,6 +137,7 @@ int traffic_settings_fill(const struct traffic_options *o, struct traffic_settin
 		.rate = o->flat_out ? 0 :
 			o->rate	    ?:
 				      RATE_DEFAULT,
+		.debt_ns = (o->debt ?: DEBT_DEFAULT_MS) * NSEC_PER_MSEC,
 		.count = o->count,
 		.duration_ns = o->forever || (o->count && !o->duration) ?
 				       0 :

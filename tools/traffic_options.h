@@ -11,7 +11,7 @@ struct traffic_options {
 	struct text_list from, to;
 	const char *proto, *order;
 	struct text_list tolerate;
-	uint64_t flows, rate, duration, count, size, drain, worst, threads, cpu, port, idle;
+	uint64_t flows, rate, debt, duration, count, size, drain, worst, threads, cpu, port, idle;
 	uint64_t tcp_flows, tcp_short, tcp_rate, tcp_size;
 	uint64_t elephants, elephants_percent;
 	bool ipv4, ipv6, bidirectional, sockets, flat_out, forever, quiet;

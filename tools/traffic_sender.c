@@ -27,7 +27,6 @@
 #define TICK_BURST  32			  /* packets of one tick at a moderate rate */
 #define TICK_MIN_NS (100 * NSEC_PER_USEC) /* a batch costs 18 us to begin with */
 #define TICK_MAX_NS NSEC_PER_MSEC
-#define DEBT_MAX_NS (50 * NSEC_PER_MSEC) /* further behind than this, packets are given up */
 #define WINDOW	    128 /* packets on the way in all directions, of a veth ring's 256 */
 #define PATIENCE_NS (500 * NSEC_PER_USEC)
 #define CATCH_UP_NS (50 * NSEC_PER_USEC)
@@ -124,7 +123,7 @@ static int stream_send(struct stream *s, const struct traffic_settings *settings
 		due = (uint64_t)((double)(now_ns - s->start_ns) * (double)settings->rate /
 				 (double)NSEC_PER_SEC);
 		due -= MIN(due, sent);
-		given_up = settings->rate * DEBT_MAX_NS / NSEC_PER_SEC;
+		given_up = settings->rate * settings->debt_ns / NSEC_PER_SEC;
 		if (due > given_up + BURST) {
 			s->end->behind += due;
 			if (++s->debts == DEBTS_MAX)

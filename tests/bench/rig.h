@@ -54,6 +54,7 @@ int rig_move(struct rig *rig, const char *from, const char *to, const json_t *op
 struct rig_traffic_spec {
 	uint64_t flows;
 	uint64_t rate;	      /* packets a second in all; 0: as many as go without loss */
+	unsigned int debt_ms; /* so far behind the rate is made up for; 0: the sender's default */
 	unsigned int seconds; /* 0: until rig_traffic_end() */
 	uint64_t count;	      /* not more packets than this; 0: no bound */
 	bool ipv6;

@@ -64,6 +64,8 @@ static void udp_add(struct command_line *line, const struct rig_traffic_spec *sp
 		argument_add(line, "--rate=%" PRIu64, spec->rate);
 	else
 		argument_add(line, "--flat-out");
+	if (spec->debt_ms)
+		argument_add(line, "--debt=%u", spec->debt_ms);
 	if (spec->port)
 		argument_add(line, "--port=%u", spec->port);
 	if (spec->count)
