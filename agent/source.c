@@ -10,6 +10,7 @@
 #include "lib/log.h"
 
 #define ROUNDS_MAX	30  /* before it converges; a source that changes faster than that won't */
+#define GROWN_MAX	2   /* one after the other; one alone was held up, as happens under load */
 #define CONVERGED_FLOWS 512 /* few enough for the last round: about a millisecond */
 
 /* Rounds of so many go before all ordinary work: while copying; and once packets wait, or soon will. */
@@ -143,7 +144,8 @@ static int precopy(struct move *move, struct ff_error *err)
 		before = dirty;
 		r = round_dirty(move, false, &sent, NULL, err);
 		dirty = lane_logged(&move->source_lane);
-		if (i > 2 && dirty >= before && ++grown == 2)
+		grown = dirty >= before ? grown + 1 : 0;
+		if (i > 2 && grown == GROWN_MAX)
 			break; /* it changes as fast as it's sent: more rounds don't help */
 	}
 	move->dirty = dirty;
