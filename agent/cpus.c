@@ -13,7 +13,8 @@
 
 /*
  * One lock and two conditions for all: a call sets fn, arg and the CPUs that are to run it, wakes
- * the threads and waits until `pending` is empty. `serial` keeps callers apart.
+ * the threads and waits until `pending` is empty. `serial` keeps callers apart, so one who waits for
+ * it while others run often finds that a grace period of theirs has done for it, too.
  */
 struct cpus {
 	pthread_mutex_t serial;
@@ -21,7 +22,8 @@ struct cpus {
 	pthread_cond_t work, done;
 	cpus_fn fn;
 	void *arg;
-	uint64_t pending; /* a bit for each CPU; FF_CPUS_MAX is 64 */
+	uint64_t pending;      /* a bit for each CPU; FF_CPUS_MAX is 64 */
+	uint64_t begun, ended; /* runs on all CPUs, which are grace periods; numbered from 1 */
 	bool stop;
 	int count;
 	int started;
@@ -147,35 +149,78 @@ int cpus_count(const struct cpus *cpus)
 	return cpus->count;
 }
 
-static void run_mask(struct cpus *cpus, uint64_t mask, cpus_fn fn, void *arg)
+static uint64_t mask_all(const struct cpus *cpus)
 {
-	pthread_mutex_lock(&cpus->serial);
-	pthread_mutex_lock(&cpus->lock);
+	return cpus->count == 64 ? ~0ull : (1ull << cpus->count) - 1;
+}
+
+/* Under `serial` and `lock`. */
+static void run_locked(struct cpus *cpus, uint64_t mask, cpus_fn fn, void *arg)
+{
 	cpus->fn = fn;
 	cpus->arg = arg;
 	cpus->pending = mask;
-	pthread_cond_broadcast(&cpus->work);
+	if (mask)
+		pthread_cond_broadcast(&cpus->work);
 	while (cpus->pending)
 		pthread_cond_wait(&cpus->done, &cpus->lock);
-	pthread_mutex_unlock(&cpus->lock);
-	pthread_mutex_unlock(&cpus->serial);
+}
+
+/* The CPU that we are on runs this thread, and so no packet program: it needn't be asked. */
+static void grace_locked(struct cpus *cpus)
+{
+	int here;
+
+	cpus->begun++;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	here = sched_getcpu();
+	run_locked(cpus, here < 0 ? mask_all(cpus) : mask_all(cpus) & ~(1ull << here), NULL, NULL);
+	cpus->ended = cpus->begun;
 }
 
 void cpus_run(struct cpus *cpus, cpus_fn fn, void *arg)
 {
-	uint64_t all = cpus->count == 64 ? ~0ull : (1ull << cpus->count) - 1;
-
-	run_mask(cpus, all, fn, arg);
+	pthread_mutex_lock(&cpus->serial);
+	pthread_mutex_lock(&cpus->lock);
+	cpus->begun++;
+	run_locked(cpus, mask_all(cpus), fn, arg);
+	cpus->ended = cpus->begun;
+	pthread_mutex_unlock(&cpus->lock);
+	pthread_mutex_unlock(&cpus->serial);
 }
 
 void cpus_run_on(struct cpus *cpus, int cpu, cpus_fn fn, void *arg)
 {
-	run_mask(cpus, 1ull << cpu, fn, arg);
+	pthread_mutex_lock(&cpus->serial);
+	pthread_mutex_lock(&cpus->lock);
+	run_locked(cpus, 1ull << cpu, fn, arg);
+	pthread_mutex_unlock(&cpus->lock);
+	pthread_mutex_unlock(&cpus->serial);
+}
+
+uint64_t cpus_mark(struct cpus *cpus)
+{
+	uint64_t mark;
+
+	pthread_mutex_lock(&cpus->lock);
+	mark = cpus->begun;
+	pthread_mutex_unlock(&cpus->lock);
+	return mark;
+}
+
+void cpus_quiesce_since(struct cpus *cpus, uint64_t mark)
+{
+	pthread_mutex_lock(&cpus->serial);
+	pthread_mutex_lock(&cpus->lock);
+	if (cpus->ended <= mark)
+		grace_locked(cpus);
+	pthread_mutex_unlock(&cpus->lock);
+	pthread_mutex_unlock(&cpus->serial);
 }
 
 void cpus_quiesce(struct cpus *cpus)
 {
-	cpus_run(cpus, NULL, NULL);
+	cpus_quiesce_since(cpus, cpus_mark(cpus));
 }
 
 #define BULK_NICE 15

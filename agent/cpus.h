@@ -12,6 +12,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "lib/cleanup.h"
 #include "lib/error.h"
@@ -45,3 +46,11 @@ void cpus_pace(enum cpus_pace pace);
 
 /* Returns when no packet program that began before the call is still running. */
 void cpus_quiesce(struct cpus *cpus);
+
+/*
+ * Grace periods shared, as with the kernel's get_state_synchronize_rcu(): each that begins after the
+ * mark was taken will do, whoever has asked for it. So what was stored before the mark is seen by
+ * every packet program once cpus_quiesce_since() returns, which often needs no waiting at all.
+ */
+uint64_t cpus_mark(struct cpus *cpus);
+void cpus_quiesce_since(struct cpus *cpus, uint64_t mark);

@@ -135,8 +135,23 @@ int move_apply(struct move *move, uint64_t *ret_ns, struct ff_error *err)
 	entry = entry_of(move);
 	pthread_mutex_unlock(&move->lock);
 	r = table_edit(move->agent->table, &move->subject, &entry, ret_ns, err);
+	if (!r) {
+		move->applied = entry;
+		move->has_applied = true;
+		move->applied_mark = cpus_mark(move->agent->cpus);
+	}
 	pthread_mutex_unlock(&move->edit);
 	return r;
+}
+
+void move_applied_await(struct move *move)
+{
+	uint64_t mark;
+
+	pthread_mutex_lock(&move->edit);
+	mark = move->applied_mark;
+	pthread_mutex_unlock(&move->edit);
+	cpus_quiesce_since(move->agent->cpus, mark);
 }
 
 bool move_takes(const void *taking, const struct ff_flow_key *key)

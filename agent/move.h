@@ -52,9 +52,12 @@ struct move {
 	atomic_bool ending;   /* by abort or finish: no step begins, and those under way give up */
 	pthread_mutex_t ends; /* held by abort and finish: one at a time; before `edit` */
 	bool ended;	      /* guarded by `ends` */
-	pthread_mutex_t edit;
-	pthread_mutex_t lock; /* guards all below */
-	unsigned int working; /* steps under way */
+	pthread_mutex_t edit; /* guards the next three */
+	struct table_entry applied; /* what its entries are, once `has_applied` */
+	bool has_applied;
+	uint64_t applied_mark; /* all packets see them after a grace period (cpus.h) */
+	pthread_mutex_t lock;  /* guards all below */
+	unsigned int working;  /* steps under way */
 	pthread_cond_t changed;
 	bool prepared, failed; /* the entries are written; never will be */
 	enum phase source, target_phase;
@@ -111,8 +114,11 @@ int move_prepare(struct agent *agent, const char *id, json_t *body, json_t **ret
  */
 int move_adopt_all(struct agent *agent, bool again, struct ff_error *err);
 
-/* Writes the entries as the phases want them, in one step; then waits until packets see them. */
+/* Writes the entries as the phases want them, in one step. */
 int move_apply(struct move *move, uint64_t *ret_ns, struct ff_error *err);
+
+/* Returns when every packet sees the entries as they were written last. */
+void move_applied_await(struct move *move);
 
 /* Between these a step may use the move's lanes: abort and finish wait for it. -ECANCELED. */
 int move_step_begin(struct move *move, struct ff_error *err);

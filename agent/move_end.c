@@ -93,15 +93,21 @@ static int entries_settle(struct move *move, uint16_t owner, bool revert, struct
 {
 	struct agent *agent = move->agent;
 	struct table_entry entry = { .owner = owner };
-	bool local;
-	int r;
+	bool local, settled = false;
+	int r = 0;
 
 	local = owner && owner < FF_INSTANCES_MAX &&
 		agent->dp->instances[owner].host == agent->dp->host->host;
 	entry.here = local ? owner : 0;
 	pthread_mutex_lock(&move->edit);
-	r = revert ? table_revert(agent->table, &move->subject, &move->existed, &entry, NULL, err) :
-		     table_edit(agent->table, &move->subject, &entry, NULL, err);
+	if (revert)
+		r = table_revert(agent->table, &move->subject, &move->existed, &entry, NULL, err);
+	else if (!move->has_applied || !table_entry_equal(&move->applied, &entry))
+		r = table_edit(agent->table, &move->subject, &entry, NULL, err);
+	else
+		settled = true; /* its last phase has left them so */
+	if (!r && !settled)
+		move->applied_mark = cpus_mark(agent->cpus);
 	pthread_mutex_unlock(&move->edit);
 	return r;
 }
@@ -139,7 +145,7 @@ static int move_end(struct move *move, bool revert, struct instance *loser, bool
 
 	if (r)
 		return r;
-	cpus_quiesce(agent->cpus);
+	move_applied_await(move);
 	parked_settle(move, revert);
 	if (loser)
 		r = move_forget(move, loser, staged_only, err);

@@ -286,9 +286,10 @@ int move_prepare(struct agent *agent, const char *id, json_t *body, json_t **ret
 	r = existed_note(move, err);
 	if (!r)
 		r = move_save(move, err);
-	if (!r && (move->is_source || move->is_target))
+	if (!r && (move->is_source || move->is_target)) {
 		r = move_apply(move, NULL, err);
-	cpus_quiesce(agent->cpus);
+		move_applied_await(move);
+	}
 	if (r)
 		prepare_undo(move);
 	else

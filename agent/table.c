@@ -109,9 +109,7 @@ uint32_t table_edit_begin(struct table *t, uint16_t number)
 	uint32_t active = bank_active(t, number), spare = !active;
 	struct touched *list = &t->touched[number];
 
-	if (!t->quiet[number])
-		cpus_quiesce(t->cpus);
-	t->quiet[number] = true;
+	cpus_quiesce_since(t->cpus, t->marks[number]);
 	memcpy(&t->dp->table[FF_TABLE_INDEX(number, spare, 0)],
 	       &t->dp->table[FF_TABLE_INDEX(number, active, 0)],
 	       (service->slot_mask + 1) * sizeof(struct ff_slot));
@@ -142,9 +140,9 @@ uint64_t table_edit_commit(struct table *t, uint16_t number, uint32_t spare)
 	uint64_t now;
 
 	service->version++;
-	t->quiet[number] = false;
 	now = clock_ns();
 	__atomic_store_n(&service->active, spare, __ATOMIC_SEQ_CST);
+	t->marks[number] = cpus_mark(t->cpus);
 	return now;
 }
 
@@ -181,6 +179,8 @@ static void rule_write(struct table *t, uint16_t service, uint32_t bank,
 	struct ff_rule old = *entry;
 	bool other;
 
+	if (!is && !(old.match.flags & FF_MATCH_USED))
+		return; /* no slot names it */
 	memset(entry, 0, sizeof(*entry));
 	if (is) {
 		entry->match = rule->match;
@@ -446,7 +446,6 @@ void table_clear(struct table *t, uint16_t number)
 	memset(&t->dp->table[FF_TABLE_INDEX(number, 0, 0)], 0,
 	       2 * FF_SLOTS_MAX * sizeof(struct ff_slot));
 	memset(service, 0, sizeof(*service));
-	t->quiet[number] = true;
 	pthread_mutex_unlock(&t->lock);
 }
 

@@ -31,6 +31,12 @@ struct table_entry {
 	uint8_t lane;
 };
 
+static inline bool table_entry_equal(const struct table_entry *a, const struct table_entry *b)
+{
+	return a->owner == b->owner && a->here == b->here && a->flags == b->flags &&
+	       a->lane == b->lane;
+}
+
 /*
  * Gives all entries of the subject this content; pins and rules that don't exist are made.
  * *ret_switched_ns (may be NULL): when the bank was switched, CLOCK_MONOTONIC.

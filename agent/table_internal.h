@@ -23,7 +23,7 @@ struct table {
 	pthread_mutex_t lock;
 	struct datapath *dp;
 	struct cpus *cpus;
-	bool quiet[FF_SERVICES_MAX]; /* nobody reads the spare bank any more */
+	uint64_t marks[FF_SERVICES_MAX]; /* a grace period since: nobody reads the spare bank */
 	struct touched touched[FF_SERVICES_MAX];
 	struct watch *watches[FF_INSTANCES_MAX];
 };

@@ -341,8 +341,7 @@ static int return_begin(struct move *move, struct ff_error *err)
 		return error_set(err, EBUSY, FF_CODE_REFUSED, NULL, "the target of move %s is %s",
 				 move->id, phase_name(move->target_phase));
 	r = move_apply(move, NULL, err);
-	if (!r)
-		cpus_quiesce(move->agent->cpus);
+	move_applied_await(move);
 	return r;
 }
 
