@@ -27,7 +27,7 @@
 #include "lib/log.h"
 #include "lib/version.h"
 
-#define HOUSEKEEPING_S 1 /* neighbours, addresses, expired state */
+#define HOUSEKEEPING_NS NSEC_PER_SEC /* neighbours, addresses, expired state */
 
 static void help(void)
 {
@@ -100,16 +100,13 @@ static void *housekeeping(void *arg)
 
 	pthread_mutex_lock(&agent->stop_lock);
 	while (!agent->stop) {
-		struct timespec until;
-
 		pthread_mutex_unlock(&agent->stop_lock);
 		housekeep(agent);
 		sd_notify(0, "WATCHDOG=1");
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec += HOUSEKEEPING_S;
 		pthread_mutex_lock(&agent->stop_lock);
 		if (!agent->stop)
-			pthread_cond_timedwait(&agent->stopping, &agent->stop_lock, &until);
+			clock_cond_wait(&agent->stopping, &agent->stop_lock,
+					clock_ns() + HOUSEKEEPING_NS);
 	}
 	pthread_mutex_unlock(&agent->stop_lock);
 	return NULL;
@@ -220,14 +217,14 @@ static int run(const char *config, bool *ret_again, struct ff_error *err)
 			       .instances_lock = PTHREAD_RWLOCK_INITIALIZER,
 			       .replicas.lock = PTHREAD_MUTEX_INITIALIZER,
 			       .standbys.lock = PTHREAD_MUTEX_INITIALIZER,
-			       .stop_lock = PTHREAD_MUTEX_INITIALIZER,
-			       .stopping = PTHREAD_COND_INITIALIZER };
+			       .stop_lock = PTHREAD_MUTEX_INITIALIZER };
 	struct rlimit files = { 65536, 65536 };
 	_cleanup_close_ int fd = signals_block();
 	pthread_t keeper;
 	bool keeping = false;
 	int r;
 
+	clock_cond_init(&agent.stopping);
 	setrlimit(RLIMIT_NOFILE, &files);
 	r = agent_config_load(config, &agent.config, err);
 	if (r)

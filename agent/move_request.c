@@ -4,6 +4,7 @@
 
 #include "agent/move_internal.h"
 #include "agent/neighbours.h"
+#include "lib/clock.h"
 #include "lib/json.h"
 
 static int enum_read(const char *what, const char *value, const char *const *names, int count,
@@ -166,7 +167,7 @@ int move_new(struct agent *agent, const char *id, const json_t *body, struct mov
 	pthread_mutex_init(&move->turn, NULL);
 	pthread_mutex_init(&move->edit, NULL);
 	pthread_mutex_init(&move->lock, NULL);
-	pthread_cond_init(&move->changed, NULL);
+	clock_cond_init(&move->changed);
 	strcpy(move->id, id);
 	move->request = json_deep_copy(body);
 	r = move->request ? fields_read(move, body, err) : error_nomem(err);

@@ -16,12 +16,9 @@
 /* Waits, or until it is told to end. */
 static bool wait_until(struct replica *replica, uint64_t until_ns)
 {
-	struct timespec until = { .tv_sec = (time_t)(until_ns / NSEC_PER_SEC),
-				  .tv_nsec = (long)(until_ns % NSEC_PER_SEC) };
-
 	pthread_mutex_lock(&replica->lock);
 	while (!atomic_load(&replica->cancel) &&
-	       !pthread_cond_timedwait(&replica->changed, &replica->lock, &until))
+	       clock_cond_wait(&replica->changed, &replica->lock, until_ns))
 		;
 	pthread_mutex_unlock(&replica->lock);
 	return !atomic_load(&replica->cancel);
@@ -102,7 +99,6 @@ static void replica_free(struct replica *replica)
 static struct replica *replica_new(struct agent *agent, const struct replica_spec *spec)
 {
 	struct replica *replica = calloc(1, sizeof(*replica));
-	pthread_condattr_t attr;
 
 	if (!replica)
 		return NULL;
@@ -110,10 +106,7 @@ static struct replica *replica_new(struct agent *agent, const struct replica_spe
 	replica->spec = *spec;
 	replica->instance = agent->instances[spec->from];
 	pthread_mutex_init(&replica->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&replica->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	clock_cond_init(&replica->changed);
 	return replica;
 }
 

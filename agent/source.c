@@ -25,6 +25,7 @@
 #define POLL_FAST_NS	  (100 * NSEC_PER_MSEC) /* after that the switch isn't imminent */
 #define UNFENCED_WAIT_NS  (20 * NSEC_PER_MSEC)	/* for the first fence, where none is needed */
 #define FENCES_WAIT_NS	  (5 * NSEC_PER_SEC)
+#define HANDOVER_LOOK_NS  NSEC_PER_SEC /* what has begun is waited for, as long as it takes */
 #define HOLD_WAIT_NS	  (NSEC_PER_SEC) /* to be in order isn't worth more; the fences are sent again */
 
 static bool cancelled(struct move *move)
@@ -172,17 +173,11 @@ static bool switched_away(struct move *move, const uint64_t paths[FF_PATHS / 64]
 /* Until `final` is asked for there is nothing to look for; 0: not yet. */
 static uint64_t final_await(struct move *move, uint64_t asked_ns)
 {
-	struct timespec until;
-
 	if (asked_ns)
 		return asked_ns;
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += SHORT_ROUND_NS;
-	until.tv_sec += until.tv_nsec / (long)NSEC_PER_SEC;
-	until.tv_nsec %= (long)NSEC_PER_SEC;
 	pthread_mutex_lock(&move->lock);
 	if (!move->final_asked && !cancelled(move))
-		pthread_cond_timedwait(&move->changed, &move->lock, &until);
+		clock_cond_wait(&move->changed, &move->lock, clock_ns() + SHORT_ROUND_NS);
 	asked_ns = move->final_asked ? clock_ns() : 0;
 	pthread_mutex_unlock(&move->lock);
 	return asked_ns;
@@ -368,11 +363,9 @@ static json_t *final_reply(struct move *move)
 
 int source_final(struct move *move, bool fence, json_t **ret_reply, struct ff_error *err)
 {
-	struct timespec until;
-	int r = 0, waited = 0;
+	uint64_t until_ns = clock_ns() + FENCES_WAIT_NS;
+	int r = 0;
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += FENCES_WAIT_NS / NSEC_PER_SEC;
 	pthread_mutex_lock(&move->lock);
 	if (phase_request(move->source, move->target_phase, REQUEST_FINAL) == ANSWER_REFUSE) {
 		r = refuse(move, "finish", err);
@@ -386,11 +379,11 @@ int source_final(struct move *move, bool fence, json_t **ret_reply, struct ff_er
 		r = thread_start(move, err);
 	}
 	while (!r && move->running && !move->error && move->source != PHASE_DONE) {
-		if (waited == ETIMEDOUT && move->source != PHASE_HANDOVER)
+		if (clock_cond_wait(&move->changed, &move->lock, until_ns))
+			continue;
+		if (move->source != PHASE_HANDOVER)
 			break;
-		waited = pthread_cond_timedwait(&move->changed, &move->lock, &until);
-		if (waited == ETIMEDOUT)
-			until.tv_sec++;
+		until_ns = clock_ns() + HANDOVER_LOOK_NS;
 	}
 	if (r)
 		goto out;

@@ -30,15 +30,12 @@ static void *fence_main(void *arg)
 	struct lane_fence fence;
 
 	for (int i = 0; i < FENCE_REPEAT_MAX; i++, wait_ns *= 2) {
-		struct timespec until;
+		uint64_t until_ns = clock_ns() + wait_ns;
 		bool stop;
 
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec += (time_t)((until.tv_nsec + wait_ns) / NSEC_PER_SEC);
-		until.tv_nsec = (long)((until.tv_nsec + wait_ns) % NSEC_PER_SEC);
 		pthread_mutex_lock(&move->lock);
 		while (!atomic_load(&move->fence_cancel) &&
-		       pthread_cond_timedwait(&move->changed, &move->lock, &until) == 0)
+		       clock_cond_wait(&move->changed, &move->lock, until_ns))
 			;
 		stop = atomic_load(&move->fence_cancel);
 		fence_spec(move, &fence);

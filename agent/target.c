@@ -11,9 +11,10 @@
 #include "lib/log.h"
 #include "lib/stream.h"
 
-#define RECEIVING_WAIT_S 2 /* an upload whose sender is gone ends as soon as its connection does */
-#define FENCES_WAIT_NS	 (5 * NSEC_PER_SEC)
-#define POLL_NS		 (20 * NSEC_PER_USEC)
+/* an upload whose sender is gone ends as soon as its connection does */
+#define RECEIVING_WAIT_NS (2 * NSEC_PER_SEC)
+#define FENCES_WAIT_NS	  (5 * NSEC_PER_SEC)
+#define POLL_NS		  (20 * NSEC_PER_USEC)
 
 /* A fence that got lost is made good by the next: after 2, 6, 14 ms. The way back is no hurry. */
 #define FENCE_AGAIN_NS (2 * NSEC_PER_MSEC)
@@ -149,12 +150,9 @@ static enum cpus_pace pace_asked(const struct http_request *req)
  */
 static bool receiving_end(struct move *move)
 {
-	struct timespec until;
+	uint64_t until_ns = clock_ns() + RECEIVING_WAIT_NS;
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += RECEIVING_WAIT_S;
-	while (move->receiving &&
-	       pthread_cond_timedwait(&move->changed, &move->lock, &until) != ETIMEDOUT)
+	while (move->receiving && clock_cond_wait(&move->changed, &move->lock, until_ns))
 		;
 	return move->receiving;
 }

@@ -32,3 +32,23 @@ void clock_sleep_ns(uint64_t duration_ns)
 	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL) == EINTR)
 		;
 }
+
+void clock_cond_init(pthread_cond_t *ret)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(ret, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+bool clock_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t until_ns)
+{
+	struct timespec until = {
+		.tv_sec = (time_t)(until_ns / NSEC_PER_SEC),
+		.tv_nsec = (long)(until_ns % NSEC_PER_SEC),
+	};
+
+	return pthread_cond_timedwait(cond, mutex, &until) != ETIMEDOUT;
+}

@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define NSEC_PER_SEC  1000000000ull
@@ -21,3 +23,9 @@ uint64_t clock_wall_ms(void);
 
 /* Sleeps for the whole time, whatever signals arrive. */
 void clock_sleep_ns(uint64_t duration_ns);
+
+/* A condition whose waits end by clock_ns(), so that no setting of the wall clock lengthens one. */
+void clock_cond_init(pthread_cond_t *ret);
+
+/* For one of those: as pthread_cond_timedwait(). False: @until_ns has come. */
+bool clock_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t until_ns);

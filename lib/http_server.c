@@ -25,17 +25,13 @@ int http_server_new(const struct http_route *routes, void *userdata, struct http
 		    struct ff_error *err)
 {
 	struct http_server *server = calloc(1, sizeof(*server));
-	pthread_condattr_t attr;
 
 	if (!server)
 		return error_nomem(err);
 	server->routes = routes;
 	server->userdata = userdata;
 	pthread_mutex_init(&server->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&server->idle, &attr);
-	pthread_condattr_destroy(&attr);
+	clock_cond_init(&server->idle);
 	*ret = server;
 	return 0;
 }
@@ -204,12 +200,10 @@ bool http_server_stopping(const struct http_server *server)
 static void wait_idle(struct http_server *server, unsigned int grace_ms)
 {
 	uint64_t end = clock_ns() + grace_ms * NSEC_PER_MSEC;
-	struct timespec until = { .tv_sec = (time_t)(end / NSEC_PER_SEC),
-				  .tv_nsec = (long)(end % NSEC_PER_SEC) };
 
 	pthread_mutex_lock(&server->lock);
 	while (server->in_flight > 0)
-		if (pthread_cond_timedwait(&server->idle, &server->lock, &until) == ETIMEDOUT)
+		if (!clock_cond_wait(&server->idle, &server->lock, end))
 			break;
 	if (server->in_flight > 0)
 		log_debug("http: %u requests are still running, their answers are lost",
