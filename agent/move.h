@@ -70,6 +70,7 @@ struct move {
 	bool final_asked;
 	bool unfenced;	/* hand over without waiting for all fences */
 	bool resending; /* after a restart: the target may miss anything */
+	bool hurry;	/* rounds don't get shorter at an ordinary pace; its thread's own */
 	atomic_bool cancel;
 	int error; /* that ended the thread */
 	struct ff_error why;

@@ -15,7 +15,7 @@
 
 /* Rounds of so many go before all ordinary work: while copying; and once packets wait, or soon will. */
 #define BRISK_FLOWS  1024 /* some 3 ms */
-#define URGENT_FLOWS 4096
+#define URGENT_FLOWS 8192
 
 /* Changes that are worth a round of their own while others get ready to switch, and how often. */
 #define SHORT_ROUND_FLOWS (CONVERGED_FLOWS / 2)
@@ -107,7 +107,8 @@ static int round_full(struct move *move, bool final, json_t **ret_reply, struct 
 static int round_keys(struct move *move, const struct ff_flow_key *keys, size_t count, bool final,
 		      json_t **ret_reply, struct ff_error *err)
 {
-	bool urgent = count <= (move->source == PHASE_PRECOPY ? BRISK_FLOWS : URGENT_FLOWS);
+	bool hurry = move->hurry || move->source != PHASE_PRECOPY;
+	bool urgent = count <= (hurry ? URGENT_FLOWS : BRISK_FLOWS);
 	struct transfer *transfer;
 	int r = round_begin(move, final, urgent ? PACE_URGENT : PACE_NORMAL, &transfer, err);
 
@@ -146,8 +147,13 @@ static int precopy(struct move *move, struct ff_error *err)
 		r = round_dirty(move, false, &sent, NULL, err);
 		dirty = lane_logged(&move->source_lane);
 		grown = dirty >= before ? grown + 1 : 0;
-		if (i > 2 && grown == GROWN_MAX)
-			break; /* it changes as fast as it's sent: more rounds don't help */
+		if (i <= 2 || grown < GROWN_MAX)
+			continue;
+		/* it changes as fast as it's sent: more rounds don't help, or only if they are faster */
+		if (move->hurry || dirty > URGENT_FLOWS)
+			break;
+		move->hurry = true;
+		grown = 0;
 	}
 	move->dirty = dirty;
 	return r;
