@@ -132,6 +132,24 @@ Test(traffic_run, elephants)
 						    .sockets = true });
 }
 
+/* At a rate that nothing can do: how much of it was given up. */
+static uint64_t behind_of(uint64_t debt_ms)
+{
+	static struct traffic_run run;
+
+	RUN(&run, .flows = 100, .count = 300000, .rate = 100000000, .debt = debt_ms, .drain = 1);
+	cr_expect_eq(run.results[0].sent, 300000);
+	return run.results[0].behind;
+}
+
+Test(traffic_run, debt)
+{
+	/* it isn't stopped: it loses what it can't copy in time, which is of no account here */
+	meddler_start(&(struct meddler_plan){});
+	cr_expect_gt(behind_of(0), 0, "50 ms by default are less than so many packets take");
+	cr_expect_eq(behind_of(60000), 0, "it makes up for what it may");
+}
+
 Test(traffic_run, clean_sizes)
 {
 	static const uint64_t sizes[] = { 68, 69, 75, 76, 599, 1499, 1500 };
