@@ -5,6 +5,7 @@
  */
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -149,23 +150,18 @@ static void program_pins(const struct instance *instance, struct program_pin ret
 	ret[4] = (struct program_pin){ PIN_FORGET, state->forget_fd };
 }
 
-static bool pin_is_there(const struct instance *instance, const char *name)
-{
-	_cleanup_free_ char *path = pin_path(instance->pin_dir, name);
-
-	return path && !access(path, F_OK);
-}
-
 const char *instance_pins_fault(const struct instance *instance)
 {
+	const char *const maps[] = { PIN_ABOUT, PIN_CONTROL, instance->state.schema->name };
+	_cleanup_close_ int dir = open(instance->pin_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct program_pin programs[PROGRAM_PINS];
 
-	if (!pin_is_there(instance, PIN_ABOUT) || !pin_is_there(instance, PIN_CONTROL) ||
-	    !pin_is_there(instance, instance->state.schema->name))
-		return "its maps are not pinned any more";
+	for (size_t i = 0; i < ARRAY_SIZE(maps); i++)
+		if (dir < 0 || faccessat(dir, maps[i], F_OK, 0))
+			return "its maps are not pinned any more";
 	program_pins(instance, programs);
 	for (size_t i = 0; i < PROGRAM_PINS; i++)
-		if (!pin_is_there(instance, programs[i].name))
+		if (faccessat(dir, programs[i].name, F_OK, 0))
 			return "its programs are not pinned any more";
 	return NULL;
 }
