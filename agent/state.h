@@ -61,9 +61,8 @@ struct state {
 	size_t record_size;
 	uint64_t *forget_slots; /* mapped: what forget deletes */
 	uint32_t sweep_next;	/* group at which the next part begins */
-	uint32_t sweep_pause;	/* calls to let go by after each part, less one */
-	uint32_t sweep_wait;	/* of these, still to come */
-	uint32_t sweep_vain;	/* parts since one found something */
+	uint32_t sweep_haste;	/* the more, the larger the parts; 0 .. SWEEP_HASTE_MAX */
+	uint32_t sweep_vain;	/* groups since a part was worth it */
 };
 
 /* The slot of a flow of this service. */
@@ -176,9 +175,9 @@ int state_sweep(struct state *state, uint64_t now_ns, const struct slotset *skip
 		uint64_t *ret_swept, struct ff_error *err);
 
 /*
- * The same for the next sixteenth of the groups, in turn: for a caller that comes round every second.
- * All of them when the instance is nearly full and the last look found something. While nothing
- * expires it looks less and less often, at last in every eighth call: flows at rest cost nothing.
+ * The same for some of the groups, in turn: for a caller that comes round every second. It comes round in
+ * 128 calls, at first and when little expires, and in 16 when much does: flows at rest cost next to
+ * nothing. All of them at once when the instance is nearly full and the last look was worth it.
  */
 int state_sweep_part(struct state *state, uint64_t now_ns, const struct slotset *skip,
 		     uint64_t *ret_swept, struct ff_error *err);

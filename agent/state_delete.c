@@ -11,10 +11,14 @@
 
 /* Groups of one sweep run: 8 of 2000 flows are 4 ms; others get at the lock between. */
 #define GROUPS_PER_RUN 8
-/* What a periodic sweep looks at: with one a second, each entry every 16 s, 15 ms of 1 M flows. */
-#define SWEEP_PARTS 16
-/* While nothing expires, only every eighth call looks: 2 ms a second, of 1 M flows. */
-#define SWEEP_PAUSE_MAX 7
+/*
+ * What a periodic sweep looks at. It costs by the groups that it walks, however few flows are in them: 0.3 ms
+ * for each, 80 ms of 1 M flows. So it comes round in 128 calls as a rule, and in 16 as long as it finds
+ * enough for it.
+ */
+#define SWEEP_CALLS	128
+#define SWEEP_HASTE_MAX 3 /* 128 >> 3 is 16 */
+#define SWEEP_WORTH	4 /* expired flows for each group that was walked */
 
 /* ---- forget -------------------------------------------------------------------------------- */
 
@@ -147,14 +151,23 @@ static int groups_sweep(struct state *state, struct ff_sweep *sweep, uint32_t fi
 	return r;
 }
 
-/* Groups with slots in `skip`, and those without flows: to look at all buckets of one takes 0.3 ms. */
-static void sweep_skip(const struct state *state, const struct slotset *skip,
-		       struct ff_sweep *sweep)
+/*
+ * Groups with slots in `skip`, and those without flows, of groups first .. first + count - 1. Returns how
+ * many are left.
+ */
+static uint32_t sweep_skip(const struct state *state, const struct slotset *skip, uint32_t first,
+			   uint32_t count, struct ff_sweep *sweep)
 {
-	for (uint32_t group = 0; group < state->groups; group++)
-		if ((skip && state_group_selected(state, skip, group)) ||
-		    group_is_empty(state, NULL, group))
-			sweep->skip[group / 64] |= 1ull << (group % 64);
+	uint32_t left = count;
+
+	for (uint32_t group = first; group < first + count; group++) {
+		if ((!skip || !state_group_selected(state, skip, group)) &&
+		    !group_is_empty(state, NULL, group))
+			continue;
+		sweep->skip[group / 64] |= 1ull << (group % 64);
+		left--;
+	}
+	return left;
 }
 
 int state_sweep(struct state *state, uint64_t now_ns, const struct slotset *skip,
@@ -164,35 +177,45 @@ int state_sweep(struct state *state, uint64_t now_ns, const struct slotset *skip
 	uint64_t swept = 0;
 	int r;
 
-	sweep_skip(state, skip, &sweep);
+	sweep_skip(state, skip, 0, state->groups, &sweep);
 	r = groups_sweep(state, &sweep, 0, state->groups, &swept, err);
 	if (ret_swept)
 		*ret_swept = swept;
 	return r;
 }
 
-/* Whether it is this call's turn. */
-static bool sweep_due(struct state *state)
+/* Which groups: *ret_first .. *ret_first + what it returns - 1. */
+static uint32_t sweep_take(struct state *state, uint32_t *ret_first)
 {
-	bool due;
+	uint32_t count = (state->groups + SWEEP_CALLS - 1) / SWEEP_CALLS;
 
 	pthread_mutex_lock(&state->lock);
-	due = !state->sweep_wait;
-	state->sweep_wait = due ? state->sweep_pause : state->sweep_wait - 1;
+	/* dead entries count against the capacity, so a full instance looks everywhere */
+	if (state_flows(state) > state->control->capacity / 8 * 7 && !state->sweep_vain) {
+		*ret_first = 0;
+		count = state->groups;
+	} else {
+		*ret_first = state->sweep_next < state->groups ? state->sweep_next : 0;
+		count = MIN(count << state->sweep_haste, state->groups - *ret_first);
+		state->sweep_next = *ret_first + count;
+	}
 	pthread_mutex_unlock(&state->lock);
-	return due && state_flows(state);
+	return count;
 }
 
-/* A whole round in vain doubles the pause; what expires in masse is spread over all parts. */
-static void sweep_note(struct state *state, uint64_t swept)
+/* What expires in masse is spread over all groups. A whole round in vain halves the pace. */
+static void sweep_note(struct state *state, uint32_t count, uint32_t walked, uint64_t swept)
 {
 	pthread_mutex_lock(&state->lock);
-	if (swept) {
+	if (swept && swept >= (uint64_t)walked * SWEEP_WORTH) {
 		state->sweep_vain = 0;
-		state->sweep_pause = 0;
-		state->sweep_wait = 0;
-	} else if (++state->sweep_vain % SWEEP_PARTS == 0) {
-		state->sweep_pause = MIN(2 * state->sweep_pause + 1, (uint32_t)SWEEP_PAUSE_MAX);
+		state->sweep_haste = SWEEP_HASTE_MAX;
+	} else {
+		uint32_t rounds = state->sweep_vain / state->groups;
+
+		state->sweep_vain += count;
+		if (state->sweep_haste && state->sweep_vain / state->groups > rounds)
+			state->sweep_haste--;
 	}
 	pthread_mutex_unlock(&state->lock);
 }
@@ -200,25 +223,16 @@ static void sweep_note(struct state *state, uint64_t swept)
 int state_sweep_part(struct state *state, uint64_t now_ns, const struct slotset *skip,
 		     uint64_t *ret_swept, struct ff_error *err)
 {
-	uint32_t first = 0, part = (state->groups + SWEEP_PARTS - 1) / SWEEP_PARTS;
 	struct ff_sweep sweep = { .now_ns = now_ns };
 	uint64_t swept = 0;
 	int r = 0;
 
-	if (sweep_due(state)) {
-		pthread_mutex_lock(&state->lock);
-		/* dead entries count against the capacity, so a full instance looks everywhere */
-		if (state_flows(state) > state->control->capacity / 8 * 7 && !state->sweep_vain) {
-			part = state->groups;
-		} else {
-			first = state->sweep_next < state->groups ? state->sweep_next : 0;
-			part = MIN(part, state->groups - first);
-			state->sweep_next = first + part;
-		}
-		pthread_mutex_unlock(&state->lock);
-		sweep_skip(state, skip, &sweep);
-		r = groups_sweep(state, &sweep, first, part, &swept, err);
-		sweep_note(state, swept);
+	if (state_flows(state)) {
+		uint32_t first, count = sweep_take(state, &first);
+		uint32_t walked = sweep_skip(state, skip, first, count, &sweep);
+
+		r = groups_sweep(state, &sweep, first, count, &swept, err);
+		sweep_note(state, count, walked, swept);
 	}
 	if (ret_swept)
 		*ret_swept = swept;

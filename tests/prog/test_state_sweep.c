@@ -39,18 +39,40 @@ Test(state_sweep, sweep_deletes_the_dead_only)
 	instance_free(a);
 }
 
+/* As many groups as were looked at, in that many calls: the sweep notes where it goes on. */
+static uint32_t groups_swept(struct instance *instance, uint32_t calls, uint64_t *ret_swept)
+{
+	struct state *state = &instance->state;
+	uint32_t groups = 0;
+
+	*ret_swept = 0;
+	while (calls--) {
+		uint32_t before = state->sweep_next % state->groups;
+		uint64_t swept;
+
+		cr_assert_eq(state_sweep_part(state, clock_ns(), NULL, &swept, NULL), 0);
+		groups += (state->sweep_next + state->groups - before) % state->groups;
+		*ret_swept += swept;
+	}
+	return groups;
+}
+
+#define GROUPS 512 /* of 4096 slots */
+
 Test(state_sweep, sweep_in_parts_comes_round)
 {
 	struct instance *a = state_rig_load("a", "counter", 1);
 	uint64_t swept, total = 0;
 
-	state_rig_fill(a, 0, 3000, clock_ns() - 2 * NSEC_PER_SEC);
-	for (int part = 0; part < 16; part++) {
+	cr_assert_eq(a->state.groups, GROUPS);
+	state_rig_fill(a, 0, 6000, clock_ns() - 2 * NSEC_PER_SEC);
+	/* a small part, and as much expires there: larger ones */
+	for (int part = 0; part < 1 + 16; part++) {
 		cr_assert_eq(state_sweep_part(&a->state, clock_ns(), NULL, &swept, NULL), 0);
-		cr_assert(swept > 0 && swept < 3000);
+		cr_assert(swept > 0 && swept < 1000);
 		total += swept;
 	}
-	cr_assert_eq(total, 3000);
+	cr_assert_eq(total, 6000);
 	state_rig_agree(a, 0);
 	/* nearly full: everything at once */
 	instance_set_capacity(a, 3100);
@@ -60,40 +82,38 @@ Test(state_sweep, sweep_in_parts_comes_round)
 	instance_free(a);
 }
 
-/* Parts that were looked at: the sweep notes where it goes on. */
-static uint32_t parts_swept(struct instance *instance, uint32_t calls, uint64_t *ret_swept)
-{
-	uint32_t parts = 0;
-
-	*ret_swept = 0;
-	while (calls--) {
-		uint32_t before = instance->state.sweep_next;
-		uint64_t swept;
-
-		cr_assert_eq(state_sweep_part(&instance->state, clock_ns(), NULL, &swept, NULL), 0);
-		parts += instance->state.sweep_next != before || swept;
-		*ret_swept += swept;
-	}
-	return parts;
-}
-
 Test(state_sweep, flows_at_rest_are_looked_at_less_and_less)
 {
 	struct instance *a = state_rig_load("a", "counter", 1);
 	uint64_t swept;
 
-	cr_expect_eq(parts_swept(a, 64, &swept), 0, "an empty instance");
+	cr_expect_eq(groups_swept(a, 64, &swept), 0, "an empty instance");
 	state_rig_fill(a, 0, 3000, FOREVER);
-	cr_expect_eq(parts_swept(a, 16, &swept), 16);
-	cr_expect_eq(parts_swept(a, 32, &swept), 16, "every second call");
-	parts_swept(a, 4 * 16, &swept);
-	cr_expect_eq(parts_swept(a, 8 * 16, &swept), 16, "every eighth");
-	cr_expect_eq(parts_swept(a, 8 * 16, &swept), 16, "and no less");
-	/* what expires is found, and then the sweep is as quick as ever */
-	state_rig_fill(a, 3000, 3000, clock_ns() - 2 * NSEC_PER_SEC);
-	parts_swept(a, 7 + 16, &swept);
-	cr_expect_eq(swept, 3000);
+	cr_expect_eq(groups_swept(a, 128, &swept), GROUPS, "until something is found");
+	/* what expires is found, and then the sweep is as quick as it can be */
+	state_rig_fill(a, 3000, 6000, clock_ns() - 2 * NSEC_PER_SEC);
+	cr_expect_eq(groups_swept(a, 1 + 16, &swept), GROUPS);
+	cr_expect_eq(swept, 6000);
 	state_rig_agree(a, 3000);
+	/* and halves its pace with each round in vain */
+	cr_expect_eq(groups_swept(a, 16, &swept), GROUPS);
+	cr_expect_eq(groups_swept(a, 32, &swept), GROUPS);
+	cr_expect_eq(groups_swept(a, 64, &swept), GROUPS);
+	cr_expect_eq(groups_swept(a, 128, &swept), GROUPS);
+	cr_expect_eq(groups_swept(a, 128, &swept), GROUPS, "and no less");
+	instance_free(a);
+}
+
+/* A group is walked whole, however few of its flows have expired. */
+Test(state_sweep, few_that_expire_are_no_reason_for_haste)
+{
+	struct instance *a = state_rig_load("a", "counter", 1);
+	uint64_t swept;
+
+	state_rig_fill(a, 0, 3000, FOREVER);
+	state_rig_fill(a, 3000, 200, clock_ns() - 2 * NSEC_PER_SEC);
+	cr_expect_eq(groups_swept(a, 128, &swept), GROUPS);
+	cr_expect_eq(swept, 200);
 	instance_free(a);
 }
 
@@ -105,8 +125,8 @@ Test(state_sweep, a_full_instance_at_rest_is_not_swept_whole)
 
 	instance_set_capacity(a, 3100);
 	state_rig_fill(a, 0, 3000, FOREVER);
-	cr_expect_eq(parts_swept(a, 1, &swept), 0, "all groups, so it goes on where it was");
-	cr_expect_eq(parts_swept(a, 5, &swept), 5, "in vain: in parts");
+	cr_expect_eq(groups_swept(a, 1, &swept), 0, "all groups, so it goes on where it was");
+	cr_expect_eq(groups_swept(a, 5, &swept), 5 * 4, "in vain: in parts");
 	instance_free(a);
 }
 
