@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "agent/monitor.h"
 
-#include <assert.h>
 #include <poll.h>
 #include <pthread.h>
 #include <string.h>
@@ -13,7 +12,7 @@
 #include "agent/monitor_ring.h"
 #include "agent/probe.h"
 #include "lib/clock.h"
-#include "lib/json.h"
+#include "lib/json_text.h"
 #include "lib/log.h"
 #include "lib/netlink_watch.h"
 
@@ -24,8 +23,7 @@ struct monitor {
 	int timer_fd;
 	int stop_fd;
 	unsigned int period_ms;
-	const char *written_name; /* of the sample under way: a part that is JSON already */
-	json_t *written;
+	struct json_text sample, missing; /* of the sample under way; their memory is kept */
 	uint64_t skipped; /* samples that fell into the time that another one took */
 	bool running;
 	pthread_t thread;
@@ -38,8 +36,7 @@ struct monitor {
 
 /* ---- samples --------------------------------------------------------------------------------- */
 
-static int source_read(struct monitor *monitor, size_t i, uint64_t now_ns, json_t **ret,
-		       struct ff_error *err)
+static int source_read(struct monitor *monitor, size_t i, uint64_t now_ns, struct ff_error *err)
 {
 	struct source *source = &monitor->sources[i];
 	const struct probe *probe = probes[i];
@@ -49,7 +46,7 @@ static int source_read(struct monitor *monitor, size_t i, uint64_t now_ns, json_
 		r = probe->open(monitor->agent, &source->state, err);
 	source->open = !r;
 	if (!r)
-		r = probe->read(monitor->agent, source->state, now_ns, ret, err);
+		r = probe->read(monitor->agent, source->state, now_ns, &monitor->sample, err);
 	if (r && source->open && probe->close) {
 		probe->close(source->state);
 		source->open = false;
@@ -58,26 +55,26 @@ static int source_read(struct monitor *monitor, size_t i, uint64_t now_ns, json_
 }
 
 /* The probe's part of the sample, or the reason why there is none. */
-static void source_put(struct monitor *monitor, size_t i, uint64_t now_ns, json_t *sample,
-		       json_t *missing)
+static void source_put(struct monitor *monitor, size_t i, uint64_t now_ns)
 {
 	struct source *source = &monitor->sources[i];
+	struct json_text *sample = &monitor->sample;
+	size_t before = sample->len, named;
 	struct ff_error err = {};
-	json_t *part = NULL;
+	int r;
 
 	/* a timer is never quite on time: a sample that is a little early is the right one */
 	if (source->read_ns && now_ns - source->read_ns + monitor->period_ms * NSEC_PER_MSEC / 2 <
 				       probes[i]->period_ms * NSEC_PER_MSEC)
 		return;
 	source->read_ns = now_ns;
-	if (source_read(monitor, i, now_ns, &part, &err))
-		json_put_str(missing, probes[i]->name, err.message);
-	else if (json_is_string(part)) {
-		assert(!monitor->written); /* one probe is enough that writes by itself */
-		monitor->written_name = probes[i]->name;
-		monitor->written = part;
-	} else if (part)
-		json_put(sample, probes[i]->name, part);
+	json_text_name(sample, probes[i]->name);
+	named = sample->len;
+	r = source_read(monitor, i, now_ns, &err);
+	if (r)
+		json_text_str(&monitor->missing, probes[i]->name, err.message);
+	if (r || sample->len == named)
+		json_text_cut(sample, before);
 }
 
 static uint64_t thread_cpu_ns(void)
@@ -88,19 +85,20 @@ static uint64_t thread_cpu_ns(void)
 	return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
 }
 
-static json_t *line_begin(const struct monitor *monitor, const char *kind, uint64_t now_ns)
+static void line_begin(const struct monitor *monitor, struct json_text *line, const char *kind,
+		       uint64_t now_ns)
 {
-	return json_pack("{ss sI sI sI}", "kind", kind, "agent_ns",
-			 (json_int_t)monitor->agent->started_ns, "time_ns", (json_int_t)now_ns,
-			 "wall_ms", (json_int_t)clock_wall_ms());
+	json_text_open(line, NULL, '{');
+	json_text_str(line, "kind", kind);
+	json_text_uint(line, "agent_ns", monitor->agent->started_ns);
+	json_text_uint(line, "time_ns", now_ns);
+	json_text_uint(line, "wall_ms", clock_wall_ms());
 }
 
-static void line_end(struct monitor *monitor, json_t *line, bool sample)
+static void line_end(struct monitor *monitor, struct json_text *line, bool sample)
 {
-	_cleanup_json_ json_t *written = sample ? TAKE_PTR(monitor->written) : NULL;
-
-	if (monitor_ring_put(monitor->ring, line, monitor->written_name, json_string_value(written),
-			     sample))
+	json_text_close(line, '}');
+	if (line->failed || monitor_ring_put(monitor->ring, line->text, line->len, sample))
 		log_warn("monitor: out of memory, a line is lost");
 	else
 		http_server_wake_streams(monitor->agent->server);
@@ -108,17 +106,21 @@ static void line_end(struct monitor *monitor, json_t *line, bool sample)
 
 static void sample_take(struct monitor *monitor)
 {
+	struct json_text *sample = &monitor->sample, *missing = &monitor->missing;
 	uint64_t now_ns = clock_ns();
-	json_t *sample = line_begin(monitor, "sample", now_ns);
-	json_t *missing = json_object();
 
+	json_text_reset(sample);
+	json_text_reset(missing);
+	line_begin(monitor, sample, "sample", now_ns);
 	health_look(monitor->agent);
-	json_put_uint(sample, "period_ms", monitor->period_ms);
-	json_put_uint(sample, "skipped", monitor->skipped);
-	json_put_uint(sample, "cost_ns", thread_cpu_ns()); /* of all samples so far */
+	json_text_uint(sample, "period_ms", monitor->period_ms);
+	json_text_uint(sample, "skipped", monitor->skipped);
+	json_text_uint(sample, "cost_ns", thread_cpu_ns()); /* of all samples so far */
+	json_text_open(missing, NULL, '{');
 	for (size_t i = 0; i < PROBES; i++)
-		source_put(monitor, i, now_ns, sample, missing);
-	json_put(sample, "missing", missing);
+		source_put(monitor, i, now_ns);
+	json_text_close(missing, '}');
+	json_text_add(sample, "missing", missing);
 	line_end(monitor, sample, true);
 }
 
@@ -130,35 +132,40 @@ static void event_put(void *ctx, const struct netlink_event *event)
 		[NETLINK_LINK] = "link", [NETLINK_ADDRESS] = "address", [NETLINK_LOST] = "lost"
 	};
 	struct monitor *monitor = ctx;
-	json_t *line = line_begin(monitor, "event", clock_ns());
-	char addr[ADDR_TEXT_MAX];
+	_cleanup_json_text_ struct json_text line = { 0 };
+	char addr[ADDR_TEXT_MAX], prefix[ADDR_TEXT_MAX + sizeof("/128")];
 
-	json_put_str(line, "event", names[event->kind]);
+	line_begin(monitor, &line, "event", clock_ns());
+	json_text_str(&line, "event", names[event->kind]);
 	if (event->kind != NETLINK_LOST) {
-		json_put_str(line, "interface", event->name);
-		json_put_uint(line, "ifindex", event->ifindex);
-		json_put_bool(line, "gone", event->gone);
+		json_text_str(&line, "interface", event->name);
+		json_text_uint(&line, "ifindex", event->ifindex);
+		json_text_bool(&line, "gone", event->gone);
 	}
 	if (event->kind == NETLINK_LINK) {
-		json_put_bool(line, "up", event->up);
-		json_put_bool(line, "carrier", event->carrier);
-		json_put_uint(line, "mtu", event->mtu);
+		json_text_bool(&line, "up", event->up);
+		json_text_bool(&line, "carrier", event->carrier);
+		json_text_uint(&line, "mtu", event->mtu);
 	} else if (event->kind == NETLINK_ADDRESS) {
-		json_put_fmt(line, "address", "%s/%u", addr_format(&event->addr, addr),
-			     event->prefix_len);
+		snprintf(prefix, sizeof(prefix), "%s/%u", addr_format(&event->addr, addr),
+			 event->prefix_len);
+		json_text_str(&line, "address", prefix);
 	}
-	line_end(monitor, line, false);
+	line_end(monitor, &line, false);
 }
 
 void monitor_event(struct monitor *monitor, const char *event, json_t *fields)
 {
-	_cleanup_json_ json_t *held = fields;
-	json_t *line = line_begin(monitor, "event", clock_ns());
+	_cleanup_json_text_ struct json_text line = { 0 };
+	const char *name;
+	json_t *value;
 
-	json_put_str(line, "event", event);
-	if (held)
-		json_object_update(line, held);
-	line_end(monitor, line, false);
+	line_begin(monitor, &line, "event", clock_ns());
+	json_text_str(&line, "event", event);
+	json_object_foreach(fields, name, value)
+		json_text_value(&line, name, json_incref(value));
+	line_end(monitor, &line, false);
+	json_decref(fields);
 }
 
 /* Without it, links are still seen in each sample: so a failure is no end, only a warning. */
@@ -277,6 +284,8 @@ void monitor_free(struct monitor *monitor)
 	if (monitor->stop_fd >= 0)
 		close(monitor->stop_fd);
 	monitor_ring_free(monitor->ring);
+	json_text_done(&monitor->sample);
+	json_text_done(&monitor->missing);
 	free(monitor);
 }
 

@@ -2,12 +2,13 @@
 /* A ring of lines under one lock; a line lives as long as somebody still copies from it. */
 #include "agent/monitor_ring.h"
 
+#include <assert.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <string.h>
 
 #include "agent/monitor.h"
 #include "lib/cleanup.h"
-#include "lib/json.h"
 
 struct line {
 	unsigned int users; /* the ring's, and each follower that is in the middle of it */
@@ -57,34 +58,35 @@ void monitor_ring_free(struct monitor_ring *ring)
 	free(ring);
 }
 
-/* {"a":1} and "b", [2] become {"a":1,"b":[2]} and a newline. */
-static struct line *line_new(const json_t *object, const char *name, const char *text)
-{
-	_cleanup_free_ char *dump = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
-	struct line *line = dump ? calloc(1, sizeof(*line)) : NULL;
-	int len = -1;
+#define SEQ_TEXT 32 /* ,"seq":18446744073709551615} and a newline */
 
-	if (line)
-		len = asprintf(&line->text, "%.*s%s%s%s%s}\n", (int)strlen(dump) - 1, dump,
-			       text ? ",\"" : "", text ? name : "", text ? "\":" : "",
-			       text ? text : "");
-	if (len < 0) {
+/* {"a":1} becomes {"a":1,"seq":7} and a newline. */
+static struct line *line_new(const char *object, size_t len, uint64_t seq)
+{
+	struct line *line = calloc(1, sizeof(*line));
+
+	assert(len > strlen("{}"));
+	if (!line)
+		return NULL;
+	line->users = 1;
+	line->text = malloc(len + SEQ_TEXT);
+	if (!line->text) {
 		free(line);
 		return NULL;
 	}
-	line->users = 1;
-	line->len = (size_t)len;
+	line->len = len - 1;
+	memcpy(line->text, object, line->len);
+	line->len +=
+		(size_t)snprintf(line->text + line->len, SEQ_TEXT, ",\"seq\":%" PRIu64 "}\n", seq);
 	return line;
 }
 
 /* Under `turn`: only then the number can be written before the lock is taken. */
-static int line_append(struct monitor_ring *ring, json_t *object, const char *name,
-		       const char *text, bool sample)
+static int line_append(struct monitor_ring *ring, const char *object, size_t len, bool sample)
 {
-	_cleanup_json_ json_t *held = object;
-	struct line *line;
+	struct line *line = line_new(object, len, ring->next);
 
-	if (json_put_uint(held, "seq", ring->next) || !(line = line_new(held, name, text)))
+	if (!line)
 		return -ENOMEM;
 	pthread_mutex_lock(&ring->lock);
 	line_put(ring->lines[ring->next % MONITOR_RING]);
@@ -96,13 +98,12 @@ static int line_append(struct monitor_ring *ring, json_t *object, const char *na
 	return 0;
 }
 
-int monitor_ring_put(struct monitor_ring *ring, json_t *object, const char *name, const char *text,
-		     bool sample)
+int monitor_ring_put(struct monitor_ring *ring, const char *object, size_t len, bool sample)
 {
 	int r;
 
 	pthread_mutex_lock(&ring->turn);
-	r = line_append(ring, object, name, text, sample);
+	r = line_append(ring, object, len, sample);
 	pthread_mutex_unlock(&ring->turn);
 	return r;
 }

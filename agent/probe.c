@@ -2,8 +2,6 @@
 /* The list of sources: each is a part of a sample, under its name. */
 #include "agent/probe.h"
 
-#include "lib/json.h"
-
 extern const struct probe probe_cpu, probe_flows, probe_instances, probe_links, probe_maps,
 	probe_memory, probe_peers, probe_pressure, probe_programs, probe_reasons, probe_slots,
 	probe_softnet;
@@ -13,13 +11,3 @@ const struct probe *const probes[PROBES] = {
 	&probe_links, &probe_reasons, &probe_programs, &probe_instances,
 	&probe_slots, &probe_flows,   &probe_maps,     &probe_peers,
 };
-
-json_t *probe_object(size_t count, const char *const names[], const uint64_t values[])
-{
-	_cleanup_json_ json_t *object = json_object();
-
-	for (size_t i = 0; i < count; i++)
-		if (json_put_uint(object, names[i], values[i]))
-			return NULL;
-	return TAKE_PTR(object);
-}

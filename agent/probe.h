@@ -8,11 +8,11 @@
  */
 #pragma once
 
-#include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "lib/error.h"
+#include "lib/json_text.h"
 
 struct agent;
 
@@ -26,16 +26,13 @@ struct probe {
 	 */
 	int (*open)(struct agent *agent, void **ret_state, struct ff_error *err);
 	/*
-	 * @now_ns is CLOCK_MONOTONIC. *ret NULL: nothing to tell this time. It is the caller's. A string
-	 * is taken for JSON that is written already: some ten thousand numbers a second are cheaper so.
+	 * Writes the part's value to @out, or nothing: there is nothing to tell this time. What a read that
+	 * fails has written is taken back. @now_ns is CLOCK_MONOTONIC.
 	 */
-	int (*read)(struct agent *agent, void *state, uint64_t now_ns, json_t **ret,
+	int (*read)(struct agent *agent, void *state, uint64_t now_ns, struct json_text *out,
 		    struct ff_error *err);
 	void (*close)(void *state);
 };
 
 #define PROBES 12
 extern const struct probe *const probes[PROBES];
-
-/* Counters whose names are in @names as an object of them; NULL: out of memory. */
-json_t *probe_object(size_t count, const char *const names[], const uint64_t values[]);

@@ -12,7 +12,7 @@ static int cpu_open(struct agent *agent, void **ret_state, struct ff_error *err)
 	return proc_open("/proc/stat", (struct proc_file **)ret_state, err);
 }
 
-static int cpu_read(struct agent *agent, void *state, uint64_t now_ns, json_t **ret,
+static int cpu_read(struct agent *agent, void *state, uint64_t now_ns, struct json_text *out,
 		    struct ff_error *err)
 {
 	struct proc_file *file = state;
@@ -22,7 +22,7 @@ static int cpu_read(struct agent *agent, void *state, uint64_t now_ns, json_t **
 	(void)now_ns;
 	return r     ?:
 		       proc_cpu_parse(file->text, NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK),
-				      ret, err);
+				      out, err);
 }
 
 static void cpu_close(void *state)

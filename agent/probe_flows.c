@@ -103,7 +103,7 @@ static json_t *instance_tell(const struct flows_instance *own, const struct inst
 	return json_pack("{si so}", "instance", instance->id, "flows", list);
 }
 
-static int flows_read(struct agent *agent, void *state, uint64_t now_ns, json_t **ret,
+static int flows_read(struct agent *agent, void *state, uint64_t now_ns, struct json_text *out,
 		      struct ff_error *err)
 {
 	struct flows *flows = state;
@@ -129,7 +129,8 @@ static int flows_read(struct agent *agent, void *state, uint64_t now_ns, json_t 
 	flows->fed_ns = now_ns;
 	if (tell)
 		flows->told_ns = now_ns;
-	*ret = TAKE_PTR(list);
+	if (tell)
+		json_text_value(out, NULL, TAKE_PTR(list));
 	return 0;
 }
 

@@ -5,65 +5,81 @@
  */
 #include "agent/agent.h"
 #include "agent/probe.h"
-#include "lib/json.h"
 
 /* What a copy of one flow's state takes on the wire: key and value; its record's head is 4 bytes. */
-static json_int_t state_bytes(const struct instance *instance)
+static uint64_t state_bytes(const struct instance *instance)
 {
-	return (json_int_t)(sizeof(struct ff_flow_key) + instance->state.schema->value_size);
+	return sizeof(struct ff_flow_key) + instance->state.schema->value_size;
 }
 
-static json_t *drops_json(const struct meters_sampled *sampled)
+static void control_put(struct json_text *out, const struct ff_nf_control *control)
 {
-	json_t *object = json_object();
+	json_text_uint(out, "flows", __atomic_load_n(&control->flows, __ATOMIC_RELAXED));
+	json_text_uint(out, "capacity", __atomic_load_n(&control->capacity, __ATOMIC_RELAXED));
+	json_text_uint(out, "flows_expired", __atomic_load_n(&control->expired, __ATOMIC_RELAXED));
+}
 
+static void stats_put(struct json_text *out, const struct meters *meters)
+{
+	struct ff_instance_stats stats = meters_stats(meters);
+
+	json_text_uint(out, "packets", stats.packets);
+	json_text_uint(out, "bytes", stats.bytes);
+	json_text_uint(out, "dropped", stats.dropped);
+	json_text_uint(out, "flows_new", stats.flows_new);
+	json_text_uint(out, "flows_refused", stats.flows_refused);
+}
+
+static void sampled_put(struct json_text *out, const struct meters *meters)
+{
+	struct meters_sampled sampled = meters_sampled(meters);
+
+	json_text_uint(out, "samples", sampled.samples);
+	json_text_uint(out, "timed", sampled.timed);
+	json_text_uint(out, "nf_ns", sampled.nf_ns);
+	json_text_uint(out, "path_ns", sampled.path_ns);
+	json_text_open(out, "drops", '{');
 	for (uint32_t i = 1; i < FF_REASON_MAX; i++)
-		if (sampled->drops[i])
-			json_put_uint(object, reason_name(i), sampled->drops[i]);
-	return object;
+		if (sampled.drops[i])
+			json_text_uint(out, reason_name(i), sampled.drops[i]);
+	json_text_close(out, '}');
 }
 
-static json_t *instance_json(struct agent *agent, const struct instance *instance, uint64_t now_ns)
+static void instance_put(struct agent *agent, const struct instance *instance, uint64_t now_ns,
+			 struct json_text *out)
 {
-	struct ff_instance_stats stats = meters_stats(&instance->meters);
-	struct meters_sampled sampled = meters_sampled(&instance->meters);
-	const struct ff_nf_control *control = instance->state.control;
+	const char *failed = agent->health.failed[instance->id];
+	json_t *standby = replica_json(agent, instance->id, now_ns);
 
-	return json_pack("{si ss si si sI sI sI sI sI sI sI sI sI sI sI sI sI so sI ss* so*}", "id",
-			 instance->id, "name", instance->name, "service", instance->service,
-			 "prog_id", (int)instance->prog_id, "flows",
-			 (json_int_t)__atomic_load_n(&control->flows, __ATOMIC_RELAXED), "capacity",
-			 (json_int_t)__atomic_load_n(&control->capacity, __ATOMIC_RELAXED),
-			 "packets", (json_int_t)stats.packets, "bytes", (json_int_t)stats.bytes,
-			 "dropped", (json_int_t)stats.dropped, "flows_new",
-			 (json_int_t)stats.flows_new, "flows_refused",
-			 (json_int_t)stats.flows_refused, "flows_expired",
-			 (json_int_t)__atomic_load_n(&control->expired, __ATOMIC_RELAXED),
-			 "state_bytes", state_bytes(instance), "samples",
-			 (json_int_t)sampled.samples, "timed", (json_int_t)sampled.timed, "nf_ns",
-			 (json_int_t)sampled.nf_ns, "path_ns", (json_int_t)sampled.path_ns, "drops",
-			 drops_json(&sampled), "mended",
-			 (json_int_t)agent->health.mended[instance->id], "failed",
-			 agent->health.failed[instance->id], "standby",
-			 replica_json(agent, instance->id, now_ns));
+	json_text_open(out, NULL, '{');
+	json_text_uint(out, "id", instance->id);
+	json_text_str(out, "name", instance->name);
+	json_text_uint(out, "service", instance->service);
+	json_text_uint(out, "prog_id", instance->prog_id);
+	control_put(out, instance->state.control);
+	stats_put(out, &instance->meters);
+	json_text_uint(out, "state_bytes", state_bytes(instance));
+	sampled_put(out, &instance->meters);
+	json_text_uint(out, "mended", agent->health.mended[instance->id]);
+	if (failed)
+		json_text_str(out, "failed", failed);
+	if (standby)
+		json_text_value(out, "standby", standby);
+	json_text_close(out, '}');
 }
 
-static int instances_read(struct agent *agent, void *state, uint64_t now_ns, json_t **ret,
+static int instances_read(struct agent *agent, void *state, uint64_t now_ns, struct json_text *out,
 			  struct ff_error *err)
 {
-	_cleanup_json_ json_t *list = json_array();
-	int r = 0;
-
 	(void)state;
+	(void)err;
+	json_text_open(out, NULL, '[');
 	pthread_rwlock_rdlock(&agent->instances_lock);
-	for (size_t id = 1; id < FF_INSTANCES_MAX && !r; id++)
+	for (size_t id = 1; id < FF_INSTANCES_MAX; id++)
 		if (agent->instances[id])
-			r = json_array_append_new(list, instance_json(agent, agent->instances[id],
-								      now_ns));
+			instance_put(agent, agent->instances[id], now_ns, out);
 	pthread_rwlock_unlock(&agent->instances_lock);
-	if (r)
-		return error_nomem(err);
-	*ret = TAKE_PTR(list);
+	json_text_close(out, ']');
 	return 0;
 }
 

@@ -5,7 +5,6 @@
 #include "agent/agent.h"
 #include "agent/probe.h"
 #include "lib/clock.h"
-#include "lib/json.h"
 #include "lib/netlink_watch.h"
 
 #define LINKS_MAX     33 /* the fabric's, and as many steering ones as the configuration may name */
@@ -41,50 +40,53 @@ static void links_close(void *state)
 	free(links);
 }
 
-static json_t *link_json(const char *name, const char *role, const struct netlink_counters *c,
-			 uint64_t bits_per_s)
+static void link_put(struct json_text *out, const struct netlink_counters *c, uint64_t bits_per_s)
 {
-	json_t *json = json_pack("{ss ss si sb sb si sI sI sI sI sI sI sI sI}", "interface", name,
-				 "role", role, "ifindex", (int)c->ifindex, "up", c->up, "carrier",
-				 c->carrier, "mtu", (int)c->mtu, "rx_packets",
-				 (json_int_t)c->rx_packets, "rx_bytes", (json_int_t)c->rx_bytes,
-				 "rx_errors", (json_int_t)c->rx_errors, "rx_dropped",
-				 (json_int_t)c->rx_dropped, "tx_packets", (json_int_t)c->tx_packets,
-				 "tx_bytes", (json_int_t)c->tx_bytes, "tx_errors",
-				 (json_int_t)c->tx_errors, "tx_dropped", (json_int_t)c->tx_dropped);
-
+	json_text_uint(out, "ifindex", c->ifindex);
+	json_text_bool(out, "up", c->up);
+	json_text_bool(out, "carrier", c->carrier);
+	json_text_uint(out, "mtu", c->mtu);
+	json_text_uint(out, "rx_packets", c->rx_packets);
+	json_text_uint(out, "rx_bytes", c->rx_bytes);
+	json_text_uint(out, "rx_errors", c->rx_errors);
+	json_text_uint(out, "rx_dropped", c->rx_dropped);
+	json_text_uint(out, "tx_packets", c->tx_packets);
+	json_text_uint(out, "tx_bytes", c->tx_bytes);
+	json_text_uint(out, "tx_errors", c->tx_errors);
+	json_text_uint(out, "tx_dropped", c->tx_dropped);
 	if (bits_per_s)
-		json_put_uint(json, "bits_per_s", bits_per_s);
-	return json;
+		json_text_uint(out, "bits_per_s", bits_per_s);
 }
 
 /* A link that is gone is in the list as well, without counters, and says why. */
-static int links_read(struct agent *agent, void *state, uint64_t now_ns, json_t **ret,
+static int links_read(struct agent *agent, void *state, uint64_t now_ns, struct json_text *out,
 		      struct ff_error *err)
 {
 	const struct agent_config *config = agent->config;
 	struct links *links = state;
 	bool ask = !links->speed_ns || now_ns - links->speed_ns > SPEED_FRESH_S * NSEC_PER_SEC;
-	_cleanup_json_ json_t *list = json_array();
 
+	(void)err;
+	json_text_open(out, NULL, '[');
 	for (unsigned int i = 0; i <= config->steering_count && i < LINKS_MAX; i++) {
 		const char *name = i ? config->steering[i - 1] : config->fabric->interface;
-		const char *role = i ? "steering" : "fabric";
 		struct netlink_counters counters;
 		int r = netlink_link_counters(links->nl, name, &counters);
 
 		if (!r && ask && netlink_link_speed(name, &links->bits_per_s[i]))
 			links->bits_per_s[i] = 0;
-		if (json_array_append_new(list,
-					  r ? json_pack("{ss ss ss}", "interface", name, "role",
-							role, "missing", strerror(-r)) :
-					      link_json(name, role, &counters,
-							links->bits_per_s[i])))
-			return error_nomem(err);
+		json_text_open(out, NULL, '{');
+		json_text_str(out, "interface", name);
+		json_text_str(out, "role", i ? "steering" : "fabric");
+		if (r)
+			json_text_str(out, "missing", strerror(-r));
+		else
+			link_put(out, &counters, links->bits_per_s[i]);
+		json_text_close(out, '}');
 	}
+	json_text_close(out, ']');
 	if (ask)
 		links->speed_ns = now_ns;
-	*ret = TAKE_PTR(list);
 	return 0;
 }
 

@@ -8,7 +8,6 @@
 
 #include "agent/agent.h"
 #include "agent/probe.h"
-#include "lib/json.h"
 
 #define MAPS_PERIOD_MS 1000
 
@@ -38,52 +37,56 @@ static uint32_t group_fullest(const struct instance *instance)
 	return most;
 }
 
-static json_t *instance_fill(const struct instance *instance)
+static void instance_fill(const struct instance *instance, struct json_text *out)
 {
 	const struct ff_nf_control *control = instance->state.control;
 	uint32_t room = group_room(instance);
-	json_t *json = json_pack("{si sI sI}", "instance", instance->id, "flows",
-				 (json_int_t)__atomic_load_n(&control->flows, __ATOMIC_RELAXED),
-				 "capacity",
-				 (json_int_t)__atomic_load_n(&control->capacity, __ATOMIC_RELAXED));
 
+	json_text_open(out, NULL, '{');
+	json_text_uint(out, "instance", instance->id);
+	json_text_uint(out, "flows", __atomic_load_n(&control->flows, __ATOMIC_RELAXED));
+	json_text_uint(out, "capacity", __atomic_load_n(&control->capacity, __ATOMIC_RELAXED));
 	if (room) {
-		json_put_uint(json, "group_flows", group_fullest(instance));
-		json_put_uint(json, "group_capacity", room);
+		json_text_uint(out, "group_flows", group_fullest(instance));
+		json_text_uint(out, "group_capacity", room);
 	}
-	return json;
+	json_text_close(out, '}');
 }
 
-static json_t *fill(uint64_t used, uint64_t capacity)
+static void fill(struct json_text *out, const char *name, uint64_t used, uint64_t capacity)
 {
-	return json_pack("{sI sI}", "used", (json_int_t)used, "capacity", (json_int_t)capacity);
+	json_text_open(out, name, '{');
+	json_text_uint(out, "used", used);
+	json_text_uint(out, "capacity", capacity);
+	json_text_close(out, '}');
 }
 
-static int maps_read(struct agent *agent, void *state, uint64_t now_ns, json_t **ret,
+static int maps_read(struct agent *agent, void *state, uint64_t now_ns, struct json_text *out,
 		     struct ff_error *err)
 {
-	_cleanup_json_ json_t *list = json_array();
 	const struct datapath *dp = agent->dp;
 	uint64_t pins = 0, lanes = 0;
-	int r = 0;
 
 	(void)state;
 	(void)now_ns;
+	(void)err;
 	for (size_t i = 1; i < FF_SERVICES_MAX; i++)
 		if (dp->services[i].used)
 			pins += dp->services[i].pins[dp->services[i].active & 1];
 	for (size_t i = 0; i < FF_LANES_MAX; i++)
 		lanes += dp->lanes[i].token != 0;
+	json_text_open(out, NULL, '{');
+	fill(out, "pins", pins, dp->pins_max);
+	fill(out, "lanes", lanes, FF_LANES_MAX);
+	json_text_open(out, "state", '[');
 	pthread_rwlock_rdlock(&agent->instances_lock);
-	for (size_t id = 1; id < FF_INSTANCES_MAX && !r; id++)
+	for (size_t id = 1; id < FF_INSTANCES_MAX; id++)
 		if (agent->instances[id])
-			r = json_array_append_new(list, instance_fill(agent->instances[id]));
+			instance_fill(agent->instances[id], out);
 	pthread_rwlock_unlock(&agent->instances_lock);
-	if (r)
-		return error_nomem(err);
-	*ret = json_pack("{so so sO}", "pins", fill(pins, dp->pins_max), "lanes",
-			 fill(lanes, FF_LANES_MAX), "state", list);
-	return *ret ? 0 : error_nomem(err);
+	json_text_close(out, ']');
+	json_text_close(out, '}');
+	return 0;
 }
 
 const struct probe probe_maps = { "maps", MAPS_PERIOD_MS, NULL, maps_read, NULL };

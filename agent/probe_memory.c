@@ -9,7 +9,7 @@ static int memory_open(struct agent *agent, void **ret_state, struct ff_error *e
 	return proc_open("/proc/meminfo", (struct proc_file **)ret_state, err);
 }
 
-static int memory_read(struct agent *agent, void *state, uint64_t now_ns, json_t **ret,
+static int memory_read(struct agent *agent, void *state, uint64_t now_ns, struct json_text *out,
 		       struct ff_error *err)
 {
 	struct proc_file *file = state;
@@ -17,7 +17,7 @@ static int memory_read(struct agent *agent, void *state, uint64_t now_ns, json_t
 
 	(void)agent;
 	(void)now_ns;
-	return r ?: proc_memory_parse(file->text, ret, err);
+	return r ?: proc_memory_parse(file->text, out, err);
 }
 
 static void memory_close(void *state)

@@ -4,11 +4,17 @@
 #include "agent/heartbeat.h"
 #include "agent/probe.h"
 
-static int peers_read(struct agent *agent, void *state, uint64_t now_ns, json_t **ret,
+static int peers_read(struct agent *agent, void *state, uint64_t now_ns, struct json_text *out,
 		      struct ff_error *err)
 {
+	json_t *peers = NULL;
+
 	(void)state;
-	return heartbeat_json(agent->heartbeat, now_ns, ret) ? error_nomem(err) : 0;
+	if (heartbeat_json(agent->heartbeat, now_ns, &peers))
+		return error_nomem(err);
+	if (peers)
+		json_text_value(out, NULL, peers);
+	return 0;
 }
 
 const struct probe probe_peers = { "peers", 0, NULL, peers_read, NULL };

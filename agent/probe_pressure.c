@@ -6,7 +6,6 @@
 #include "agent/probe.h"
 #include "agent/proc.h"
 #include "lib/cleanup.h"
-#include "lib/json.h"
 
 static const struct {
 	const char *name;
@@ -52,27 +51,27 @@ static int pressure_open(struct agent *agent, void **ret_state, struct ff_error 
 	return 0;
 }
 
-static int pressure_read(struct agent *agent, void *state, uint64_t now_ns, json_t **ret,
+static int pressure_read(struct agent *agent, void *state, uint64_t now_ns, struct json_text *out,
 			 struct ff_error *err)
 {
-	_cleanup_json_ json_t *all = json_object();
 	struct pressure *pressure = state;
+	int r = 0;
 
 	(void)agent;
 	(void)now_ns;
-	for (size_t i = 0; i < ARRAY_SIZE(resources); i++) {
-		json_t *one = NULL;
-		int r = proc_read(pressure->files[i], err);
-
+	json_text_open(out, NULL, '{');
+	for (size_t i = 0; i < ARRAY_SIZE(resources) && !r; i++) {
+		json_text_name(out, resources[i].name);
+		r = proc_read(pressure->files[i], err);
 		if (!r)
-			r = proc_pressure_parse(pressure->files[i]->text, &one, err);
-		if (!r && json_put(all, resources[i].name, one))
-			r = error_nomem(err);
-		if (r)
-			return r;
+			r = proc_pressure_parse(pressure->files[i]->text, out, err);
 	}
-	*ret = TAKE_PTR(all);
-	return 0;
+	json_text_close(out, '}');
+	return r;
 }
 
-const struct probe probe_pressure = { "pressure", 0, pressure_open, pressure_read, pressure_close };
+/* Who looks at it looks at a second. */
+#define PRESSURE_PERIOD_MS 500
+
+const struct probe probe_pressure = { "pressure", PRESSURE_PERIOD_MS, pressure_open, pressure_read,
+				      pressure_close };

@@ -12,7 +12,6 @@
 #include "agent/agent.h"
 #include "agent/probe.h"
 #include "lib/clock.h"
-#include "lib/json.h"
 
 struct programs {
 	int stats_fd; /* -1: the window is closed */
@@ -72,13 +71,27 @@ static int program_read(struct program *program, int fd, bool begin, struct ff_e
 	return 0;
 }
 
-static int programs_read(struct agent *agent, void *state, uint64_t now_ns, json_t **ret,
+static void programs_tell(const struct programs *programs, const struct datapath_program *list,
+			  struct json_text *out)
+{
+	json_text_open(out, NULL, '[');
+	for (size_t i = 0; i < DATAPATH_PROGRAMS; i++) {
+		json_text_open(out, NULL, '{');
+		json_text_str(out, "program", list[i].name);
+		json_text_uint(out, "id", programs->programs[i].id);
+		json_text_uint(out, "runs", programs->programs[i].runs);
+		json_text_uint(out, "run_ns", programs->programs[i].ns);
+		json_text_close(out, '}');
+	}
+	json_text_close(out, ']');
+}
+
+static int programs_read(struct agent *agent, void *state, uint64_t now_ns, struct json_text *out,
 			 struct ff_error *err)
 {
 	struct datapath_program list[DATAPATH_PROGRAMS];
 	struct programs *programs = state;
 	bool begin = programs->stats_fd < 0;
-	_cleanup_json_ json_t *json = NULL;
 	int r = 0;
 
 	if (begin && programs->closed_ns &&
@@ -98,14 +111,7 @@ static int programs_read(struct agent *agent, void *state, uint64_t now_ns, json
 		return r;
 	window_close(programs);
 	programs->closed_ns = now_ns;
-	json = json_array();
-	for (size_t i = 0; i < DATAPATH_PROGRAMS; i++)
-		json_array_append_new(json,
-				      json_pack("{ss si sI sI}", "program", list[i].name, "id",
-						(int)programs->programs[i].id, "runs",
-						(json_int_t)programs->programs[i].runs, "run_ns",
-						(json_int_t)programs->programs[i].ns));
-	*ret = TAKE_PTR(json);
+	programs_tell(programs, list, out);
 	return 0;
 }
 

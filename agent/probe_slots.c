@@ -4,14 +4,14 @@
  * table gives it, and others of which it holds flows. What the data path counts modulo 2^32 is counted
  * on here, from our own start.
  */
+#include <string.h>
+
 #include "agent/agent.h"
 #include "agent/probe.h"
 #include "agent/slot_text.h"
 #include "lib/clock.h"
-#include "lib/json.h"
 
 #define SLOTS_PERIOD_MS 500 /* some thousand numbers: what decides by them looks at seconds */
-#define INSTANCE_TEXT	128 /* what stands around the loads of one */
 #define SLOTS_TEXT_MAX	(256 << 10) /* in one sample, then one instance's more: see HTTP_LINE_MAX */
 
 struct slots_instance {
@@ -23,9 +23,7 @@ struct slots_instance {
 struct slots {
 	uint64_t begun_ns; /* the round */
 	size_t next; /* instance, where the last sample had no more room; 0: the round is over */
-	size_t told; /* bytes in this sample */
 	struct slots_instance *instances[FF_INSTANCES_MAX];
-	char text[SLOTS_TEXT_MAX + FF_SLOTS_MAX * SLOT_TEXT_EACH + INSTANCE_TEXT];
 };
 
 static int slots_open(struct agent *agent, void **ret_state, struct ff_error *err)
@@ -76,21 +74,14 @@ static bool flows_at_home(const struct instance *instance, const struct ff_slot 
 	return !flows;
 }
 
-/* {"instance":5,"slots":4096,"loads":"..."}, behind what is told already. */
-static void instance_tell(struct agent *agent, struct slots *slots, struct slots_instance *own,
-			  const struct instance *instance)
+static void loads_put(struct agent *agent, struct slots_instance *own,
+		      const struct instance *instance, struct slot_text *out)
 {
 	const struct ff_service *service = &agent->dp->services[instance->service];
 	uint32_t bank = __atomic_load_n(&service->active, __ATOMIC_RELAXED) & 1;
 	const struct ff_slot *table = &agent->dp->table[FF_TABLE_INDEX(instance->service, bank, 0)];
 	bool home = flows_at_home(instance, table);
-	struct slot_text out;
 
-	slots->told += (size_t)sprintf(slots->text + slots->told,
-				       "%s{\"instance\":%u,\"slots\":%u,\"loads\":\"",
-				       slots->told > 1 ? "," : "", instance->id,
-				       instance->meters.slots);
-	out = (struct slot_text){ .text = slots->text + slots->told };
 	for (uint32_t slot = 0; slot < instance->meters.slots; slot++) {
 		bool owned = table[slot].steer.here == instance->id;
 		struct ff_slot_load load;
@@ -99,34 +90,51 @@ static void instance_tell(struct agent *agent, struct slots *slots, struct slots
 			continue;
 		load = meters_slot(&instance->meters, slot);
 		if (owned || load.flows)
-			slot_tell(own, slot, &load, &out);
+			slot_tell(own, slot, &load, out);
 	}
-	slot_text_end(&out);
-	slots->told += out.len;
-	slots->told += (size_t)sprintf(slots->text + slots->told, "\"}");
 }
 
-/* Under instances_lock. Goes on with slots->next; 0 when all have been told. */
-static int instances_tell(struct agent *agent, struct slots *slots)
+/* {"instance":5,"slots":4096,"loads":"..."} */
+static int instance_tell(struct agent *agent, struct slots *slots, const struct instance *instance,
+			 struct json_text *out)
 {
-	slots->told = (size_t)sprintf(slots->text, "[");
-	for (; slots->next < FF_INSTANCES_MAX && slots->told < SLOTS_TEXT_MAX; slots->next++) {
-		const struct instance *instance = agent->instances[slots->next];
-		struct slots_instance *own;
+	struct slots_instance *own = instance_own(slots, instance);
+	struct slot_text loads = { 0 };
+	char *at;
 
-		if (!instance)
-			continue;
-		own = instance_own(slots, instance);
-		if (!own)
-			return -ENOMEM;
-		instance_tell(agent, slots, own, instance);
-	}
-	slots->told += (size_t)sprintf(slots->text + slots->told, "]");
-	slots->next %= FF_INSTANCES_MAX;
+	json_text_open(out, NULL, '{');
+	json_text_uint(out, "instance", instance->id);
+	json_text_uint(out, "slots", instance->meters.slots);
+	json_text_name(out, "loads");
+	at = json_text_room(out, instance->meters.slots * SLOT_TEXT_EACH + strlen("\"\""));
+	if (!own || !at)
+		return -ENOMEM;
+	*at = '"';
+	loads.text = at + 1;
+	loads_put(agent, own, instance, &loads);
+	loads.text[loads.len] = '"';
+	out->len += loads.len + strlen("\"\"");
+	json_text_close(out, '}');
 	return 0;
 }
 
-static int slots_read(struct agent *agent, void *state, uint64_t now_ns, json_t **ret,
+/* Under instances_lock. Goes on with slots->next; 0 when all have been told. */
+static int instances_tell(struct agent *agent, struct slots *slots, struct json_text *out)
+{
+	size_t begin = out->len;
+	int r = 0;
+
+	json_text_open(out, NULL, '[');
+	for (; slots->next < FF_INSTANCES_MAX && out->len - begin < SLOTS_TEXT_MAX && !r;
+	     slots->next++)
+		if (agent->instances[slots->next])
+			r = instance_tell(agent, slots, agent->instances[slots->next], out);
+	json_text_close(out, ']');
+	slots->next %= FF_INSTANCES_MAX;
+	return r;
+}
+
+static int slots_read(struct agent *agent, void *state, uint64_t now_ns, struct json_text *out,
 		      struct ff_error *err)
 {
 	struct slots *slots = state;
@@ -139,10 +147,9 @@ static int slots_read(struct agent *agent, void *state, uint64_t now_ns, json_t 
 		slots->next = 1;
 	}
 	pthread_rwlock_rdlock(&agent->instances_lock);
-	r = instances_tell(agent, slots);
+	r = instances_tell(agent, slots, out);
 	pthread_rwlock_unlock(&agent->instances_lock);
-	*ret = r ? NULL : json_stringn_nocheck(slots->text, slots->told);
-	return *ret ? 0 : error_nomem(err);
+	return r ? error_nomem(err) : 0;
 }
 
 const struct probe probe_slots = { "slots", 0, slots_open, slots_read, slots_close };

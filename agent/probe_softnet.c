@@ -9,7 +9,7 @@ static int softnet_open(struct agent *agent, void **ret_state, struct ff_error *
 	return proc_open("/proc/net/softnet_stat", (struct proc_file **)ret_state, err);
 }
 
-static int softnet_read(struct agent *agent, void *state, uint64_t now_ns, json_t **ret,
+static int softnet_read(struct agent *agent, void *state, uint64_t now_ns, struct json_text *out,
 			struct ff_error *err)
 {
 	struct proc_file *file = state;
@@ -17,7 +17,7 @@ static int softnet_read(struct agent *agent, void *state, uint64_t now_ns, json_
 
 	(void)agent;
 	(void)now_ns;
-	return r ?: proc_softnet_parse(file->text, ret, err);
+	return r ?: proc_softnet_parse(file->text, out, err);
 }
 
 static void softnet_close(void *state)

@@ -2,11 +2,11 @@
 /* proc.h - files of /proc that are read again and again, and what is in them. */
 #pragma once
 
-#include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "lib/error.h"
+#include "lib/json_text.h"
 
 /* 64 KiB: /proc/stat of a host with some hundred CPUs, of which we want the beginning. */
 #define PROC_TEXT_MAX 65536
@@ -24,10 +24,10 @@ void proc_close(struct proc_file *file); /* NULL is fine */
 int proc_read(struct proc_file *file, struct ff_error *err);
 
 /*
- * From text to the part of a sample, as API.md has it; *ret is the caller's. -EPROTO: that isn't what
- * this kernel's file looks like, with the line at which it was noticed. Pure.
+ * From text to the value of a part of a sample, as API.md has it. -EPROTO: that isn't what this kernel's
+ * file looks like, with the line at which it was noticed; what has been written by then is of no use.
  */
-int proc_cpu_parse(const char *text, uint64_t tick_ns, json_t **ret, struct ff_error *err);
-int proc_softnet_parse(const char *text, json_t **ret, struct ff_error *err);
-int proc_pressure_parse(const char *text, json_t **ret, struct ff_error *err);
-int proc_memory_parse(const char *text, json_t **ret, struct ff_error *err);
+int proc_cpu_parse(const char *text, uint64_t tick_ns, struct json_text *out, struct ff_error *err);
+int proc_softnet_parse(const char *text, struct json_text *out, struct ff_error *err);
+int proc_pressure_parse(const char *text, struct json_text *out, struct ff_error *err);
+int proc_memory_parse(const char *text, struct json_text *out, struct ff_error *err);

@@ -6,7 +6,6 @@
 #include "agent/probe.h"
 #include "agent/proc.h"
 #include "lib/cleanup.h"
-#include "lib/json.h"
 
 static int unreadable(struct ff_error *err, const char *what, const char *line)
 {
@@ -38,88 +37,119 @@ static int number_take(const char **at, int base, uint64_t *ret)
 
 /* ---- /proc/stat ------------------------------------------------------------------------------ */
 
-#define CPU_CLASSES 8
-static const char *const cpu_classes[CPU_CLASSES] = { "user",	"nice", "system",  "idle",
-						      "iowait", "irq",	"softirq", "steal" };
+static const char *const cpu_classes[] = { "user",   "nice", "system",	"idle",
+					   "iowait", "irq",  "softirq", "steal" };
 
-/* "cpu0 436 0 120 ..." in ticks; the classes came over the years, so at least the first seven. */
-static int cpu_line(const char *line, uint64_t tick_ns, json_t *list)
+/* The number of a CPU: of "cpu0 436 0 120 ..."; the first line is the sum of all. */
+static bool is_cpu(const char *line)
 {
-	const char *at = line + strlen("cpu");
-	uint64_t number, ticks;
+	return !strncmp(line, "cpu", 3) && isdigit((unsigned char)line[3]);
+}
 
-	if (number_take(&at, 10, &number) ||
-	    json_array_append_new(json_object_get(list, "cpu"), json_integer((json_int_t)number)))
-		return -EPROTO;
-	for (int i = 0; i < CPU_CLASSES; i++) {
-		if (number_take(&at, 10, &ticks)) {
-			if (i < CPU_CLASSES - 1)
-				return -EPROTO;
-			ticks = 0;
-		}
-		if (ticks > (uint64_t)INT64_MAX / tick_ns)
-			return -EPROTO;
-		json_array_append_new(json_object_get(list, cpu_classes[i]),
-				      json_integer((json_int_t)(ticks * tick_ns)));
+/* The numbers of the CPUs. */
+static int cpu_numbers(const char *text, struct json_text *out, struct ff_error *err)
+{
+	json_text_open(out, "cpu", '[');
+	for (; !strncmp(text, "cpu", 3); text = line_next(text)) {
+		const char *at = text + strlen("cpu");
+		uint64_t number;
+
+		if (!is_cpu(text))
+			continue;
+		if (number_take(&at, 10, &number))
+			return unreadable(err, "/proc/stat", text);
+		json_text_uint(out, NULL, number);
 	}
+	json_text_close(out, ']');
 	return 0;
 }
 
-int proc_cpu_parse(const char *text, uint64_t tick_ns, json_t **ret, struct ff_error *err)
+/* Their ticks in one class; the classes came over the years, so at least all but the last. */
+static int cpu_class(const char *text, size_t class, uint64_t tick_ns, struct json_text *out,
+		     struct ff_error *err)
 {
-	_cleanup_json_ json_t *list = json_pack("{s[]}", "cpu");
+	json_text_open(out, cpu_classes[class], '[');
+	for (; !strncmp(text, "cpu", 3); text = line_next(text)) {
+		const char *at = text;
+		uint64_t ticks = 0;
 
-	for (int i = 0; i < CPU_CLASSES; i++)
-		if (json_put(list, cpu_classes[i], json_array()))
-			return error_nomem(err);
-	for (; !strncmp(text, "cpu", 3); text = line_next(text))
-		if (isdigit((unsigned char)text[3]) && cpu_line(text, tick_ns, list))
+		if (!is_cpu(text))
+			continue;
+		for (size_t i = 0; i <= class; i++) {
+			at += strcspn(at, " \t\n");
+			at += strspn(at, " \t");
+		}
+		if ((number_take(&at, 10, &ticks) && class < ARRAY_SIZE(cpu_classes) - 1) ||
+		    ticks > (uint64_t)INT64_MAX / tick_ns)
 			return unreadable(err, "/proc/stat", text);
-	if (!json_array_size(json_object_get(list, "cpu")))
-		return unreadable(err, "/proc/stat", text);
-	*ret = TAKE_PTR(list);
+		json_text_uint(out, NULL, ticks * tick_ns);
+	}
+	json_text_close(out, ']');
 	return 0;
+}
+
+int proc_cpu_parse(const char *text, uint64_t tick_ns, struct json_text *out, struct ff_error *err)
+{
+	const char *first = text;
+	int r;
+
+	while (!strncmp(first, "cpu", 3) && !is_cpu(first))
+		first = line_next(first);
+	if (!is_cpu(first))
+		return unreadable(err, "/proc/stat", first);
+	json_text_open(out, NULL, '{');
+	r = cpu_numbers(first, out, err);
+	for (size_t i = 0; i < ARRAY_SIZE(cpu_classes) && !r; i++)
+		r = cpu_class(first, i, tick_ns, out, err);
+	json_text_close(out, '}');
+	return r;
 }
 
 /* ---- /proc/net/softnet_stat ------------------------------------------------------------------ */
 
 /* A line for each CPU: processed, dropped, time_squeeze, ..., all in hexadecimal. */
-int proc_softnet_parse(const char *text, json_t **ret, struct ff_error *err)
+static int softnet_column(const char *text, size_t column, struct json_text *out,
+			  struct ff_error *err)
 {
-	static const char *const names[] = { "processed", "dropped", "squeezed" };
-	_cleanup_json_ json_t *lists = json_object();
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (json_put(lists, names[i], json_array()))
-			return error_nomem(err);
-	if (!*text)
-		return unreadable(err, "/proc/net/softnet_stat", text);
 	for (; *text; text = line_next(text)) {
 		const char *at = text;
-		uint64_t value;
+		uint64_t value = 0;
 
-		for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		for (size_t i = 0; i <= column; i++)
 			if (number_take(&at, 16, &value) || value > UINT32_MAX)
 				return unreadable(err, "/proc/net/softnet_stat", text);
-			json_array_append_new(json_object_get(lists, names[i]),
-					      json_integer((json_int_t)value));
-		}
+		json_text_uint(out, NULL, value);
 	}
-	*ret = TAKE_PTR(lists);
 	return 0;
+}
+
+int proc_softnet_parse(const char *text, struct json_text *out, struct ff_error *err)
+{
+	static const char *const names[] = { "processed", "dropped", "squeezed" };
+	int r = *text ? 0 : unreadable(err, "/proc/net/softnet_stat", text);
+
+	json_text_open(out, NULL, '{');
+	for (size_t i = 0; i < ARRAY_SIZE(names) && !r; i++) {
+		json_text_open(out, names[i], '[');
+		r = softnet_column(text, i, out, err);
+		json_text_close(out, ']');
+	}
+	json_text_close(out, '}');
+	return r;
 }
 
 /* ---- /proc/pressure/RESOURCE ----------------------------------------------------------------- */
 
 /* "some avg10=0.12 avg60=0.05 avg300=0.01 total=123456": microseconds, since the start. */
-int proc_pressure_parse(const char *text, json_t **ret, struct ff_error *err)
+int proc_pressure_parse(const char *text, struct json_text *out, struct ff_error *err)
 {
 	static const struct {
 		const char *line;
 		const char *name;
 	} kinds[] = { { "some ", "some_us" }, { "full ", "full_us" } };
-	_cleanup_json_ json_t *object = json_object();
+	bool some = false;
 
+	json_text_open(out, NULL, '{');
 	for (; *text; text = line_next(text)) {
 		size_t len = strcspn(text, "\n");
 		const char *total = memmem(text, len, " total=", strlen(" total="));
@@ -130,19 +160,20 @@ int proc_pressure_parse(const char *text, json_t **ret, struct ff_error *err)
 		total += strlen(" total=");
 		if (number_take(&total, 10, &us))
 			return unreadable(err, "/proc/pressure", text);
-		for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-			if (!strncmp(text, kinds[i].line, strlen(kinds[i].line)))
-				json_put_uint(object, kinds[i].name, us);
+		for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+			if (strncmp(text, kinds[i].line, strlen(kinds[i].line)))
+				continue;
+			json_text_uint(out, kinds[i].name, us);
+			some |= !i;
+		}
 	}
-	if (!json_object_get(object, "some_us"))
-		return unreadable(err, "/proc/pressure", text);
-	*ret = TAKE_PTR(object);
-	return 0;
+	json_text_close(out, '}');
+	return some ? 0 : unreadable(err, "/proc/pressure", text);
 }
 
 /* ---- /proc/meminfo --------------------------------------------------------------------------- */
 
-int proc_memory_parse(const char *text, json_t **ret, struct ff_error *err)
+int proc_memory_parse(const char *text, struct json_text *out, struct ff_error *err)
 {
 	static const struct {
 		const char *line;
@@ -152,8 +183,9 @@ int proc_memory_parse(const char *text, json_t **ret, struct ff_error *err)
 		{ "MemFree:", "free_bytes" },
 		{ "MemAvailable:", "available_bytes" },
 	};
-	_cleanup_json_ json_t *object = json_object();
+	unsigned int found = 0;
 
+	json_text_open(out, NULL, '{');
 	for (; *text; text = line_next(text)) {
 		for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
 			const char *at = text + strlen(wanted[i].line);
@@ -163,11 +195,10 @@ int proc_memory_parse(const char *text, json_t **ret, struct ff_error *err)
 				continue;
 			if (number_take(&at, 10, &kib) || kib > (uint64_t)INT64_MAX / 1024)
 				return unreadable(err, "/proc/meminfo", text);
-			json_put_uint(object, wanted[i].name, kib * 1024);
+			json_text_uint(out, wanted[i].name, kib * 1024);
+			found |= 1u << i;
 		}
 	}
-	if (json_object_size(object) != ARRAY_SIZE(wanted))
-		return unreadable(err, "/proc/meminfo", text);
-	*ret = TAKE_PTR(object);
-	return 0;
+	json_text_close(out, '}');
+	return found == (1u << ARRAY_SIZE(wanted)) - 1 ? 0 : unreadable(err, "/proc/meminfo", text);
 }

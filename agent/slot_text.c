@@ -1,20 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "agent/slot_text.h"
 
-#include <string.h>
+#include "lib/json_text.h"
 
-/* snprintf() takes ten times as long. */
 static void number_put(struct slot_text *out, uint64_t value)
 {
-	char digits[20];
-	size_t n = sizeof(digits);
-
-	do {
-		digits[--n] = (char)('0' + value % 10);
-		value /= 10;
-	} while (value);
-	memcpy(out->text + out->len, digits + n, sizeof(digits) - n);
-	out->len += sizeof(digits) - n;
+	out->len += json_text_digits(out->text + out->len, value);
 }
 
 void slot_text_put(struct slot_text *out, uint32_t slot, uint64_t packets, uint64_t bytes,
@@ -32,9 +23,4 @@ void slot_text_put(struct slot_text *out, uint32_t slot, uint64_t packets, uint6
 	number_put(out, bytes);
 	out->text[out->len++] = '/';
 	number_put(out, flows);
-}
-
-void slot_text_end(struct slot_text *out)
-{
-	out->text[out->len] = '\0';
 }

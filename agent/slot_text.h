@@ -14,11 +14,10 @@
 #define SLOT_TEXT_EACH 64
 
 struct slot_text {
-	char *text; /* NUL-terminated by slot_text_end() */
+	char *text; /* not NUL-terminated */
 	size_t len;
 	uint32_t next; /* the slot that needs no number */
 };
 
 void slot_text_put(struct slot_text *out, uint32_t slot, uint64_t packets, uint64_t bytes,
 		   uint32_t flows);
-void slot_text_end(struct slot_text *out);

@@ -69,18 +69,16 @@ Test(meters, samples_are_the_newest)
 
 Test(meters, slots_as_text)
 {
-	char text[8 * SLOT_TEXT_EACH];
+	static const char longest[] = ";16383 18446744073709551615/18446744073709551615/4294967295";
+	char text[8 * SLOT_TEXT_EACH] = "";
 	struct slot_text out = { .text = text };
 
-	slot_text_end(&out);
-	cr_expect_str_eq(text, "");
 	slot_text_put(&out, 0, 12, 640, 3);
 	slot_text_put(&out, 1, 0, 0, 1);
 	slot_text_put(&out, 2048, 7, 420, 0);
+	cr_expect_eq(out.len, strlen(text));
+	cr_expect_str_eq(text, "0 12/640/3 0/0/1;2048 7/420/0");
 	slot_text_put(&out, 16383, UINT64_MAX, UINT64_MAX, UINT32_MAX);
-	slot_text_end(&out);
-	cr_expect_str_eq(text, "0 12/640/3 0/0/1;2048 7/420/0;16383 18446744073709551615/"
-			       "18446744073709551615/4294967295");
-	/* the longest that there can be */
-	cr_expect_lt(strlen(strrchr(text, ';')), SLOT_TEXT_EACH);
+	cr_expect_str_eq(strrchr(text, ';'), longest);
+	cr_expect_lt(strlen(longest), SLOT_TEXT_EACH);
 }
