@@ -27,7 +27,12 @@ static int header_check(const struct stream_header *header, struct ff_error *err
 		return error_set(err, EINVAL, FF_CODE_REFUSED, mend,
 				 "state keys of %u bytes can't be sent, the limit is %u",
 				 header->key_size, STREAM_KEY_MAX);
-	if (!header->value_size || header->value_size > STREAM_VALUE_MAX)
+	if (header->value_size < STREAM_VALUE_MIN)
+		return error_set(err, EINVAL, FF_CODE_REFUSED,
+				 "begin the NF's state with struct ff_head (bpf/nf.h)",
+				 "state values of %u bytes have no room for the head of %zu",
+				 header->value_size, STREAM_VALUE_MIN);
+	if (header->value_size > STREAM_VALUE_MAX)
 		return error_set(err, EINVAL, FF_CODE_REFUSED, mend,
 				 "state values of %u bytes can't be sent, the limit is %u",
 				 header->value_size, STREAM_VALUE_MAX);

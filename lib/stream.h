@@ -23,6 +23,7 @@
 #include <stdint.h>
 #include <linux/types.h>
 
+#include "bpf/abi.h"
 #include "lib/cleanup.h"
 #include "lib/error.h"
 
@@ -31,6 +32,7 @@
 
 /* Bounds of what a receiver accepts; an NF's state beyond them is refused when it is loaded. */
 #define STREAM_KEY_MAX	  64
+#define STREAM_VALUE_MIN  sizeof(struct ff_head) /* with which every value begins */
 #define STREAM_VALUE_MAX  4096
 #define STREAM_SCHEMA_MAX 32768	 /* 256 fields of 128 characters */
 #define STREAM_BLOCK_MAX  262144 /* keys and values of a block, in full: some 1500 flows */

@@ -91,7 +91,11 @@ static int header_take(struct stream_decoder *d)
 	if (!w->key_size || le32toh(w->key_size) > STREAM_KEY_MAX)
 		return bad(d, EPROTO, "state stream with keys of %u bytes, the limit is %u",
 			   le32toh(w->key_size), STREAM_KEY_MAX);
-	if (!w->value_size || le32toh(w->value_size) > STREAM_VALUE_MAX)
+	if (le32toh(w->value_size) < STREAM_VALUE_MIN)
+		return bad(d, EPROTO,
+			   "state stream with values of %u bytes, of which %zu are the head",
+			   le32toh(w->value_size), STREAM_VALUE_MIN);
+	if (le32toh(w->value_size) > STREAM_VALUE_MAX)
 		return bad(d, EPROTO, "state stream with values of %u bytes, the limit is %u",
 			   le32toh(w->value_size), STREAM_VALUE_MAX);
 	if (!w->schema_len || le32toh(w->schema_len) >= STREAM_SCHEMA_MAX)

@@ -344,6 +344,8 @@ Test(stream, foreign_headers_are_refused)
 		{ "key size 0", offsetof(struct wire_header, key_size), 0 },
 		{ "key size", offsetof(struct wire_header, key_size) + 1, 1 },
 		{ "value size", offsetof(struct wire_header, value_size) + 2, 1 },
+		{ "value size without a head", offsetof(struct wire_header, value_size),
+		  STREAM_VALUE_MIN - 1 },
 		{ "schema size", offsetof(struct wire_header, schema_len) + 3, 1 },
 		{ "no operation", offsetof(struct wire_header, op), 0 },
 	};
@@ -423,6 +425,12 @@ Test(stream, headers_out_of_bounds_are_not_sent)
 
 	header.value_size = STREAM_VALUE_MAX + 1;
 	cr_assert_eq(stream_encoder_begin(&e, &header, buf, STREAM_BUFFER_MIN, &err), -EINVAL);
+	header = header_make();
+	header.value_size = STREAM_VALUE_MIN - 1;
+	cr_assert_eq(stream_encoder_begin(&e, &header, buf, STREAM_BUFFER_MIN, &err), -EINVAL);
+	cr_assert(strstr(err.message, "no room for the head"), "%s", err.message);
+	header.value_size = STREAM_VALUE_MIN;
+	cr_assert_eq(stream_encoder_begin(&e, &header, buf, STREAM_BUFFER_MIN, &err), 0);
 	header = header_make();
 	header.key_size = 0;
 	cr_assert_eq(stream_encoder_begin(&e, &header, buf, STREAM_BUFFER_MIN, &err), -EINVAL);
