@@ -4,25 +4,37 @@
 #include <string.h>
 
 /* Under agent.moves_lock. */
-static struct http_client *known(struct agent *agent, const char *url)
+static struct neighbour *find(struct agent_neighbours *n, const char *url)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(agent->neighbours.clients); i++) {
-		struct http_client *client = agent->neighbours.clients[i];
-
-		if (client && !strcmp(http_client_base(client), url))
-			return http_client_ref(client);
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(n->list); i++)
+		if (n->list[i].client && !strcmp(http_client_base(n->list[i].client), url))
+			return &n->list[i];
 	return NULL;
 }
 
-/* It takes the place of the one that has been kept for longest. */
-static struct http_client *keep(struct agent *agent, struct http_client *client)
+/* Likewise. Its connections have shown the certificates of its time: after a renewal it is of no use. */
+static struct http_client *known(struct agent *agent, const char *url,
+				 const struct tls_stamp *stamp)
+{
+	const struct neighbour *neighbour = find(&agent->neighbours, url);
+
+	return neighbour && !memcmp(&neighbour->stamp, stamp, sizeof(*stamp)) ?
+		       http_client_ref(neighbour->client) :
+		       NULL;
+}
+
+/* Likewise. It takes the place of an older one for the same host, or of the one kept for longest. */
+static struct http_client *keep(struct agent *agent, struct http_client *client,
+				const struct tls_stamp *stamp)
 {
 	struct agent_neighbours *n = &agent->neighbours;
-	size_t place = n->next++ % ARRAY_SIZE(n->clients);
-	struct http_client *old = n->clients[place];
+	struct neighbour *place = find(n, http_client_base(client));
+	struct http_client *old;
 
-	n->clients[place] = http_client_ref(client);
+	if (!place)
+		place = &n->list[n->next++ % ARRAY_SIZE(n->list)];
+	old = place->client;
+	*place = (struct neighbour){ .client = http_client_ref(client), .stamp = *stamp };
 	return old;
 }
 
@@ -30,25 +42,28 @@ int neighbour_get(struct agent *agent, const char *url, struct http_client **ret
 		  struct ff_error *err)
 {
 	const struct agent_tls *own = agent->config->tls;
-	struct tls_files tls = {};
 	struct http_client *client, *fresh, *extra;
+	struct tls_stamp stamp = {};
+	struct tls_files tls = {};
 	int r;
 
+	if (own) {
+		tls = (struct tls_files){ own->ca, own->cert, own->key };
+		tls_stamp_take(&tls, &stamp); /* before they are read: never newer than what is */
+	}
 	pthread_mutex_lock(&agent->moves_lock);
-	client = known(agent, url);
+	client = known(agent, url, &stamp);
 	pthread_mutex_unlock(&agent->moves_lock);
 	if (client) {
 		*ret = client;
 		return 0;
 	}
-	if (own)
-		tls = (struct tls_files){ own->ca, own->cert, own->key };
 	r = http_client_new(url, own ? &tls : NULL, &fresh, err); /* reads files: not locked */
 	if (r)
 		return r;
 	pthread_mutex_lock(&agent->moves_lock);
-	client = known(agent, url);
-	extra = client ? fresh : keep(agent, fresh);
+	client = known(agent, url, &stamp);
+	extra = client ? fresh : keep(agent, fresh, &stamp);
 	pthread_mutex_unlock(&agent->moves_lock);
 	http_client_free(extra);
 	*ret = client ?: fresh;
@@ -57,6 +72,6 @@ int neighbour_get(struct agent *agent, const char *url, struct http_client **ret
 
 void neighbours_done(struct agent *agent)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(agent->neighbours.clients); i++)
-		http_client_free(TAKE_PTR(agent->neighbours.clients[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(agent->neighbours.list); i++)
+		http_client_free(TAKE_PTR(agent->neighbours.list[i].client));
 }
