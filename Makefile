@@ -7,7 +7,7 @@
 #   make demo       moves of live traffic, by hand and by the loop, with a verdict (root)
 #   make bench      every figure of BENCHMARKS.md, on this machine (root); SUITES="move idle": those
 #   make kernels    BPF objects and prog tests on Debian 12's Linux 6.1, in QEMU (root)
-#   make lint       clang-format and clang-tidy; make format mends what the former finds
+#   make lint       clang-format, clang-tidy, shellcheck; make format mends what the first finds
 #   V=1 shows commands; SAN=1 builds with ASan and UBSan in build-san/
 
 MAKEFLAGS += --no-builtin-rules --no-builtin-variables
@@ -16,7 +16,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all tests deps demo check unit prog e2e kernels bench install clean FORCE
-.PHONY: lint lint-format lint-tidy format
+.PHONY: lint lint-format lint-tidy lint-shell format
 
 # bpftool and ip live in sbin, which an ordinary user's PATH lacks
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
@@ -32,6 +32,7 @@ AR := ar
 CLANG := clang
 CLANG_FORMAT := clang-format
 CLANG_TIDY := clang-tidy
+SHELLCHECK := shellcheck
 BPFTOOL := bpftool
 LLVM_STRIP := llvm-strip
 PREFIX := /usr/local
@@ -264,7 +265,7 @@ LINT_CFLAGS = -D_GNU_SOURCE -I. -isystem $(B) -std=gnu11 -Wall -Wextra $(lib_CFL
 tidy = printf '%s\n' $(1) | xargs -r -n 1 -P $(shell nproc) sh -c \
 	'$(CLANG_TIDY) --quiet "$$0" -- $(2) 2>/dev/null'
 
-lint: lint-format lint-tidy
+lint: lint-format lint-tidy lint-shell
 
 lint-format: | $(B)/deps-lint.stamp
 	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(LINT_C) $(LINT_BPF) $(LINT_H)
@@ -272,6 +273,12 @@ lint-format: | $(B)/deps-lint.stamp
 lint-tidy: $(SKELETONS) | $(B)/deps-lint.stamp
 	$(Q)$(call tidy,$(LINT_C),$(LINT_CFLAGS))
 	$(Q)$(call tidy,$(LINT_BPF),$(BPF_CFLAGS))
+
+LINT_SH = $(wildcard scripts/*.bash tests/e2e/*.sh tests/e2e/*.bash) scripts/demo scripts/deps \
+	tests/e2e/run tests/kernels/run tests/kernels/init tests/run-criterion
+
+lint-shell: | $(B)/deps-lint.stamp
+	$(Q)$(SHELLCHECK) $(LINT_SH)
 
 format: | $(B)/deps-lint.stamp
 	$(Q)$(CLANG_FORMAT) -i $(LINT_C) $(LINT_BPF) $(LINT_H)

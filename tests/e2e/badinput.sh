@@ -50,7 +50,6 @@ head -c 3000 /run/nf/firewall.bpf.o >/run/nf/torn.bpf.o
 mount --bind /run/nf "$BUILD/nf"
 
 lab_up --hosts 2
-nf1=/run/flowferry/nf1/agent.sock
 nf2=/run/flowferry/nf2/agent.sock
 # connections at rest: state that neither changes nor expires by itself
 /usr/bin/python3 -c '

@@ -27,8 +27,7 @@ above_is() # JQ-CONDITION
 # stays_even: in five looks, one after the other
 stays_even()
 {
-	local look
-	for look in 1 2 3 4 5; do
+	for _ in 1 2 3 4 5; do
 		above_is ". < $IMBALANCE" || return 1
 		sleep "$POLL_S"
 	done

@@ -22,7 +22,7 @@ back_begin()
 back_hold()
 {
 	back_begin
-	hold "$(host_of $from)"
+	hold "$(host_of "$from")"
 	strike gw2
 	pids_learn
 	phase_wait hold || fail "it has ended before hold"
@@ -45,7 +45,7 @@ cancelled()
 	local begun=$EPOCHREALTIME
 	back_hold
 	hold gw2
-	let_go "$(host_of $from)"
+	let_go "$(host_of "$from")"
 	phase_wait unswitch || fail "it has ended before unswitch"
 	sleep_ms $((RANDOM % 20))
 	strike "$@"
@@ -59,7 +59,7 @@ returning()
 	local phase=$1 begun=$EPOCHREALTIME
 	shift
 	back_hold
-	let_go "$(host_of $from)"
+	let_go "$(host_of "$from")"
 	phase_wait "$phase" || fail "it has ended before $phase"
 	sleep_ms $((RANDOM % 5))
 	strike "$@"
@@ -72,7 +72,7 @@ overflowing()
 	local begun=$EPOCHREALTIME
 	pids_learn
 	move_begin_held gw2 '{"park_limit": 1, "on_overflow": "abort"}'
-	wait_for "host_api $(host_of $to) GET /v1/moves/$move_id | jq -e '.overflowed > 0'"
+	wait_for "host_api $(host_of "$to") GET /v1/moves/$move_id | jq -e '.overflowed > 0'"
 	let_go gw2
 	phase_wait decide || fail "it wasn't refused"
 	sleep_ms $((RANDOM % 5))
@@ -84,7 +84,7 @@ overflowing()
 early()
 {
 	local begun=$EPOCHREALTIME source
-	source=$(host_of $from)
+	source=$(host_of "$from")
 	pids_learn
 	hold "$source"
 	move_begin
@@ -96,7 +96,7 @@ early()
 	crash_end "cancelled, abort, $*" "$begun"
 }
 
-lab_up --hosts 2 --gateways 2 --slots $SLOTS
+lab_up --hosts 2 --gateways 2 --slots "$SLOTS"
 traffic_start 90 --ipv4 --ipv6 --rate 400 --proto both --tcp-flows 6 --tcp-rate 60 --tcp-echo
 traffic_progress
 for host in nf1 nf2 gw orch; do
@@ -111,16 +111,16 @@ step "later"
 staying gw2
 staying orch
 cancelled gw2
-returning return "$(host_of $to)"
+returning return "$(host_of "$to")"
 returning return orch
-returning resume "$(host_of $from)"
-returning revert "$(host_of $to)"
+returning resume "$(host_of "$from")"
+returning revert "$(host_of "$to")"
 step "several at once"
-cancelled "$(host_of $to)" orch
-cancelled "$(host_of $from)" gw
+cancelled "$(host_of "$to")" orch
+cancelled "$(host_of "$from")" gw
 
 step "what was sent has arrived, once and in order, and is counted"
 traffic_end
 assert_json "$traffic" '.tcp.reset == 0 and .tcp.broken == 0'
 assert_conserved
-assert_eq $dropped_sum 0 "packets that operations report as lost"
+assert_eq "$dropped_sum" 0 "packets that operations report as lost"

@@ -32,6 +32,7 @@ move_begin()
 	since=$(ff events -o json --limit 1 | jq .seq)
 	coproc EVENTS { exec "$BUILD/flowferry" events --follow --since "$since" -o json 2>/dev/null; }
 	events_fd=${EVENTS[0]}
+	# shellcheck disable=SC2153 # the coprocess EVENTS has it
 	events_pid=$EVENTS_PID
 	move_id=$(api POST /v1/moves "$body" | jq -er .id) || fail "no move: $body"
 }

@@ -52,7 +52,7 @@ at()
 	crash_end "$phase + $delay_ms ms, $*" "$begun"
 }
 
-lab_up --hosts 2 --slots $SLOTS
+lab_up --hosts 2 --slots "$SLOTS"
 traffic_start 90 --ipv4 --ipv6 --rate 400 --proto both --tcp-flows 6 --tcp-rate 60 --tcp-echo
 traffic_progress
 for host in nf1 nf2 gw orch; do
@@ -81,4 +81,4 @@ step "what was sent has arrived, once and in order, and is counted"
 traffic_end
 assert_json "$traffic" '.tcp.reset == 0 and .tcp.broken == 0'
 assert_conserved
-assert_eq $dropped_sum 0 "packets that operations report as lost"
+assert_eq "$dropped_sum" 0 "packets that operations report as lost"

@@ -12,7 +12,7 @@ pinned_packets()
 {
 	local host meter
 	for host in nf1 nf2; do
-		for meter in $PINS/$host/instances/*/meter; do
+		for meter in "$PINS/$host"/instances/*/meter; do
 			bpftool -j map dump pinned "$meter"
 		done
 	done | jq -s '[.[][].formatted.value.stats.packets] | add'

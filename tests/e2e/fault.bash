@@ -6,6 +6,7 @@
 #
 # Times are printed, and asserted with room for the pauses of a busy machine; facts are asserted as they are.
 
+# shellcheck disable=SC2034 # for the scenarios
 DETECT_MS=2000	# asserted; 300 wanted
 RECOVER_MS=3000 # likewise 500
 UDP_FLOWS=50

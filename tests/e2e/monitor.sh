@@ -4,6 +4,7 @@
 . "$E2E/lib.sh"
 . "$E2E/traffic.bash"
 
+# shellcheck disable=SC2034 # for traffic.bash
 SERVICE=monitor
 A=monitor-1
 B=monitor-2
@@ -46,7 +47,7 @@ assert_json "$totals" '[.[].value.udp] | add == $sent' \
 assert_json "$totals" 'all(.[].value; .packets == .udp + .tcp + .sctp + .icmp + .icmp6 and
 	.packets == .ipv4 + .ipv6 and .packets == (.sizes | add))'
 assert_eq "$(jq '[.[].value.packets] | add' <<<"$totals")" \
-	"$(for instance in $A $B; do instance $instance; done | jq -s '[.[].packets] | add')" packets
+	"$(for instance in $A $B; do instance "$instance"; done | jq -s '[.[].packets] | add')" packets
 
 step "hosts, as each instance has seen them"
 hosts=$(scope multi-flow)

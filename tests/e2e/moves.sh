@@ -53,7 +53,7 @@ newborn='[.flows[] | select(.how == "rule" and .moves == 0)]'
 wait_for "ff flows list --limit $LIMIT --instance fw-3 --filter '$tcp' -o json |
 	jq -e '$newborn | length >= 3'"
 assert_eq "$(flows_count "$tcp" fw-2)" 0 "flows that began at the former owner"
-flow=$(ff flows list --limit $LIMIT --instance fw-3 --filter "$tcp" -o json | jq -r "$newborn[0].flow")
+flow=$(ff flows list --limit "$LIMIT" --instance fw-3 --filter "$tcp" -o json | jq -r "${newborn}[0].flow")
 assert_json "$(ff flows get "$flow" -o json)" '.instance == "fw-3" and .how == "rule"'
 assert_one_owner
 

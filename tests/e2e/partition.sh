@@ -56,7 +56,7 @@ more_processed()
 
 traffic_again()
 {
-	traffic_start $UDP_FLOWS --ipv4 --ipv6 --rate 600 --proto both --tcp-flows 10 --tcp-rate 30 \
+	traffic_start "$UDP_FLOWS" --ipv4 --ipv6 --rate 600 --proto both --tcp-flows 10 --tcp-rate 30 \
 		--tcp-echo
 }
 

@@ -35,7 +35,6 @@ head -c 30000000 /dev/urandom >/run/www/large
 	--directory /run/www 8080 2>/run/www.log &
 wait_for "in_host server ss -tln | grep -q :8080"
 for server in 198.18.2.2 '[2001:db8:2::2]'; do
-	before=$(too_big)
 	rm -f /run/download
 	"$BUILD/flowferry" lab exec client -- curl --silent --show-error --limit-rate 4M \
 		--output /run/download "http://$server:8080/large" &

@@ -73,19 +73,19 @@ for i in "${!pings[@]}"; do
 	wait "${pings[$i]}" || fail "ping: $(cat "/run/ping-$i")"
 	assert_contains "$(cat "/run/ping-$i")" " 0% packet loss"
 done
-echo "$(grep -h transmitted /run/ping-*)"
+grep -h transmitted /run/ping-*
 
 step "where a packet's life ends, its sender is told"
 for _ in 1 2; do
 	for target in $V4 $V6; do
 		for ttl in 1 2; do
-			assert_exit 1 in_host client ping -c 1 -W 5 -t $ttl $target
+			assert_exit 1 in_host client ping -c 1 -W 5 -t "$ttl" "$target"
 			case $target in
 			*:*) assert_contains "$output" "Hop limit" ;;
 			*) assert_contains "$output" "Time to live exceeded" ;;
 			esac
 		done
-		in_host client ping -q -c 1 -W 5 -t 3 $target >/dev/null
+		in_host client ping -q -c 1 -W 5 -t 3 "$target" >/dev/null
 		# UDP to a closed port: the error comes back through the flow's NF
 		output=$(in_host client /usr/bin/python3 -c '
 import socket, sys
@@ -96,7 +96,7 @@ s.send(b"?")
 try:
 	s.recv(1)
 except ConnectionRefusedError:
-	print("refused")' $target)
+	print("refused")' "$target")
 		assert_eq "$output" refused "UDP to a closed port of $target"
 	done
 	move --from fw-1 --to fw-2

@@ -48,9 +48,8 @@ all_under()
 # stays_under PPS: in five looks, one after the other; $since is when the first of them was
 stays_under()
 {
-	local look
 	since=${EPOCHREALTIME/./}
-	for look in 1 2 3 4 5; do
+	for _ in 1 2 3 4 5; do
 		all_under "$1" || return 1
 		sleep "$POLL_S"
 	done

@@ -34,8 +34,8 @@ traffic_start()
 traffic_stop()
 {
 	traffic_status=0
-	kill -TERM $traffic_pid
-	wait $traffic_pid || traffic_status=$?
+	kill -TERM "$traffic_pid"
+	wait "$traffic_pid" || traffic_status=$?
 	traffic_pid=
 	traffic=$(cat /run/traffic.json)
 	[ -n "$traffic" ] || fail "traffic: exit $traffic_status: $(cat /run/traffic.err)"

@@ -24,6 +24,7 @@ events_follow()
 {
 	coproc EVENTS { exec "$BUILD/flowferry" events --follow --since "$1" -o json 2>/dev/null; }
 	events_fd=${EVENTS[0]}
+	# shellcheck disable=SC2153 # the coprocess EVENTS has it
 	events_pid=$EVENTS_PID
 }
 
