@@ -146,6 +146,16 @@ void site_run(struct site *site, uint64_t ms)
 	}
 }
 
+void site_run_spoilt(struct site *site, uint64_t ms, void (*spoil)(void))
+{
+	for (uint64_t until = site->now_ms + ms; site->now_ms < until;) {
+		site->now_ms += SITE_SAMPLE_MS;
+		site_report(site);
+		spoil();
+		site_judge(site);
+	}
+}
+
 const struct condition *site_holds(const struct site *site, enum condition_kind kind,
 				   enum condition_about about, uint16_t id)
 {

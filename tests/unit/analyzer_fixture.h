@@ -53,6 +53,9 @@ void site_judge(struct site *site);
 /* Both, SITE_SAMPLE_MS later, until @ms have passed. */
 void site_run(struct site *site, uint64_t ms);
 
+/* The same, with each report spoilt by @spoil. */
+void site_run_spoilt(struct site *site, uint64_t ms, void (*spoil)(void));
+
 /* The condition that holds now; NULL: it doesn't. */
 const struct condition *site_holds(const struct site *site, enum condition_kind kind,
 				   enum condition_about about, uint16_t id);

@@ -298,3 +298,17 @@ void http_fixture_wait(const atomic_uint *value, unsigned int want, const char *
 		clock_sleep_ns(NSEC_PER_MSEC);
 	}
 }
+
+int http_fixture_get(struct http_client *client, const char *path, unsigned int *ret_status,
+		     json_t **ret_reply, struct ff_error *err)
+{
+	return http_call(client, "GET", path, NULL, NULL, HTTP_FIXTURE_MS, ret_status, ret_reply,
+			 err);
+}
+
+const char *http_fixture_text(const json_t *obj, const char *key)
+{
+	const char *text = json_string_value(json_object_get(obj, key));
+
+	return text ? text : "(none)";
+}

@@ -8,6 +8,8 @@
 #include "lib/http_client.h"
 #include "lib/http_server.h"
 
+#define HTTP_FIXTURE_MS 10000
+
 struct http_fixture {
 	char dir[64];
 	char socket[96], url4[64], url6[64];
@@ -31,6 +33,11 @@ void http_fixture_teardown(void);
 void http_fixture_restart(void);
 /* One more event for the followers. */
 void http_fixture_event(void);
+/* GET, within HTTP_FIXTURE_MS; see http_call(). */
+int http_fixture_get(struct http_client *client, const char *path, unsigned int *ret_status,
+		     json_t **ret_reply, struct ff_error *err);
+/* The text of a field; "(none)" if it isn't there, or no text. */
+const char *http_fixture_text(const json_t *obj, const char *key);
 /* FNV-1a, continued from `hash`; begin with 0 */
 uint64_t http_fixture_hash(uint64_t hash, const void *data, size_t len);
 /* Sends bytes as they are to the unix socket; the whole answer, for free(). */

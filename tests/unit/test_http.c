@@ -1,37 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Server and client of the control API against each other: requests, errors, who may come in. */
+/* Server and client of the control API against each other: requests, errors, many at once. */
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/json.h"
 #include "tests/unit/http_fixture.h"
 
-#define CALL_MS 10000
-
 TestSuite(http, .init = http_fixture_setup, .fini = http_fixture_teardown, .timeout = 60);
-
-static const char *text_of(const json_t *obj, const char *key)
-{
-	const char *text = json_string_value(json_object_get(obj, key));
-
-	return text ? text : "(none)";
-}
-
-static int get(struct http_client *client, const char *path, unsigned int *ret_status,
-	       json_t **ret_reply, struct ff_error *err)
-{
-	return http_call(client, "GET", path, NULL, NULL, CALL_MS, ret_status, ret_reply, err);
-}
 
 /* ------------------------------------------------------------------------------------- routes */
 
@@ -43,25 +23,26 @@ Test(http, params_query_and_headers_reach_the_handler)
 	unsigned int status;
 
 	cr_assert_eq(http_call(fixture.local, "GET", "/v1/echo/a%20b?limit=7&follow&text=tcp+1%3A2",
-			       NULL, headers, CALL_MS, &status, &reply, &err),
+			       NULL, headers, HTTP_FIXTURE_MS, &status, &reply, &err),
 		     0, "%s", err.message);
 	cr_assert_eq(status, 200);
-	cr_assert_str_eq(text_of(reply, "id"), "a b");
-	cr_assert_str_eq(text_of(reply, "text"), "tcp 1:2");
+	cr_assert_str_eq(http_fixture_text(reply, "id"), "a b");
+	cr_assert_str_eq(http_fixture_text(reply, "text"), "tcp 1:2");
 	cr_assert_eq(json_integer_value(json_object_get(reply, "limit")), 7);
 	cr_assert(json_is_true(json_object_get(reply, "follow")));
 	cr_assert_eq(json_integer_value(json_object_get(reply, "epoch")), 18446744073709551);
-	cr_assert_eq(strncmp(text_of(reply, "peer"), "uid ", 4), 0);
+	cr_assert_eq(strncmp(http_fixture_text(reply, "peer"), "uid ", 4), 0);
 }
 
 Test(http, a_fixed_segment_wins_over_a_parameter)
 {
 	_cleanup_json_ json_t *fixed = NULL, *deeper = NULL;
 
-	cr_assert_eq(get(fixture.local, "/v1/echo/fixed", NULL, &fixed, NULL), 0);
-	cr_assert_str_eq(text_of(fixed, "id"), "the fixed one");
-	cr_assert_eq(get(fixture.local, "/v1/echo/fixed/state", NULL, &deeper, NULL), 0);
-	cr_assert_str_eq(text_of(deeper, "id"), "fixed");
+	cr_assert_eq(http_fixture_get(fixture.local, "/v1/echo/fixed", NULL, &fixed, NULL), 0);
+	cr_assert_str_eq(http_fixture_text(fixed, "id"), "the fixed one");
+	cr_assert_eq(http_fixture_get(fixture.local, "/v1/echo/fixed/state", NULL, &deeper, NULL),
+		     0);
+	cr_assert_str_eq(http_fixture_text(deeper, "id"), "fixed");
 }
 
 Test(http, bad_numbers_are_refused_by_name)
@@ -80,13 +61,14 @@ Test(http, bad_numbers_are_refused_by_name)
 	struct ff_error err;
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		cr_assert_eq(get(fixture.local, cases[i].path, &status, NULL, &err), -EINVAL);
+		cr_assert_eq(http_fixture_get(fixture.local, cases[i].path, &status, NULL, &err),
+			     -EINVAL);
 		cr_assert_eq(status, 400);
 		cr_assert_str_eq(err.code, FF_CODE_BAD_REQUEST);
 		cr_assert_str_eq(err.message, cases[i].message);
 	}
-	cr_assert_eq(http_call(fixture.local, "GET", "/v1/echo/x", NULL, headers, CALL_MS, &status,
-			       NULL, &err),
+	cr_assert_eq(http_call(fixture.local, "GET", "/v1/echo/x", NULL, headers, HTTP_FIXTURE_MS,
+			       &status, NULL, &err),
 		     -EINVAL);
 	cr_assert_str_eq(err.message, HTTP_HEADER_EPOCH ": -1 must be a number");
 }
@@ -110,8 +92,8 @@ Test(http, unknown_paths_are_404)
 	struct ff_error err;
 
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
-		cr_assert_eq(get(fixture.local, paths[i], &status, NULL, &err), -ENOENT, "%s",
-			     paths[i]);
+		cr_assert_eq(http_fixture_get(fixture.local, paths[i], &status, NULL, &err),
+			     -ENOENT, "%s", paths[i]);
 		cr_assert_eq(status, 404);
 		cr_assert_str_eq(err.code, FF_CODE_NOT_FOUND);
 	}
@@ -139,8 +121,8 @@ Test(http, a_handler_sets_headers_and_empty_answers)
 	cr_assert_eq(strncmp(answer, "HTTP/1.1 202 ", 13), 0, "%s", answer);
 	cr_assert(strstr(answer, "Location: /v1/operations/1\r\n"), "%s", answer);
 	cr_assert(strstr(answer, "\r\n\r\n{\"a\":1}\n"), "%s", answer);
-	cr_assert_eq(http_call(fixture.local, "DELETE", "/v1/echo/x", NULL, NULL, CALL_MS, &status,
-			       NULL, NULL),
+	cr_assert_eq(http_call(fixture.local, "DELETE", "/v1/echo/x", NULL, NULL, HTTP_FIXTURE_MS,
+			       &status, NULL, NULL),
 		     0);
 	cr_assert_eq(status, 204);
 }
@@ -149,8 +131,8 @@ Test(http, head_is_answered_where_get_is)
 {
 	unsigned int status;
 
-	cr_assert_eq(http_call(fixture.local, "HEAD", "/v1/echo/x", NULL, NULL, CALL_MS, &status,
-			       NULL, NULL),
+	cr_assert_eq(http_call(fixture.local, "HEAD", "/v1/echo/x", NULL, NULL, HTTP_FIXTURE_MS,
+			       &status, NULL, NULL),
 		     0);
 	cr_assert_eq(status, 200);
 }
@@ -181,14 +163,14 @@ Test(http, each_code_has_its_status_and_errno)
 	struct ff_error err;
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		int r = get(fixture.remote, cases[i].path, &status, NULL, &err);
+		int r = http_fixture_get(fixture.remote, cases[i].path, &status, NULL, &err);
 
 		cr_assert_eq(r, cases[i].result, "%s: %d", cases[i].path, r);
 		cr_assert_eq(err.err, r);
 		cr_assert_eq(status, cases[i].status, "%s: %u", cases[i].path, status);
 		cr_assert_str_eq(err.code, cases[i].code);
 	}
-	get(fixture.local, "/v1/fail/busy", NULL, NULL, &err);
+	http_fixture_get(fixture.local, "/v1/fail/busy", NULL, NULL, &err);
 	cr_assert_str_eq(err.message, "the message");
 	cr_assert_str_eq(err.mend, "the mend");
 }
@@ -225,12 +207,12 @@ Test(http, a_body_may_be_optional)
 {
 	_cleanup_json_ json_t *with = NULL, *without = NULL, *body = json_object();
 
-	cr_assert_eq(http_call(fixture.local, "PUT", "/v1/optional", body, NULL, CALL_MS, NULL,
-			       &with, NULL),
+	cr_assert_eq(http_call(fixture.local, "PUT", "/v1/optional", body, NULL, HTTP_FIXTURE_MS,
+			       NULL, &with, NULL),
 		     0);
 	cr_assert(json_is_true(json_object_get(with, "body")));
-	cr_assert_eq(http_call(fixture.local, "PUT", "/v1/optional", NULL, NULL, CALL_MS, NULL,
-			       &without, NULL),
+	cr_assert_eq(http_call(fixture.local, "PUT", "/v1/optional", NULL, NULL, HTTP_FIXTURE_MS,
+			       NULL, &without, NULL),
 		     0);
 	cr_assert(json_is_false(json_object_get(without, "body")));
 }
@@ -264,7 +246,7 @@ Test(http, a_body_too_large_is_413)
 	known.len--;
 	cr_assert_eq(http_upload(fixture.remote, &known, &status, NULL, &err), -EINVAL);
 	cr_assert_eq(status, 400);
-	cr_assert_eq(get(fixture.remote, "/v1/echo/x", NULL, &reply, NULL), 0);
+	cr_assert_eq(http_fixture_get(fixture.remote, "/v1/echo/x", NULL, &reply, NULL), 0);
 }
 
 Test(http, a_large_json_body_passes)
@@ -278,192 +260,10 @@ Test(http, a_large_json_body_passes)
 		snprintf(key, sizeof(key), "key%d", i);
 		json_put_int(body, key, i);
 	}
-	cr_assert_eq(http_call(fixture.remote, "POST", "/v1/echo", body, NULL, CALL_MS, NULL,
-			       &reply, &err),
+	cr_assert_eq(http_call(fixture.remote, "POST", "/v1/echo", body, NULL, HTTP_FIXTURE_MS,
+			       NULL, &reply, &err),
 		     0, "%s", err.message);
 	cr_assert(json_equal(body, reply));
-}
-
-/* ------------------------------------------------------------------------------ who may come in */
-
-Test(http, mutual_tls_names_the_peer)
-{
-	struct http_client *six;
-	_cleanup_json_ json_t *four_reply = NULL, *six_reply = NULL;
-	struct ff_error err;
-
-	cr_assert_eq(get(fixture.remote, "/v1/echo/x", NULL, &four_reply, &err), 0, "%s",
-		     err.message);
-	cr_assert_str_eq(text_of(four_reply, "peer"), "host 127.0.0.1");
-	cr_assert_eq(http_client_new(fixture.url6, &fixture.files, &six, NULL), 0);
-	cr_assert_eq(get(six, "/v1/echo/x", NULL, &six_reply, &err), 0, "%s", err.message);
-	cr_assert_str_eq(text_of(six_reply, "peer"), "host ::1");
-	http_client_free(six);
-}
-
-/* Sees the server's certificate as valid, but presents one of another CA. */
-Test(http, a_client_of_another_ca_is_refused)
-{
-	struct http_client *client;
-	struct ff_error err;
-	char path[160], command[700];
-	struct tls_files mixed = fixture.stranger;
-	unsigned int status;
-
-	snprintf(path, sizeof(path), "%s/both.pem", fixture.dir);
-	snprintf(command, sizeof(command), "cat %s %s > %s", fixture.files.ca, fixture.stranger.ca,
-		 path);
-	cr_assert_eq(system(command), 0);
-	mixed.ca = path;
-	cr_assert_eq(http_client_new(fixture.url4, &mixed, &client, &err), 0, "%s", err.message);
-	cr_assert_lt(get(client, "/v1/echo/x", &status, NULL, &err), 0);
-	cr_assert_eq(status, 0, "a stranger got an answer");
-	cr_assert_str_eq(err.code, FF_CODE_UNREACHABLE);
-	http_client_free(client);
-}
-
-Test(http, a_server_of_another_ca_is_refused)
-{
-	struct http_client *client;
-	struct ff_error err;
-
-	cr_assert_eq(http_client_new(fixture.url4, &fixture.stranger, &client, &err), 0);
-	cr_assert_eq(get(client, "/v1/echo/x", NULL, NULL, &err), -EACCES);
-	cr_assert_str_eq(err.code, FF_CODE_UNREACHABLE);
-	cr_assert(strstr(err.message, fixture.url4), "%s", err.message);
-	http_client_free(client);
-}
-
-/* curl the program, as our own client never goes without a certificate */
-static bool curl_succeeds(const char *options)
-{
-	char command[500];
-
-	snprintf(command, sizeof(command),
-		 "curl -s -o %s/answer --max-time 5 --cacert %s %s %s/v1/echo/x", fixture.dir,
-		 fixture.files.ca, options, fixture.url4);
-	return system(command) == 0;
-}
-
-Test(http, a_client_without_certificate_is_refused)
-{
-	char with[300];
-
-	snprintf(with, sizeof(with), "--cert %s --key %s", fixture.files.cert, fixture.files.key);
-	cr_assert(curl_succeeds(with));
-	snprintf(with, sizeof(with), "--tlsv1.2 --tls-max 1.2 --cert %s --key %s",
-		 fixture.files.cert, fixture.files.key);
-	cr_assert(curl_succeeds(with), "TLS 1.2 must do");
-	cr_assert_not(curl_succeeds(""));
-	cr_assert_not(curl_succeeds("--tls-max 1.2"));
-}
-
-Test(http, plain_tcp_is_for_loopback)
-{
-	struct ff_error err;
-	uint16_t port;
-
-	cr_assert_eq(http_server_listen_tcp(fixture.server, "0.0.0.0", 0, NULL, false, &port, &err),
-		     -EPERM);
-	cr_assert_str_eq(err.code, FF_CODE_REFUSED);
-	cr_assert(strstr(err.mend, "insecure"), "%s", err.mend);
-	cr_assert_eq(http_server_listen_tcp(fixture.server, "::", 0, NULL, false, &port, &err),
-		     -EPERM);
-	cr_assert_eq(http_server_listen_tcp(fixture.server, "localhost", 0, NULL, false, &port,
-					    &err),
-		     -EINVAL);
-}
-
-Test(http, plain_tcp_on_loopback_serves)
-{
-	struct http_client *client;
-	char url[64];
-	struct ff_error err;
-	uint16_t port;
-
-	cr_assert_eq(http_server_listen_tcp(fixture.server, "127.0.0.1", 0, NULL, false, &port,
-					    &err),
-		     0, "%s", err.message);
-	snprintf(url, sizeof(url), "http://127.0.0.1:%u/", port);
-	cr_assert_eq(http_client_new(url, NULL, &client, NULL), 0);
-	cr_assert_eq(get(client, "/v1/echo/x", NULL, NULL, &err), 0, "%s", err.message);
-	http_client_free(client);
-}
-
-Test(http, insecure_tcp_is_possible_when_asked_for)
-{
-	struct ff_error err;
-	uint16_t port;
-
-	cr_assert_eq(http_server_listen_tcp(fixture.server, "0.0.0.0", 0, NULL, true, &port, &err),
-		     0, "%s", err.message);
-}
-
-Test(http, certificates_are_checked_before_they_are_used)
-{
-	struct http_client *client;
-	struct tls_files files = fixture.files;
-	struct ff_error err;
-
-	files.key = fixture.stranger.key;
-	cr_assert_eq(http_client_new(fixture.url4, &files, &client, &err), -EBADMSG);
-	cr_assert(strstr(err.message, "does not belong"), "%s", err.message);
-	files = fixture.files;
-	files.ca = fixture.stranger.ca;
-	cr_assert_eq(http_client_new(fixture.url4, &files, &client, &err), -EPERM);
-	files = fixture.files;
-	files.cert = "/nonexistent.pem";
-	cr_assert_eq(http_client_new(fixture.url4, &files, &client, &err), -ENOENT);
-	cr_assert_str_eq(err.code, FF_CODE_NOT_FOUND);
-	cr_assert_eq(chmod(fixture.files.key, 0644), 0);
-	cr_assert_eq(http_client_new(fixture.url4, &fixture.files, &client, &err), -EPERM);
-	cr_assert(strstr(err.message, "mode 0644"), "%s", err.message);
-	cr_assert_eq(http_client_new(fixture.url4, NULL, &client, &err), -EINVAL);
-	cr_assert_eq(http_client_new("ftp://x", NULL, &client, &err), -EINVAL);
-	cr_assert_eq(http_client_new("", NULL, &client, &err), -EINVAL);
-}
-
-/* ------------------------------------------------------------------------------ the unix socket */
-
-Test(http, the_socket_is_private_and_unlinked)
-{
-	struct stat st;
-
-	cr_assert_eq(stat(fixture.socket, &st), 0);
-	cr_assert_eq(st.st_mode & 07777, 0660);
-	http_server_stop(fixture.server, 100);
-	cr_assert_eq(stat(fixture.socket, &st), -1);
-	cr_assert_eq(errno, ENOENT);
-}
-
-Test(http, a_live_socket_is_left_alone)
-{
-	struct http_server *second;
-	struct ff_error err;
-
-	cr_assert_eq(http_server_new((struct http_route[]){ { 0 } }, NULL, &second, NULL), 0);
-	cr_assert_eq(http_server_listen_unix(second, fixture.socket, &err), -EADDRINUSE);
-	cr_assert_str_eq(err.code, FF_CODE_EXISTS);
-	http_server_free(second);
-	cr_assert_eq(get(fixture.local, "/v1/echo/x", NULL, NULL, NULL), 0);
-}
-
-Test(http, a_stale_socket_is_replaced_and_a_file_is_not)
-{
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	struct http_server *second;
-	struct ff_error err;
-
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/stale.sock", fixture.dir);
-	cr_assert_eq(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	close(TAKE_FD(fd)); /* its process has died: nobody unlinked it */
-	cr_assert_eq(http_server_new((struct http_route[]){ { 0 } }, NULL, &second, NULL), 0);
-	cr_assert_eq(http_server_listen_unix(second, addr.sun_path, &err), 0, "%s", err.message);
-	cr_assert_eq(http_server_listen_unix(second, fixture.files.ca, &err), -EEXIST);
-	cr_assert_eq(http_server_listen_unix(second, "/nonexistent/x.sock", &err), -ENOENT);
-	cr_assert_eq(access(fixture.files.ca, F_OK), 0);
-	http_server_free(second);
 }
 
 /* -------------------------------------------------------------------------------- unreachable */
@@ -475,14 +275,16 @@ Test(http, what_cannot_be_reached_is_named_with_a_mend)
 	unsigned int status = 7;
 
 	cr_assert_eq(http_client_new("/nonexistent/x.sock", NULL, &gone, NULL), 0);
-	cr_assert_eq(get(gone, "/v1/echo/x", &status, NULL, &err), -ENOENT, "%s", err.message);
+	cr_assert_eq(http_fixture_get(gone, "/v1/echo/x", &status, NULL, &err), -ENOENT, "%s",
+		     err.message);
 	cr_assert_eq(status, 0);
 	cr_assert_str_eq(err.code, FF_CODE_UNREACHABLE);
 	cr_assert_str_eq(err.message, "can't reach /nonexistent/x.sock: No such file or directory");
 	cr_assert(err.mend[0]);
 	http_client_free(gone);
 	cr_assert_eq(http_client_new("http://127.0.0.1:1", NULL, &nobody, NULL), 0);
-	cr_assert_eq(get(nobody, "/v1/echo/x", NULL, NULL, &err), -ECONNREFUSED, "%s", err.message);
+	cr_assert_eq(http_fixture_get(nobody, "/v1/echo/x", NULL, NULL, &err), -ECONNREFUSED, "%s",
+		     err.message);
 	cr_assert_str_eq(err.message, "can't reach http://127.0.0.1:1: Connection refused");
 	http_client_free(nobody);
 }
@@ -506,10 +308,10 @@ Test(http, a_restarted_daemon_is_found_again)
 	struct ff_error err;
 
 	for (int i = 0; i < 3; i++) {
-		cr_assert_eq(get(fixture.local, "/v1/echo/x", NULL, NULL, &err), 0, "%s",
-			     err.message);
-		cr_assert_eq(get(fixture.remote, "/v1/echo/x", NULL, NULL, &err), 0, "%s",
-			     err.message);
+		cr_assert_eq(http_fixture_get(fixture.local, "/v1/echo/x", NULL, NULL, &err), 0,
+			     "%s", err.message);
+		cr_assert_eq(http_fixture_get(fixture.remote, "/v1/echo/x", NULL, NULL, &err), 0,
+			     "%s", err.message);
 		http_fixture_restart(); /* both clients hold a connection that has ended */
 		cr_assert_eq(http_upload(fixture.remote, &upload, NULL, NULL, &err), 0, "%s",
 			     err.message);
@@ -532,7 +334,7 @@ Test(http, garbage_ends_its_own_connection_only)
 		_cleanup_free_ char *answer = http_fixture_raw(garbage[i]);
 
 		cr_assert_neq(strncmp(answer, "HTTP/1.1 2", 10), 0, "%zu: %s", i, answer);
-		cr_assert_eq(get(fixture.local, "/v1/echo/x", NULL, NULL, NULL), 0);
+		cr_assert_eq(http_fixture_get(fixture.local, "/v1/echo/x", NULL, NULL, NULL), 0);
 	}
 }
 
@@ -549,8 +351,8 @@ static void *caller(void *cls)
 	for (int i = 0; i < CALLS_EACH; i++) {
 		_cleanup_json_ json_t *reply = NULL, *body = json_pack("{s:i}", "i", i);
 
-		failed += http_call(client, "POST", "/v1/echo", body, NULL, CALL_MS, NULL, &reply,
-				    NULL) < 0 ||
+		failed += http_call(client, "POST", "/v1/echo", body, NULL, HTTP_FIXTURE_MS, NULL,
+				    &reply, NULL) < 0 ||
 			  !json_equal(body, reply);
 	}
 	return (void *)failed;
