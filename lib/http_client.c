@@ -7,6 +7,9 @@
 #include "lib/cleanup.h"
 #include "lib/http_client_internal.h"
 
+#define CANCEL_MS 20   /* of an upload: flows may wait for its end, when its target has died */
+#define FOLLOW_MS 1000 /* of all else */
+
 #define MEND_BASE "give /path/to.sock, https://host:port or http://host:port"
 
 static void curl_start(void)
@@ -79,12 +82,18 @@ struct http_client *http_client_ref(struct http_client *client)
 	return client;
 }
 
+static void conn_done(struct http_conn *conn)
+{
+	curl_easy_cleanup(conn->easy);
+	curl_multi_cleanup(conn->multi);
+}
+
 void http_client_free(struct http_client *client)
 {
 	if (!client || atomic_fetch_sub(&client->refs, 1) > 1)
 		return;
 	while (client->idle_n > 0)
-		curl_easy_cleanup(client->idle[--client->idle_n]);
+		conn_done(&client->idle[--client->idle_n]);
 	pthread_mutex_destroy(&client->lock);
 	free(client->base);
 	free(client->url);
@@ -103,44 +112,77 @@ const char *http_client_base(const struct http_client *client)
 /* ----------------------------------------------------------------------------------- the pool */
 
 /* The one put back last comes first: its connection is the likeliest to be alive. */
-static CURL *pool_take(struct http_client *client)
+static int pool_take(struct http_client *client, struct http_conn *ret)
 {
-	CURL *easy = NULL;
+	bool idle;
 
 	pthread_mutex_lock(&client->lock);
-	if (client->idle_n > 0)
-		easy = client->idle[--client->idle_n];
+	idle = client->idle_n > 0;
+	if (idle)
+		*ret = client->idle[--client->idle_n];
 	pthread_mutex_unlock(&client->lock);
-	return easy ? easy : curl_easy_init();
+	if (idle)
+		return 0;
+	*ret = (struct http_conn){ .easy = curl_easy_init(), .multi = curl_multi_init() };
+	if (ret->easy && ret->multi)
+		return 0;
+	conn_done(ret);
+	return -ENOMEM;
 }
 
-static void pool_put(struct http_client *client, CURL *easy)
+static void pool_put(struct http_client *client, struct http_conn *conn)
 {
+	bool kept;
+
 	pthread_mutex_lock(&client->lock);
-	if (client->idle_n < HTTP_POOL_MAX)
-		client->idle[client->idle_n++] = TAKE_PTR(easy);
+	kept = client->idle_n < HTTP_POOL_MAX;
+	if (kept)
+		client->idle[client->idle_n++] = *conn;
 	pthread_mutex_unlock(&client->lock);
-	if (easy)
-		curl_easy_cleanup(easy);
+	if (!kept)
+		conn_done(conn);
+}
+
+/* As curl_easy_perform(), which looks whether to give up once a second, when nothing happens. */
+static CURLcode conn_perform(struct http_conn *conn, int look_ms)
+{
+	CURLMcode r = curl_multi_add_handle(conn->multi, conn->easy);
+	CURLcode result = CURLE_OUT_OF_MEMORY;
+	int running = 1, left;
+	CURLMsg *msg;
+
+	while (r == CURLM_OK && running) {
+		r = curl_multi_perform(conn->multi, &running);
+		if (r == CURLM_OK && running)
+			r = curl_multi_poll(conn->multi, NULL, 0, look_ms, NULL);
+	}
+	while ((msg = curl_multi_info_read(conn->multi, &left)))
+		if (msg->msg == CURLMSG_DONE)
+			result = msg->data.result;
+	curl_multi_remove_handle(conn->multi, conn->easy);
+	return result;
 }
 
 static int exchange_run(struct http_exchange_spec *spec, unsigned int *ret_status,
 			json_t **ret_reply, struct ff_error *err)
 {
+	/* who follows an answer is told to end when nobody waits for it */
+	int look_ms = spec->upload && spec->cancel ? CANCEL_MS : FOLLOW_MS;
 	struct http_exchange ex;
+	struct http_conn conn;
 	int r;
 
 	if (ret_status)
 		*ret_status = 0;
-	spec->easy = pool_take(spec->client);
-	if (!spec->easy)
+	if (pool_take(spec->client, &conn) < 0)
 		return error_nomem(err);
+	spec->easy = conn.easy;
 	r = http_exchange_init(&ex, spec, err);
 	if (r >= 0)
-		r = http_exchange_judge(&ex, curl_easy_perform(spec->easy), ret_status, ret_reply,
+		r = http_exchange_judge(&ex, conn_perform(&conn, look_ms), ret_status, ret_reply,
 					err);
 	http_exchange_done(&ex);
-	pool_put(spec->client, spec->easy);
+	pool_put(spec->client, &conn);
 	return r;
 }
 

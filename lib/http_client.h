@@ -55,8 +55,8 @@ int http_call(struct http_client *client, const char *method, const char *path, 
 /*
  * POSTs bytes: either `data` and `len`, or `read`, which fills up to `len` bytes of `buf` and
  * returns how many, 0 at the end, a negative errno to give up (which the call then returns).
- * Send large pieces: one TLS record is 16 KiB. `cancel`, where not NULL, gives the call up within
- * a second of becoming true (-ECANCELED), also while it waits for the answer.
+ * Send large pieces: one TLS record is 16 KiB. `cancel`, where not NULL, gives the call up soon
+ * (some 20 ms) after becoming true (-ECANCELED), also while it waits for the answer.
  */
 struct http_upload {
 	const char *path;

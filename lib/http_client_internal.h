@@ -13,6 +13,12 @@
 /* More idle connections than threads that usually call one host at a time serve nobody. */
 #define HTTP_POOL_MAX 8
 
+/* A handle and what keeps its connection. */
+struct http_conn {
+	CURL *easy;
+	CURLM *multi;
+};
+
 struct http_client {
 	atomic_uint refs;
 	char *base;	   /* as given */
@@ -20,7 +26,7 @@ struct http_client {
 	char *socket_path; /* or NULL */
 	char *ca, *cert, *key;
 	pthread_mutex_t lock; /* of the pool */
-	CURL *idle[HTTP_POOL_MAX];
+	struct http_conn idle[HTTP_POOL_MAX];
 	unsigned int idle_n;
 };
 

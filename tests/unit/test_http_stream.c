@@ -6,6 +6,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "lib/cleanup.h"
 #include "lib/clock.h"
@@ -144,6 +147,41 @@ Test(http_stream, an_upload_can_be_cancelled)
 
 	cr_assert_eq(http_upload(fixture.remote, &upload, NULL, NULL, &err), -ECANCELED);
 	http_fixture_wait(&fixture.uploads, 0, "the upload's context to be freed");
+}
+
+static void *canceller(void *cls)
+{
+	clock_sleep_ns(1500 * NSEC_PER_MSEC); /* libcurl's own timers have run out */
+	atomic_store((atomic_bool *)cls, true);
+	return NULL;
+}
+
+/* Its host has died: nobody answers, and flows wait until we give up. */
+Test(http_stream, a_cancelled_upload_that_nobody_answers_ends_soon)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	char dir[] = "/tmp/ff-test-XXXXXX";
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	atomic_bool cancel = false;
+	struct http_upload upload = { .path = "/", .data = "state", .len = 5, .cancel = &cancel };
+	struct http_client *client;
+	struct ff_error err = { 0 };
+	uint64_t start = clock_ns();
+	pthread_t thread;
+
+	cr_assert_not_null(mkdtemp(dir));
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/s", dir);
+	cr_assert_eq(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	cr_assert_eq(listen(fd, 1), 0);
+	cr_assert_eq(http_client_new(addr.sun_path, NULL, &client, &err), 0, "%s", err.message);
+	pthread_create(&thread, NULL, canceller, &cancel);
+	cr_expect_eq(http_upload(client, &upload, NULL, NULL, &err), -ECANCELED);
+	cr_expect_lt(clock_ns() - start, 1800 * NSEC_PER_MSEC);
+	pthread_join(thread, NULL);
+	http_client_free(client);
+	close(fd);
+	unlink(addr.sun_path);
+	rmdir(dir);
 }
 
 /* ------------------------------------------------------------------------------------- follow */
