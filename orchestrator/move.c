@@ -41,13 +41,38 @@ static bool phase_is_forward(enum move_phase phase)
 	return phase >= MOVE_PREPARE && phase <= MOVE_FINAL;
 }
 
+/* What has to be done, for order, before the target may return what it has parked. */
+static bool phase_prepares_return(enum move_phase phase)
+{
+	return phase == MOVE_STAY || phase == MOVE_HOLD || phase == MOVE_UNSWITCH;
+}
+
 /* ---- calls ---------------------------------------------------------------------------------- */
+
+static bool host_is_dead(const struct move *move, unsigned int host)
+{
+	return move->dead & 1u << host;
+}
+
+/* Whether all that have the role are dead; of source and target there is one. */
+static bool role_is_dead(const struct move *move, enum move_role role)
+{
+	for (unsigned int host = 0; host < move->hosts; host++)
+		if ((move->roles[host] & role) && !host_is_dead(move, host))
+			return false;
+	return true;
+}
 
 static void call_send(struct step *step, unsigned int host, enum move_call call)
 {
 	struct move *move = step->move;
 	struct move_slot *slot = &move->slots[host][call];
 	bool fence = move->fence;
+
+	if (host_is_dead(move, host)) {
+		slot->state = MOVE_SLOT_GIVEN_UP;
+		return;
+	}
 
 	/* without the target's own fence there is nothing for resume to wait for */
 	if (call == MOVE_CALL_RESUME)
@@ -206,7 +231,10 @@ static void decide_back(struct step *step)
 {
 	struct move *move = step->move;
 
-	if (move->returns)
+	/* from a dead source nothing more comes, but what has come may still be committed: not after return */
+	if (role_is_dead(move, MOVE_SOURCE))
+		phase_enter(step, move->returns < MOVE_RETURNS_MAX ? MOVE_RETURN : MOVE_REVERT);
+	else if (move->returns)
 		phase_enter(step, move->returns < MOVE_RETURNS_MAX ? MOVE_RETURN : MOVE_RESUME);
 	else if (move->held || move->decides >= MOVE_DECIDES_MAX)
 		phase_enter(step, MOVE_UNSWITCH);
@@ -248,6 +276,16 @@ static bool hold_advance(struct step *step)
 	return true;
 }
 
+static bool way_back_failed(const struct move *move)
+{
+	if (move->doubt || phase_failed(move, MOVE_RETURN))
+		return true;
+	/* what a dead source would have to do isn't needed any more */
+	return !role_is_dead(move, MOVE_SOURCE) &&
+	       (phase_failed(move, MOVE_HOLD) || phase_failed(move, MOVE_UNSWITCH) ||
+		phase_failed(move, MOVE_RESUME));
+}
+
 static bool back_advance(struct step *step)
 {
 	struct move *move = step->move;
@@ -270,10 +308,7 @@ static bool back_advance(struct step *step)
 		phase_end(step, MOVE_COMPLETED);
 		return true;
 	}
-	failed = phase == MOVE_REVERT &&
-		 (move->doubt || phase_failed(move, MOVE_HOLD) ||
-		  phase_failed(move, MOVE_UNSWITCH) || phase_failed(move, MOVE_RETURN) ||
-		  phase_failed(move, MOVE_RESUME));
+	failed = phase == MOVE_REVERT && way_back_failed(move);
 	phase_end(step, failed ? MOVE_FAILED : MOVE_ROLLED_BACK);
 	return true;
 }
@@ -384,6 +419,26 @@ static void event_cancel(struct step *step)
 		phase_enter(step, phases[move->phase].fallback);
 }
 
+/* What is under way to it has no answer, and what only it could do won't be done. */
+static void event_dead(struct step *step, unsigned int host)
+{
+	struct move *move = step->move;
+
+	if (host_is_dead(move, host))
+		return;
+	move->dead |= (uint16_t)(1u << host);
+	for (unsigned int call = 0; call < MOVE_CALLS; call++) {
+		struct move_slot *slot = &move->slots[host][call];
+
+		if (slot->state == MOVE_SLOT_SENT || slot->state == MOVE_SLOT_RETRY)
+			slot->state = MOVE_SLOT_GIVEN_UP;
+	}
+	if (phase_is_forward(move->phase))
+		phase_enter(step, phases[move->phase].fallback);
+	else if (role_is_dead(move, MOVE_SOURCE) && phase_prepares_return(move->phase))
+		phase_enter(step, MOVE_RETURN);
+}
+
 /* Nothing is known but the journal: every call is repeatable, so the phase is done over again. */
 static void event_recover(struct step *step, const struct move_event *event)
 {
@@ -441,6 +496,11 @@ int move_step(struct move *move, const struct move_event *event, uint64_t now_ns
 		break;
 	case MOVE_EV_TICK:
 		event_tick(&step);
+		break;
+	case MOVE_EV_DEAD:
+		if (event->host >= move->hosts)
+			return -EINVAL;
+		event_dead(&step, event->host);
 		break;
 	default:
 		if (event->host >= move->hosts || event->call >= MOVE_CALLS)

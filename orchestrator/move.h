@@ -28,6 +28,10 @@
  * No I/O, no clock, no allocation: the driver (migration.h) performs the actions in their order,
  * and tests/unit/test_move.c explores every order of replies, losses, errors and crashes.
  *
+ * A host that is dead is asked nothing any more: what only it could do is given up at once, and a move that
+ * goes forward turns back as if it were cancelled. Without its source nothing is to be held or resumed: the
+ * target, if it hasn't committed, gives what it has parked to the heir (`return`), and all let go.
+ *
  * Bounds: each call is repeated at MOVE_RETRY_NS until it is answered or the move's patience for it
  * has gone by; then a move that has not switched rolls back, and a step of the way back, or of
  * finish, is given up: what that host still owes is settled when it is reachable again (monitor.h).
@@ -109,6 +113,7 @@ enum move_event_kind {
 	MOVE_EV_GONE,	 /* host answered that it knows no such move */
 	MOVE_EV_LOST,	 /* no answer: it may have done it or not */
 	MOVE_EV_CANCEL,
+	MOVE_EV_DEAD, /* host is dead, for this move's lifetime: a call to it has no answer */
 	MOVE_EV_TICK, /* time has passed: move_due() */
 };
 
@@ -172,6 +177,7 @@ struct move {
 	enum move_outcome outcome;
 	enum move_phase failed_in; /* the phase that it turned back from; MOVE_NEW: none */
 	uint16_t switched;	   /* a bit for each steering host that stays so */
+	uint16_t dead;		   /* a bit for each host of which it was said */
 	bool held;		   /* the source has answered hold, or won't */
 	uint8_t returns; /* how often `return` was refused; each time it is asked what it has */
 	bool doubt;	 /* went back without the target's word that it hasn't committed */

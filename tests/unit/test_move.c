@@ -38,7 +38,8 @@ struct host {
 	uint8_t unswitched; /* or stays: refuses switch from then on */
 	uint8_t fenced;	    /* its fences have reached the source */
 	uint8_t deleted;    /* source: its state */
-	uint8_t dead;	    /* for good */
+	uint8_t dead;	    /* for good, */
+	uint8_t found;	    /* and the orchestrator knows */
 	uint8_t orphan;	    /* prepared late, when nobody waits for it: monitor.c has it dropped */
 };
 
@@ -96,6 +97,7 @@ static void world_to_move(const struct world *w, struct move *move)
 	move->doubt = w->doubt;
 	move->decides = w->decides;
 	for (uint32_t h = 0; h < layout->hosts; h++) {
+		move->dead |= (uint16_t)(w->host[h].found << h);
 		for (int c = 0; c < MOVE_CALLS; c++) {
 			struct move_slot *slot = &move->slots[h][c];
 
@@ -117,6 +119,7 @@ static void world_from_move(struct world *w, const struct move *move)
 	w->doubt = move->doubt;
 	w->decides = move->decides;
 	for (uint32_t h = 0; h < layout->hosts; h++) {
+		w->host[h].found = move->dead >> h & 1;
 		for (int c = 0; c < MOVE_CALLS; c++) {
 			w->slot[h][c].state = move->slots[h][c].state;
 			w->slot[h][c].attempts = move->slots[h][c].attempts;
@@ -502,10 +505,13 @@ static void step_stream(const struct world *from, uint32_t source)
 	}
 	if (w.stream != STREAM_SENT && w.stream != STREAM_ACKED)
 		return;
-	if (w.stream == STREAM_ACKED) {
+	if (w.stream == STREAM_ACKED && w.host[source].dead) {
+		w.stream = STREAM_BROKEN;
+	} else if (w.stream == STREAM_ACKED) {
 		w.stream = STREAM_NONE;
 		w.host[source].source = S_DONE;
-	} else if (target->known && target->target == T_PREPARED && !target->dead) {
+	} else if (target->known && target->target == T_PREPARED && !target->dead &&
+		   !target->orphan) { /* an upload is of the move that it began with */
 		target->target = T_RELEASED;
 		w.committed = 1;
 		w.stream = STREAM_ACKED;
@@ -561,13 +567,14 @@ static void step_agent_death(const struct world *from, uint32_t h)
 	explorer_add(&w);
 }
 
-static void step_host_death(const struct world *from, uint32_t h)
+/* @stops: what the source has sent isn't there in full yet. */
+static void host_dies(const struct world *from, uint32_t h, bool stops)
 {
 	struct world w = *from;
 
 	w.deaths--;
 	w.host[h].dead = 1;
-	if (layout->roles[h] & (MOVE_SOURCE | MOVE_TARGET))
+	if (stops)
 		stream_stop(&w);
 	for (int call = 0; call < MOVE_CALLS; call++) {
 		struct wire *wire = &w.wire[h][call];
@@ -579,6 +586,25 @@ static void step_host_death(const struct world *from, uint32_t h)
 		return; /* there is at most one that matters: the others were added on the way */
 	}
 	explorer_add(&w);
+}
+
+static void step_host_death(const struct world *from, uint32_t h)
+{
+	bool streams = layout->roles[h] & (MOVE_SOURCE | MOVE_TARGET);
+
+	host_dies(from, h, streams);
+	if (from->stream == STREAM_SENT && !(layout->roles[h] & MOVE_TARGET) && streams)
+		host_dies(from, h, false);
+}
+
+/* The others have told that it isn't heard any more. */
+static void step_found_dead(const struct world *from, uint32_t h)
+{
+	struct world w = *from;
+
+	for (int call = 0; call < MOVE_CALLS; call++)
+		w.wire[h][call] = (struct wire){ 0 };
+	machine_feed(&w, &(struct move_event){ .kind = MOVE_EV_DEAD, .host = h }, 0);
 }
 
 static void step_restart(const struct world *from)
@@ -597,6 +623,7 @@ static void step_restart(const struct world *from)
 	w.held = w.returns = w.doubt = w.decides = 0;
 	memset(w.slot, 0, sizeof(w.slot));
 	for (uint32_t h = 0; h < layout->hosts; h++) {
+		w.host[h].found = 0;
 		for (int call = 0; call < MOVE_CALLS; call++) {
 			struct wire *wire = &w.wire[h][call];
 
@@ -695,6 +722,8 @@ static void expand_host(const struct world *w, uint32_t h)
 		step_agent_death(w, h);
 	if (w->deaths && w->phase != MOVE_ENDED && w->phase != MOVE_NEW)
 		step_host_death(w, h);
+	if (w->host[h].dead && !w->host[h].found && w->phase != MOVE_ENDED)
+		step_found_dead(w, h);
 	if (layout->roles[h] & MOVE_SOURCE) {
 		step_stream(w, h);
 		step_final(w, h);
@@ -836,6 +865,10 @@ Test(move, a_host_dies_for_good)
 {
 	explore_and_show(&(struct layout){ "death", 3, APART, true, 0, 0, 0, 1 });
 	explore_and_show(&(struct layout){ "death and restart", 3, APART, true, 0, 1, 0, 1 });
+	explore_and_show(&(struct layout){ "death, two gateways", 4, TWO, true, 0, 0, 0, 1 });
+	explore_and_show(&(struct layout){ "death, mixed", 2, MIXED, true, 0, 0, 0, 1 });
+	explore_and_show(&(struct layout){ "two deaths", 3, APART, true, 0, 0, 0, 2 });
+	explore_and_show(&(struct layout){ "death, and a fault", 3, APART, true, 1, 0, 0, 1 });
 }
 
 /* ---- what the walk doesn't show -------------------------------------------------------------- */
@@ -873,6 +906,77 @@ Test(move, patience_is_time)
 	cr_assert_eq(move.phase, MOVE_ABORT);
 	cr_assert_geq(now, 1000 + MOVE_PATIENCE_NS);
 	cr_assert_leq(now, 1000 + MOVE_PATIENCE_NS + MOVE_RETRY_NS);
+}
+
+/* The move's hosts here, by their places. */
+enum { TARGET, SOURCE, GATEWAY };
+
+/* All calls of the list that are open are answered so, at no cost of time. */
+static void answer_all(struct move *move, struct move_action actions[MOVE_ACTIONS_MAX], size_t *n)
+{
+	struct move_action asked[MOVE_ACTIONS_MAX], next[MOVE_ACTIONS_MAX];
+	size_t count = *n, more;
+
+	memcpy(asked, actions, sizeof(asked));
+	*n = 0;
+	for (size_t i = 0; i < count; i++) {
+		struct move_event ok = { .kind = MOVE_EV_OK,
+					 .host = asked[i].host,
+					 .call = asked[i].call,
+					 .tag = asked[i].tag };
+
+		if (asked[i].kind != MOVE_DO_CALL || asked[i].call == MOVE_CALL_FINAL)
+			continue;
+		more = step(move, &ok, 0, next);
+		if (!more) /* it isn't the last one of its phase, or isn't waited for */
+			continue;
+		memcpy(actions, next, sizeof(next));
+		*n = more;
+	}
+}
+
+/* A host dies when the steering host has switched, and no time passes: the calls that follow, by name. */
+static const char *calls_after_death(unsigned int host, enum move_outcome *ret_outcome)
+{
+	static char text[400];
+	struct move_action actions[MOVE_ACTIONS_MAX];
+	struct move move;
+	size_t n, used = 0;
+
+	move_init(&move, true);
+	for (unsigned int i = 0; i < 3; i++)
+		move_add_host(&move, i, (uint8_t[])APART[i]);
+	n = step(&move, &(struct move_event){ .kind = MOVE_EV_START }, 0, actions);
+	while (move.phase != MOVE_FINAL)
+		answer_all(&move, actions, &n);
+	n = step(&move, &(struct move_event){ .kind = MOVE_EV_DEAD, .host = host }, 0, actions);
+	text[0] = '\0';
+	while (n) {
+		for (size_t i = 0; i < n; i++) {
+			if (actions[i].kind != MOVE_DO_CALL)
+				continue;
+			cr_assert_neq(actions[i].host, host, "the dead is asked to %s",
+				      move_call_name(actions[i].call));
+			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s",
+						 used ? " " : "", move_call_name(actions[i].call));
+		}
+		answer_all(&move, actions, &n);
+	}
+	*ret_outcome = move.outcome;
+	return text;
+}
+
+Test(move, the_dead_are_not_waited_for)
+{
+	enum move_outcome outcome;
+
+	cr_expect_str_eq(calls_after_death(SOURCE, &outcome), "query return revert revert");
+	cr_expect_eq(outcome, MOVE_ROLLED_BACK);
+	cr_expect_str_eq(calls_after_death(TARGET, &outcome),
+			 "query stay hold query unswitch resume revert revert");
+	cr_expect_eq(outcome, MOVE_FAILED, "the target may have committed");
+	cr_expect_str_eq(calls_after_death(GATEWAY, &outcome),
+			 "query query hold query query return resume revert revert");
 }
 
 Test(move, misuse_changes_nothing)
