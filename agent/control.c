@@ -380,7 +380,9 @@ static int step_abort(struct move *m, const json_t *body, json_t **reply, struct
 	bool force = false;
 
 	(void)reply;
-	return json_opt_bool(body, "force", &force, err) ?: move_abort(m, force, err);
+	return json_opt_bool(body, "force", &force, err) ?:
+		       move_heir(m, body, err)		 ?:
+							   move_abort(m, force, err);
 }
 
 #define STEP(name, ends, pace)                                                                     \

@@ -106,6 +106,35 @@ void move_target_phase(struct move *move, enum phase phase)
 	pthread_cond_broadcast(&move->changed);
 }
 
+struct move_place move_place(const struct move *move, uint16_t owner)
+{
+	const struct datapath *dp = move->agent->dp;
+	uint32_t host = owner < FF_INSTANCES_MAX ? dp->instances[owner].host : 0;
+
+	if (!host) /* the configuration knows it no more */
+		host = owner == move->from ? move->source_host : move->target_host;
+	if (host == dp->host->host)
+		return (struct move_place){ .instance = owner };
+	return (struct move_place){ .host = host };
+}
+
+int move_heir(struct move *move, const json_t *json, struct ff_error *err)
+{
+	int64_t heir = 0;
+	int r = json_opt_range(json, "heir", 0, FF_INSTANCES_MAX - 1, &heir, err);
+
+	if (r || !heir)
+		return r;
+	if (!move->agent->dp->instances[heir].host)
+		return error_set(err, EINVAL, FF_CODE_REFUSED, "push the configuration first",
+				 "host %s knows no instance %u", move->agent->config->host,
+				 (unsigned int)heir);
+	pthread_mutex_lock(&move->lock);
+	move->heir = (uint16_t)heir;
+	pthread_mutex_unlock(&move->lock);
+	return 0;
+}
+
 static struct table_entry entry_of(struct move *move)
 {
 	struct phase_view view = {
@@ -120,6 +149,10 @@ static struct table_entry entry_of(struct move *move)
 	};
 	struct ff_steer steer = phase_steer(&view);
 
+	if (move->heir && steer.owner == move->from && move->target_phase == PHASE_RETURNED) {
+		steer.owner = move->heir;
+		steer.here = move_place(move, move->heir).instance;
+	}
 	return (struct table_entry){
 		.owner = steer.owner, .here = steer.here, .flags = steer.flags, .lane = steer.lane
 	};

@@ -62,6 +62,7 @@ struct move {
 	bool prepared, failed; /* the entries are written; never will be */
 	enum phase source, target_phase;
 	bool switched;
+	uint16_t heir; /* has the flows afterwards, for from or to is lost; 0: it isn't */
 	struct lane source_lane, target_lane;
 
 	/* source */
@@ -124,6 +125,16 @@ void move_applied_await(struct move *move);
 /* Between these a step may use the move's lanes: abort and finish wait for it. -ECANCELED. */
 int move_step_begin(struct move *move, struct ff_error *err);
 void move_step_end(struct move *move);
+
+/* Notes the `heir` that a body may name; it must be known here. */
+int move_heir(struct move *move, const json_t *json, struct ff_error *err);
+
+/* Where packets for that owner go from here: its host, or (0) an instance here. */
+struct move_place {
+	uint16_t instance;
+	uint32_t host;
+};
+struct move_place move_place(const struct move *move, uint16_t owner);
 
 /* `force`: the move has ended with the flows at the source, whatever this host has come to. */
 int move_abort(struct move *move, bool force, struct ff_error *err);

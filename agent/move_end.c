@@ -92,13 +92,10 @@ static void work_stop(struct move *move)
 static int entries_settle(struct move *move, uint16_t owner, bool revert, struct ff_error *err)
 {
 	struct agent *agent = move->agent;
-	struct table_entry entry = { .owner = owner };
-	bool local, settled = false;
+	struct table_entry entry = { .owner = owner, .here = move_place(move, owner).instance };
+	bool settled = false;
 	int r = 0;
 
-	local = owner && owner < FF_INSTANCES_MAX &&
-		agent->dp->instances[owner].host == agent->dp->host->host;
-	entry.here = local ? owner : 0;
 	pthread_mutex_lock(&move->edit);
 	if (revert)
 		r = table_revert(agent->table, &move->subject, &move->existed, &entry, NULL, err);
@@ -116,18 +113,15 @@ static int entries_settle(struct move *move, uint16_t owner, bool revert, struct
  * What is parked here still, because a step on the way back had to be given up, goes to the owner;
  * late, but not lost. Nothing is parked any more: no entry says so.
  */
-static void parked_settle(struct move *move, bool revert)
+static void parked_settle(struct move *move, uint16_t owner)
 {
-	uint32_t host = revert ? move->source_host : move->target_host;
-	bool here = host == move->agent->dp->host->host;
+	struct move_place to = move_place(move, owner);
 	struct lane *lanes[] = { &move->target_lane, &move->source_lane };
 
 	for (size_t i = 0; i < ARRAY_SIZE(lanes); i++) {
-		uint16_t instance = revert ? move->from : move->to;
 		struct ff_error err = {};
 
-		if (lanes[i]->map &&
-		    lane_release(lanes[i], here ? instance : 0, here ? 0 : host, NULL, &err))
+		if (lanes[i]->map && lane_release(lanes[i], to.instance, to.host, NULL, &err))
 			log_warn("move %s: %s", move->id, err.message);
 	}
 }
@@ -141,12 +135,13 @@ static int move_end(struct move *move, bool revert, struct instance *loser, bool
 		    struct ff_error *err)
 {
 	struct agent *agent = move->agent;
-	int r = entries_settle(move, revert ? move->from : move->to, revert, err);
+	uint16_t owner = move->heir ?: revert ? move->from : move->to;
+	int r = entries_settle(move, owner, revert, err);
 
 	if (r)
 		return r;
 	move_applied_await(move);
-	parked_settle(move, revert);
+	parked_settle(move, owner);
 	if (loser)
 		r = move_forget(move, loser, staged_only, err);
 	if (r)
@@ -278,6 +273,9 @@ int move_finish(struct agent *agent, struct move *move, const json_t *json, stru
 		return r;
 	if (owner == move->from)
 		return move_abort(move, false, err);
+	r = move_heir(move, json, err);
+	if (r)
+		return r;
 	pthread_mutex_lock(&move->ends);
 	r = finish_locked(move, err);
 	atomic_store(&move->ending, move->ended);

@@ -444,13 +444,16 @@ int source_hold(struct move *move, const json_t *json, struct ff_error *err)
 {
 	uint16_t cpus[FF_STEERING_MAX];
 	enum answer answer;
+	bool ask = true;
 	int r = steering_cpus(json, cpus, err);
 
+	if (!r)
+		r = json_opt_bool(json, "ask", &ask, err);
 	if (r)
 		return r;
 	source_stop(move);
 	hold_wait(move, cpus);
-	if (move->source == PHASE_HANDOVER && target_has_it(move)) {
+	if (ask && move->source == PHASE_HANDOVER && target_has_it(move)) {
 		pthread_mutex_lock(&move->lock);
 		move_source_phase(move, PHASE_DONE);
 		pthread_mutex_unlock(&move->lock);

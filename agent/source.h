@@ -22,7 +22,8 @@ void source_stop(struct move *move);
 
 /*
  * Stops, and takes the flows back, parked: behind what the steering hosts in `json` sent here before
- * they switched. Refused once the target has committed.
+ * they switched. Refused once the target has committed, which it is asked, but for `"ask":false`: its
+ * host is dead.
  */
 int source_hold(struct move *move, const json_t *json, struct ff_error *err);
 

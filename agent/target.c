@@ -308,7 +308,8 @@ static int fence_source(struct move *move, struct ff_error *err)
 	};
 	int r;
 
-	if (move->source_host == move->target_host)
+	/* an heir holds nothing that would have to wait */
+	if (move->heir || move->source_host == move->target_host)
 		return 0;
 	subject_paths(&move->subject, fence.paths);
 	r = lane_fence_send(move->agent->dp, move->agent->cpus, &fence);
@@ -347,12 +348,15 @@ int target_return(struct move *move, const json_t *json, json_t **ret_reply, str
 {
 	uint64_t paths[FF_PATHS / 64], until = clock_ns() + FENCES_WAIT_NS, returned = 0;
 	uint16_t cpus[FF_STEERING_MAX];
-	bool local = move->source_host == move->target_host;
+	struct move_place to;
 	enum answer answer;
 	int r = steering_cpus(json, cpus, err);
 
+	if (!r)
+		r = move_heir(move, json, err);
 	if (r)
 		return r;
+	to = move_place(move, move->heir ?: move->from);
 	pthread_mutex_lock(&move->lock);
 	answer = phase_request(move->source, move->target_phase, REQUEST_RETURN);
 	pthread_mutex_unlock(&move->lock);
@@ -369,8 +373,7 @@ int target_return(struct move *move, const json_t *json, json_t **ret_reply, str
 	}
 	r = return_begin(move, err);
 	if (!r)
-		r = lane_release(&move->target_lane, local ? move->from : 0,
-				 local ? 0 : move->source_host, &returned, err);
+		r = lane_release(&move->target_lane, to.instance, to.host, &returned, err);
 	if (r)
 		return r;
 	pthread_mutex_lock(&move->lock);

@@ -13,7 +13,10 @@ extern const struct http_upload_ops target_state_upload;
  * been held when the call began. */
 int target_release(struct move *move, uint64_t frozen_ns, struct ff_error *err);
 
-/* `json`: {"steering":[..]}. Waits for the fences, sends the parked packets back, then a fence. */
+/*
+ * `json`: {"steering":[..],"heir":ID}. Waits for the fences, sends the parked packets back, then a fence; or
+ * to the heir of a source that is lost.
+ */
 int target_return(struct move *move, const json_t *json, json_t **ret_reply, struct ff_error *err);
 
 /* Waits until no state is being received any more. */

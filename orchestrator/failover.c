@@ -11,6 +11,7 @@
 #include "orchestrator/desired.h"
 #include "orchestrator/events.h"
 #include "orchestrator/failover_internal.h"
+#include "orchestrator/migration.h"
 #include "orchestrator/samples.h"
 
 #define ORPHANS_MS                                                                                 \
@@ -261,8 +262,46 @@ static void recoveries_begin(struct watch *watch)
 }
 
 /*
+ * Whether a move may go on without this dead host: what it has there is recovered, or can't be, and surely
+ * nothing is processed there any more. A recovery that is under way says so itself, in its turn.
+ */
+static bool may_do_without(const struct orchestrator *orch, const struct operation *op,
+			   const struct host *host)
+{
+	const struct model *model = &orch->model;
+	const uint16_t ids[] = { migration_from(op), migration_to(op) };
+
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+		const struct instance *instance = model_instance(model, ids[i]);
+		const struct instance *standby = model_standby(model, ids[i]);
+
+		if (is_being_recovered(model, ids[i]))
+			return false;
+		if (instance && instance->host == host->id &&
+		    ((standby && is_recoverable(orch, standby)) ||
+		     failover_allows(orch, instance->id, NULL) < 0))
+			return false;
+	}
+	return true;
+}
+
+/* The lock is held. */
+static void moves_judge(struct watch *watch)
+{
+	struct orchestrator *orch = watch->f->orch;
+	struct model *model = &orch->model;
+
+	for (struct operation *op = model->operations; op; op = op->next)
+		for (size_t i = 0; op->migration && i < model->hosts_n; i++)
+			if (failover_is_dead(orch, model->hosts[i].id) &&
+			    may_do_without(orch, op, &model->hosts[i]))
+				migration_host_lost(op, &model->hosts[i]);
+}
+
+/*
  * A move that was about an owner which is no more keeps its flows until it has ended, on each host for as
- * long as that takes part: as each lets go, it should know the new owner.
+ * long as that takes part: as each lets go, it should know the new owner. (A move of an earlier run of ours:
+ * others know the heir.)
  */
 static void orphans_touch(struct watch *watch, uint64_t now_ns)
 {
@@ -299,6 +338,7 @@ static void watch_step(struct watch *watch, struct detect_facts *facts)
 		for (size_t i = 0; i < n; i++)
 			change_apply(watch, &watch->changes[i]);
 		recoveries_begin(watch);
+		moves_judge(watch);
 		orphans_touch(watch, facts->now_ns);
 	}
 	/* told when those who recover are at work: an event costs a write to the disk */

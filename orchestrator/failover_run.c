@@ -63,17 +63,37 @@ static int fence_await(struct run *run, struct ff_error *err)
 /* ---- switch ---------------------------------------------------------------------------------- */
 
 /*
- * Moves from or to it end the sooner, the sooner they begin to; what is committed stays so, and is the
- * heir's.
+ * Moves from or to it go on, as their target has committed or not, and have the heir in its place: what goes
+ * back is the heir's, and so is what it was to have. The lock is held.
  */
-static void moves_cancel(struct run *run)
+static void moves_inherit(struct run *run)
 {
 	for (struct operation *op = run->orch->model.operations; op; op = op->next) {
-		if (!op->migration || (op->from != run->op->from && op->to != run->op->from))
+		if (!op->migration)
 			continue;
-		migration_cancel(op, NULL);
+		if (op->from == run->op->from)
+			op->from = run->op->to;
 		if (op->to == run->op->from)
 			op->to = run->op->to;
+	}
+}
+
+/*
+ * They end as soon as the heir's host knows that it is one, and not before: by their end packets are sent
+ * there. One whose host is well is asked as always.
+ */
+static void moves_end(struct run *run)
+{
+	struct model *model = &run->orch->model;
+	MODEL_LOCKED(model);
+
+	for (struct operation *op = model->operations; op; op = op->next) {
+		if (!op->migration ||
+		    (migration_from(op) != run->op->from && migration_to(op) != run->op->from))
+			continue;
+		migration_cancel(op, NULL);
+		if (failover_doubts(run->orch, run->host->id))
+			migration_host_lost(op, run->host);
 	}
 }
 
@@ -124,7 +144,7 @@ static int owners_switch(struct run *run, struct ff_error *err)
 	/* what it owns now: a move may have ended since it was found lost */
 	if (!subject || change_add_owned(subject, &service->table, owner->id) < 0)
 		return error_nomem(err);
-	moves_cancel(run);
+	moves_inherit(run);
 	if (owners_apply(&service->table, subject, standby->id) < 0)
 		return error_nomem(err);
 	replica_note(run);
@@ -155,6 +175,7 @@ static size_t steering_make(struct run *run, struct push *ret, size_t max)
 static void hosts_switch(struct run *run, struct push *first, struct push *steering, size_t n)
 {
 	push_all(first, 1);
+	moves_end(run);
 	push_all(steering, n);
 	if (run->standby_host->steering)
 		run->switched_ns = first->done_ns;

@@ -263,17 +263,32 @@ static int wait_ms(const struct migration *migration)
 	return (int)MIN((due_ns - now_ns) / NSEC_PER_MSEC + 1, (uint64_t)WAIT_MAX_MS);
 }
 
+static void feed_lost(struct migration *migration, uint16_t lost)
+{
+	for (unsigned int place = 0; place < migration->move.hosts; place++) {
+		if (!(lost & ~migration->lost_told & 1u << place))
+			continue;
+		migration->lost_told |= (uint16_t)(1u << place);
+		error_set(&migration->last, EHOSTUNREACH, FF_CODE_UNREACHABLE, NULL,
+			  "host %s is dead", migration->hosts[place]->name);
+		feed(migration, &(struct move_event){ .kind = MOVE_EV_DEAD, .host = place });
+	}
+}
+
 /* True: the daemon stops and won't wait any longer. */
 static bool look_around(struct migration *migration)
 {
 	struct model *model = &migration->orch->model;
 	bool cancel, hurry;
+	uint16_t lost;
 
 	model_lock(model);
+	lost = migration->lost;
 	cancel = migration->operation->cancel && !migration->cancel_told;
 	hurry = migration->orch->migrations->hurry;
 	model_unlock(model);
 
+	feed_lost(migration, lost);
 	if (cancel) {
 		migration->cancel_told = true;
 		error_set(&migration->last, ECANCELED, FF_CODE_REFUSED, NULL,
@@ -408,6 +423,34 @@ int migration_cancel(struct operation *operation, struct ff_error *err)
 	if (operation->migration)
 		http_multi_wakeup(operation->migration->multi);
 	return 0;
+}
+
+void migration_host_lost(struct operation *operation, const struct host *host)
+{
+	struct migration *migration = operation->migration;
+
+	if (!migration)
+		return;
+	for (unsigned int place = 0; place < migration->move.hosts; place++) {
+		if (migration->hosts[place] != host || (migration->lost & 1u << place))
+			continue;
+		migration->lost |= (uint16_t)(1u << place);
+		http_multi_wakeup(migration->multi);
+	}
+}
+
+uint16_t migration_from(const struct operation *operation)
+{
+	const json_t *prepare = json_object_get(operation->request, "prepare");
+
+	return (uint16_t)json_integer_value(json_object_get(prepare, "from"));
+}
+
+uint16_t migration_to(const struct operation *operation)
+{
+	const json_t *prepare = json_object_get(operation->request, "prepare");
+
+	return (uint16_t)json_integer_value(json_object_get(prepare, "to"));
 }
 
 void migrations_stop(struct migrations *migrations)

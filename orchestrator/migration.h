@@ -43,5 +43,16 @@ int migration_start(struct orchestrator *orch, struct operation *operation, bool
 /* Asks the driver to roll back. The lock is held. -EPERM when it's too late. */
 int migration_cancel(struct operation *operation, struct ff_error *err);
 
+/*
+ * The host is dead, and surely does nothing any more (failover.h says so): its driver asks it nothing more.
+ * Who takes over what it owned is in operation->from and ->to by then, and the hosts know of these. The lock
+ * is held. Said again, or of a host that has no part in it: nothing.
+ */
+void migration_host_lost(struct operation *operation, const struct host *host);
+
+/* Of a move: its instances as they were when it began. */
+uint16_t migration_from(const struct operation *operation);
+uint16_t migration_to(const struct operation *operation);
+
 /* The body of `finish`, from an operation's request. */
 json_t *migration_finish_body(const json_t *request);

@@ -206,6 +206,45 @@ static json_t *steering_body(const struct migration *migration, bool gone_back)
 	return json_pack("{so}", "steering", list);
 }
 
+/* Who has taken over from an instance of the move that is lost; 0: it isn't. */
+static uint16_t heir_of(const struct migration *migration, bool of_target)
+{
+	const struct operation *operation = migration->operation;
+	uint16_t now, then = of_target ? migration_to(operation) : migration_from(operation);
+	MODEL_LOCKED(&migration->orch->model);
+
+	now = of_target ? operation->to : operation->from;
+	return now != then ? now : 0;
+}
+
+static json_t *heir_put(json_t *body, uint16_t heir)
+{
+	if (heir)
+		json_put_uint(body, "heir", heir);
+	return body;
+}
+
+static json_t *finish_body(const struct migration *migration)
+{
+	json_t *body = migration_finish_body(migration->operation->request);
+	uint16_t heir = heir_of(migration, true);
+
+	if (heir)
+		json_put_uint(body, "to", heir);
+	return heir_put(body, heir);
+}
+
+static json_t *hold_body(const struct migration *migration)
+{
+	json_t *body = steering_body(migration, false);
+
+	for (unsigned int place = 0; place < migration->move.hosts; place++)
+		if ((migration->move.roles[place] & MOVE_TARGET) &&
+		    (migration->move.dead & 1u << place))
+			json_put_bool(body, "ask", false);
+	return body;
+}
+
 static json_t *call_body(const struct migration *migration, const struct move_action *action)
 {
 	switch (action->call) {
@@ -217,11 +256,14 @@ static json_t *call_body(const struct migration *migration, const struct move_ac
 	case MOVE_CALL_RESUME:
 		return json_pack("{sb}", "fence", action->fence);
 	case MOVE_CALL_FINISH:
-		return migration_finish_body(migration->operation->request);
+		return finish_body(migration);
 	case MOVE_CALL_HOLD:
-		return steering_body(migration, false);
+		return hold_body(migration);
 	case MOVE_CALL_RETURN:
-		return steering_body(migration, true);
+		return heir_put(steering_body(migration, true), heir_of(migration, false));
+	case MOVE_CALL_ABORT:
+	case MOVE_CALL_REVERT:
+		return heir_put(json_object(), heir_of(migration, false));
 	default:
 		return json_object();
 	}

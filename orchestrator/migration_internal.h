@@ -19,6 +19,8 @@ struct migration {
 	enum move_phase recover; /* MOVE_NEW and !recovering: a fresh one */
 	bool recovering;
 	bool cancel_told;
+	uint16_t lost;	    /* places of hosts that are dead; guarded by the model's lock */
+	uint16_t lost_told; /* of those, the ones that the machine knows of */
 	bool ended;
 	uint64_t started_ns;
 	uint64_t phase_ns;    /* when the current phase began */

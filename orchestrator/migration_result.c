@@ -188,6 +188,14 @@ static void result_notes(struct migration *migration)
 			if (migration->move.slots[host][owed[i].call].state == MOVE_SLOT_GIVEN_UP)
 				note_add(doc, "host %s %s", migration->hosts[host]->name,
 					 owed[i].text);
+	if (migration->operation->from != migration_from(migration->operation))
+		note_add(doc, "%s was lost: its flows are %s's",
+			 json_string_value(json_object_get(doc, "from")),
+			 model_instance_name(&migration->orch->model, migration->operation->from));
+	if (migration->operation->to != migration_to(migration->operation))
+		note_add(doc, "%s was lost: its flows are %s's",
+			 json_string_value(json_object_get(doc, "to")),
+			 model_instance_name(&migration->orch->model, migration->operation->to));
 	if (migration->move.doubt)
 		note_add(doc, "rolled back without the target's word: packets that it may have "
 			      "processed are not in the state");

@@ -29,7 +29,7 @@ struct operation {
 	char id[OPERATION_ID_MAX];
 	uint64_t token; /* told to the data path: proves that a fence is this move's */
 	uint16_t service;
-	uint16_t from;
+	uint16_t from; /* of a move: or who has taken over from it */
 	uint16_t to;
 	struct change *subject;
 	json_t *doc;

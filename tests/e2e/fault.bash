@@ -17,7 +17,7 @@ protect_up()
 {
 	local n hosts=$1
 	shift
-	lab_up --hosts "$hosts" --slots 256
+	lab_up --hosts "$hosts" --slots 256 ${GATEWAYS:+--gateways "$GATEWAYS"}
 	for ((n = 2; n <= hosts; n++)); do
 		move --from fw-$n --to fw-1
 		ff instance remove fw-$n
@@ -80,8 +80,8 @@ uncut()
 host_kill()
 {
 	in_host "$1" sysctl -q net.ipv6.conf.f0.keep_addr_on_down=1
-	in_host "$1" ip -4 route show dev f0 | grep via >/run/routes4
-	in_host "$1" ip -6 route show dev f0 | grep via >/run/routes6
+	in_host "$1" ip -o -4 route show | grep via | tr -d '\\' >/run/routes4
+	in_host "$1" ip -o -6 route show | grep via | tr -d '\\' >/run/routes6
 	kill -KILL "$(lab_pid "$1")"
 	in_host "$1" ip link set f0 down
 	cut "$1"
@@ -91,8 +91,8 @@ host_back()
 {
 	uncut "$1"
 	in_host "$1" ip link set f0 up
-	sed 's/^/route replace /; s/$/ dev f0/' /run/routes4 | in_host "$1" ip -4 -batch -
-	sed 's/^/route replace /; s/$/ dev f0/; s/ pref [a-z]*//' /run/routes6 | in_host "$1" ip -6 -batch -
+	sed 's/^/route replace /' /run/routes4 | in_host "$1" ip -4 -batch -
+	sed 's/^/route replace /; s/ pref [a-z]*//' /run/routes6 | in_host "$1" ip -6 -batch -
 	ff lab restart "$1"
 }
 

@@ -46,6 +46,13 @@ static int script_take(struct fake_agent *agent, const char *call)
 	return -1;
 }
 
+/* The lock is held. */
+static void hang(struct fake_agent *agent)
+{
+	while (agent->hung && agent->world->blocking)
+		pthread_cond_wait(&agent->world->unblocked, &agent->world->lock);
+}
+
 static int epoch_check(struct fake_agent *agent, const struct http_request *req,
 		       struct ff_error *err)
 {
@@ -228,6 +235,15 @@ static int perform(struct fake_agent *agent, const char *id, const char *call, c
 		return do_prepare(agent, id, body);
 	if (!move)
 		return error_set(err, ENOENT, FF_CODE_NOT_FOUND, NULL, "no move %s", id);
+	if (json_object_get(body, "heir")) {
+		char text[48];
+
+		snprintf(text, sizeof(text), "%s for %lld", call,
+			 json_integer_value(json_object_get(body, "heir")));
+		log_call(agent, text);
+	}
+	if (json_is_false(json_object_get(body, "ask")))
+		log_call(agent, "hold unasked");
 	if (!strcmp(call, "hold")) {
 		char text[32];
 
@@ -256,6 +272,7 @@ static int move_call(struct http_request *req, struct http_response *resp)
 	fault = script_take(agent, call);
 	while (fault == FAKE_BLOCK && world->blocking)
 		pthread_cond_wait(&world->unblocked, &world->lock);
+	hang(agent);
 	r = epoch_check(agent, req, err);
 	if (r == 0 && fault == FAKE_REFUSE)
 		r = error_set(err, EPERM, FF_CODE_REFUSED, NULL, "scripted refusal");
@@ -280,6 +297,7 @@ static int move_get(struct http_request *req, struct http_response *resp)
 
 	pthread_mutex_lock(&agent->world->lock);
 	log_call(agent, "query");
+	hang(agent);
 	fault = script_take(agent, "query");
 	move = move_find(agent, id);
 	if (move)
@@ -304,6 +322,7 @@ static int host_get(struct http_request *req, struct http_response *resp)
 	size_t i;
 
 	pthread_mutex_lock(&agent->world->lock);
+	hang(agent);
 	for (i = 0; i < FAKE_MOVES_MAX; i++)
 		if (agent->moves[i].id[0])
 			json_array_append_new(moves, json_pack("{ss ss}", "id", agent->moves[i].id,
@@ -332,6 +351,7 @@ static int config_put(struct http_request *req, struct http_response *resp)
 
 	pthread_mutex_lock(&agent->world->lock);
 	log_call(agent, "config");
+	hang(agent);
 	fault = script_take(agent, "config");
 	while (fault == FAKE_BLOCK && agent->world->blocking)
 		pthread_cond_wait(&agent->world->unblocked, &agent->world->lock);
@@ -451,7 +471,7 @@ static ssize_t sample_next(void *ctx, char *buf, size_t len)
 	_cleanup_free_ char *text = NULL;
 	uint64_t now_ns = clock_ns();
 
-	if (now_ns < follower->next_ns)
+	if (now_ns < follower->next_ns || agent->hung)
 		return 0;
 	follower->next_ns = now_ns + SAMPLE_MS * NSEC_PER_MSEC;
 	pthread_mutex_lock(&agent->world->lock);
@@ -501,6 +521,14 @@ void fake_samples_begin(struct fake_world *world)
 	world->ticking = true;
 	if (pthread_create(&world->ticker, NULL, ticker_run, world))
 		abort();
+}
+
+void fake_host_die(struct fake_agent *agent)
+{
+	pthread_mutex_lock(&agent->world->lock);
+	agent->hung = true;
+	agent->path_dead_ns = clock_ns();
+	pthread_mutex_unlock(&agent->world->lock);
 }
 
 void fake_path(struct fake_agent *agent, bool dead)

@@ -53,6 +53,7 @@ struct fake_agent {
 	struct fake_move moves[FAKE_MOVES_MAX];
 	int configs;	       /* how many it was put */
 	uint64_t path_dead_ns; /* since when nobody hears its data path; 0: it is heard */
+	bool hung;	       /* answers nothing, and closes nothing */
 	unsigned int unheard;  /* packets that each other host has sent to it in vain */
 	const char *failed;    /* an instance of its that has failed; NULL: none */
 	unsigned int leases;   /* renewals */
@@ -82,6 +83,8 @@ void fake_agent_stop(struct fake_agent *agent);
 
 /* Agents send samples, at the period that real ones have, from now on. */
 void fake_samples_begin(struct fake_world *world);
+/* The host loses its power: whoever has asked it anything waits. fake_unblock() gives it back. */
+void fake_host_die(struct fake_agent *agent);
 /* The host's data path isn't heard any more, or (dead false) again. */
 void fake_path(struct fake_agent *agent, bool dead);
 
