@@ -28,7 +28,7 @@ static void failure_note(struct replica *replica, const struct ff_error *err)
 {
 	bool told;
 
-	slotset_set_range(&replica->whole, 0, replica->instance->state.slot_mask);
+	replica->all = true;
 	replica->life = 0;
 	pthread_mutex_lock(&replica->lock);
 	told = replica->broken;
@@ -65,7 +65,7 @@ static void *replica_main(void *arg)
 	struct ff_error err = {};
 	int r;
 
-	slotset_set_range(&replica->whole, 0, replica->instance->state.slot_mask);
+	replica->all = true;
 	r = table_watch(agent->table, replica->spec.service, replica->spec.from,
 			(uint8_t)replica->lane.number, &err);
 	if (r) {

@@ -19,7 +19,11 @@ struct replica {
 	atomic_bool cancel;
 
 	/* the thread's own */
-	struct slotset whole; /* to be sent whole in the next round */
+	bool all; /* of its state the standby may have anything: everything is sent */
+	struct slotset
+		whole; /* to be sent whole, in the next round or when a move has let go of them */
+	struct slotset now;   /* sent whole in the round under way, */
+	struct slotset held;  /* and those that moves from here have got hold of */
 	uint64_t life;	      /* of the standby, as it said; another one knows nothing */
 	uint64_t answered_ns; /* it lived */
 	uint32_t round;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "agent/move.h"
 #include "agent/replica_internal.h"
 #include "agent/transfer.h"
 #include "lib/clock.h"
@@ -14,6 +15,9 @@
 
 /* Of a round with what has changed. A standby that needs longer is as good as none. */
 #define ROUND_TIMEOUT_MS 2000
+
+/* In one request: a million flows in 4096 slots are dropped 16,000 at a time. */
+#define REPLICA_DROP_SLOTS 64
 
 struct sending {
 	struct replica *replica;
@@ -29,7 +33,7 @@ static int visit_logged(void *ctx, const struct ff_flow_key *key, const void *va
 {
 	struct sending *s = ctx;
 
-	if (slotset_test(&s->replica->whole, state_slot(&s->replica->instance->state, key)))
+	if (slotset_test(&s->replica->now, state_slot(&s->replica->instance->state, key)))
 		return 0;
 	s->replica->sent++;
 	return transfer_add(s->transfer, key, value);
@@ -61,9 +65,9 @@ static int send_whole(struct sending *s, struct ff_error *err)
 
 	if (table_slots_of(replica->agent->table, replica->spec.service, replica->spec.from,
 			   &slots)) {
-		slotset_intersect(&slots, &replica->whole);
+		slotset_intersect(&slots, &replica->now);
 	} else {
-		slots = replica->whole;
+		slots = replica->now;
 		select.wants = is_here;
 		select.ctx = replica;
 	}
@@ -77,7 +81,7 @@ static int send_whole(struct sending *s, struct ff_error *err)
 static int sending_begin(struct sending *s, struct ff_error *err)
 {
 	struct replica *replica = s->replica;
-	bool bulk = !slotset_is_empty(&replica->whole);
+	bool bulk = !slotset_is_empty(&replica->now);
 	char path[128];
 	struct transfer_spec spec = {
 		.target = replica->standby,
@@ -117,8 +121,8 @@ static int sending_end(struct sending *s, int result, json_t **ret_reply, struct
 	return r;
 }
 
-/* In those slots the standby keeps what this round has brought, and no more. */
-static int drop_rest(struct sending *s, const json_t *reply, struct ff_error *err)
+static int drop_part(struct sending *s, const struct slotset *part, const json_t *reply,
+		     struct ff_error *err)
 {
 	struct replica *replica = s->replica;
 	_cleanup_json_ json_t *body = NULL, *answer = NULL;
@@ -128,12 +132,37 @@ static int drop_rest(struct sending *s, const json_t *reply, struct ff_error *er
 	snprintf(token, sizeof(token), "%016" PRIx64, s->token);
 	snprintf(path, sizeof(path), "/v1/replicas/%s/drop?from=%u&host=%u", replica->spec.name,
 		 replica->spec.from, s->host);
-	if (slotset_format(&replica->whole, &slots))
+	if (slotset_format(part, &slots))
 		return error_nomem(err);
 	body = json_pack("{ss ss sO* sO*}", "slots", slots, "token", token, "life",
 			 json_object_get(reply, "life"), "turn", json_object_get(reply, "turn"));
 	return http_call(replica->standby, "POST", path, body, NULL, ROUND_TIMEOUT_MS, NULL,
 			 &answer, err);
+}
+
+/*
+ * In those slots the standby keeps what this round has brought, and no more. In parts: each is answered in time,
+ * however much state there is. What is half-way to another owner stays until it has got there.
+ */
+static int drop_rest(struct sending *s, const json_t *reply, struct ff_error *err)
+{
+	struct replica *replica = s->replica;
+	struct slotset slots = replica->now;
+	uint32_t slot;
+	int r = 0;
+
+	slotset_subtract(&slots, &replica->held);
+	slot = slotset_next(&slots, 0);
+	while (!r && slot < FF_SLOTS_MAX && !atomic_load(&replica->cancel)) {
+		struct slotset part = {};
+
+		for (int i = 0; i < REPLICA_DROP_SLOTS && slot < FF_SLOTS_MAX; i++) {
+			slotset_set(&part, slot);
+			slot = slotset_next(&slots, slot + 1);
+		}
+		r = drop_part(s, &part, reply, err);
+	}
+	return r ?: atomic_load(&replica->cancel) ? -ECANCELED : 0;
 }
 
 /* A standby that has begun anew knows nothing of the rounds before. */
@@ -157,7 +186,6 @@ static void round_note(struct replica *replica, uint64_t begun_ns, const json_t 
 
 	json_opt_int(reply, "flows", &flows, NULL);
 	replica->answered_ns = begun_ns;
-	slotset_clear(&replica->whole);
 	pthread_mutex_lock(&replica->lock);
 	replica->rounds++;
 	replica->flows = (uint64_t)flows;
@@ -169,7 +197,7 @@ static int round_send(struct replica *replica, const struct ff_flow_key *keys, s
 {
 	struct sending s = { .replica = replica };
 	_cleanup_json_ json_t *reply = NULL;
-	bool whole = !slotset_is_empty(&replica->whole);
+	bool whole = !slotset_is_empty(&replica->now);
 	int r = sending_begin(&s, err);
 
 	if (r)
@@ -187,10 +215,46 @@ static int round_send(struct replica *replica, const struct ff_flow_key *keys, s
 	return r;
 }
 
+/* ---- a round ----------------------------------------------------------------------------------- */
+
+/* A move is listed before it writes entries, and until they are as they are to be. */
+static void held_find(const struct replica *replica, struct slotset *ret)
+{
+	struct move *moves[FF_LANES_MAX];
+
+	slotset_clear(ret);
+	move_all(replica->agent, moves);
+	for (size_t i = 0; i < FF_LANES_MAX; i++) {
+		struct slotset slots;
+
+		if (moves[i] && moves[i]->is_source && moves[i]->from == replica->spec.from) {
+			subject_slots(&moves[i]->subject, &slots);
+			slotset_union(ret, &slots);
+		}
+		move_put(moves[i]);
+	}
+}
+
+/*
+ * What this round sends whole. While a move holds flows their changes are in its log, not in ours: what the standby
+ * has of them stays as it is until the move lets go, and as old as it is by then. True: this brings all.
+ */
+static bool whole_choose(struct replica *replica)
+{
+	held_find(replica, &replica->held);
+	if (replica->all)
+		slotset_set_range(&replica->whole, 0, replica->instance->state.slot_mask);
+	replica->now = replica->whole;
+	if (!replica->all)
+		slotset_subtract(&replica->now, &replica->held);
+	return replica->all || slotset_is_empty(&replica->held);
+}
+
 int replica_round(struct replica *replica, struct ff_error *err)
 {
 	const struct ff_flow_key *keys;
 	struct slotset changed;
+	bool fresh;
 	uint64_t begun_ns = clock_ns();
 	size_t count;
 	bool full;
@@ -200,15 +264,17 @@ int replica_round(struct replica *replica, struct ff_error *err)
 	table_watch_take(replica->agent->table, replica->spec.from, &changed);
 	slotset_union(&replica->whole, &changed);
 	lane_round(&replica->lane, &keys, &count, &full);
-	if (full)
-		slotset_set_range(&replica->whole, 0, replica->instance->state.slot_mask);
-	if (count || !slotset_is_empty(&replica->whole) ||
-	    begun_ns - replica->answered_ns > ALIVE_NS)
+	replica->all |= full;
+	fresh = whole_choose(replica);
+	if (count || !slotset_is_empty(&replica->now) || begun_ns - replica->answered_ns > ALIVE_NS)
 		r = round_send(replica, keys, full ? 0 : count, begun_ns, err);
 	if (r)
 		return r;
+	replica->all = false;
+	slotset_intersect(&replica->whole, &replica->held);
 	pthread_mutex_lock(&replica->lock);
-	replica->synced_ns = begun_ns;
+	if (fresh)
+		replica->synced_ns = begun_ns;
 	replica->broken = false;
 	pthread_mutex_unlock(&replica->lock);
 	return 0;

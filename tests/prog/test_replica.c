@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "agent/move.h"
 #include "agent/replica_internal.h"
 #include "lib/clock.h"
 #include "lib/flow.h"
@@ -34,9 +35,25 @@ static struct ff_error err;
 
 /* ---- the hosts --------------------------------------------------------------------------------- */
 
+static unsigned int drops, drops_slots, drops_most; /* requests, and slots in them */
+
+static int drop_counted(struct http_request *req, struct http_response *resp)
+{
+	const char *text = json_string_value(json_object_get(req_json(req), "slots"));
+	struct slotset slots;
+	unsigned int count;
+
+	cr_assert_eq(slotset_parse(text, FF_SLOTS_MAX, &slots, NULL), 0);
+	count = slotset_count(&slots);
+	drops++;
+	drops_slots += count;
+	drops_most = MAX(drops_most, count);
+	return standby_drop(req, resp);
+}
+
 static const struct http_route routes[] = {
 	{ "POST", "/v1/replicas/:name/state", NULL, &standby_state_upload, 0 },
-	{ "POST", "/v1/replicas/:name/drop", standby_drop, NULL, HTTP_BODY_REQUIRED },
+	{ "POST", "/v1/replicas/:name/drop", drop_counted, NULL, HTTP_BODY_REQUIRED },
 	{ NULL, NULL, NULL, NULL, 0 },
 };
 
@@ -126,7 +143,7 @@ static void replica_init(void)
 	cr_assert_eq(http_client_new(socket, NULL, &replica.standby, &err), 0);
 	cr_assert_eq(lane_open(&dps[0], agents[0].cpus, &spec, &replica.lane, &err), 0, "%s",
 		     err.message);
-	slotset_set_range(&replica.whole, 0, RIG_SLOT_COUNT - 1);
+	replica.all = true;
 	cr_assert_eq(table_watch(agents[0].table, RIG_SERVICE_NO, OWNER,
 				 (uint8_t)replica.lane.number, &err),
 		     0, "%s", err.message);
@@ -308,6 +325,101 @@ Test(replica, follows_moves)
 	equal_expect("and go on");
 }
 
+/* As the agent lists it, from before its first entry until after its last. */
+static struct move moving;
+
+static void move_list(const struct subject *subject)
+{
+	moving = (struct move){ .is_source = true, .from = OWNER, .subject = *subject, .refs = 1 };
+	agents[0].moves[3] = &moving;
+}
+
+/*
+ * What a move holds isn't copied, and the copy isn't told to be newer than that; it is all that is left should the
+ * source die, so it stays until the target is the owner.
+ */
+Test(replica, what_a_move_holds_stays_as_old_as_it_is)
+{
+	struct subject some = slots_of("0-1000");
+	static struct copy copy;
+	uint64_t synced_ns;
+
+	packets(0, FLOWS);
+	round_run();
+	synced_ns = replica.synced_ns;
+	move_list(&some);
+	edit(&some, OWNER, FF_STEER_LOG);
+	packets(0, FLOWS);
+	round_run();
+	round_run();
+	cr_expect_eq(replica.synced_ns, synced_ns);
+	edit(&some, 0, 0);
+	round_run();
+	cr_expect_eq(replica.synced_ns, synced_ns);
+	copy_of(agents[1].instances[STANDBY], &copy);
+	cr_expect_eq(copy.count, FLOWS, "handed over, but nobody knows whether it has arrived");
+
+	agents[0].moves[3] = NULL;
+	round_run();
+	cr_expect_gt(replica.synced_ns, synced_ns);
+	equal_expect("it has");
+}
+
+/* All slots are held, and given up: that isn't what `all` means. */
+Test(replica, a_move_of_everything)
+{
+	struct subject everything = slots_of("0-4095");
+	static struct copy copy;
+	uint64_t synced_ns;
+
+	packets(0, FLOWS);
+	round_run();
+	synced_ns = replica.synced_ns;
+	move_list(&everything);
+	edit(&everything, OWNER, FF_STEER_LOG);
+	edit(&everything, 0, 0);
+	round_run();
+	cr_expect_eq(replica.synced_ns, synced_ns);
+	copy_of(agents[1].instances[STANDBY], &copy);
+	cr_expect_eq(copy.count, FLOWS);
+	edit(&everything, OWNER, 0); /* and taken back */
+	packets(0, FLOWS);
+	agents[0].moves[3] = NULL;
+	round_run();
+	cr_expect_gt(replica.synced_ns, synced_ns);
+	equal_expect("back");
+}
+
+/* Once everything is sent, what a move holds is as new as the rest. */
+Test(replica, everything_is_sent_under_a_move)
+{
+	struct subject some = slots_of("0-1000");
+	uint64_t synced_ns;
+
+	packets(0, FLOWS);
+	round_run();
+	move_list(&some);
+	edit(&some, OWNER, FF_STEER_LOG);
+	packets(0, FLOWS);
+	synced_ns = replica.synced_ns;
+	replica.all = true;
+	round_run();
+	cr_expect_gt(replica.synced_ns, synced_ns);
+	equal_expect("all");
+	agents[0].moves[3] = NULL;
+}
+
+/* Each request has an end in sight, however much there is to look through. */
+Test(replica, what_is_to_be_dropped_is_said_in_parts)
+{
+	packets(0, FLOWS);
+	round_run();
+	cr_expect_eq(drops_slots, RIG_SLOT_COUNT, "each slot once");
+	cr_expect_leq(drops_most, 64);
+	cr_expect_eq(drops, RIG_SLOT_COUNT / 64);
+	equal_expect("all");
+}
+
 /* Pins and rules are exceptions from slots, and come and go likewise. */
 Test(replica, follows_pins_and_rules)
 {
@@ -387,7 +499,7 @@ Test(replica, a_stale_owner_is_refused)
 	cr_expect_eq(before.count, FLOWS, "the state is there");
 	packets(0, FLOWS);
 	refused_expect("isn't the standby");
-	slotset_set_range(&replica.whole, 0, RIG_SLOT_COUNT - 1);
+	replica.all = true;
 	refused_expect("isn't the standby");
 	copy_of(agents[1].instances[STANDBY], &after);
 	cr_expect_arr_eq(&after, &before, sizeof(after));
@@ -411,7 +523,7 @@ Test(replica, a_standby_begun_anew_gets_all)
 	standby_tell(OWNER, OWNER);
 	packets(0, 3);
 	refused_expect("begun anew");
-	slotset_set_range(&replica.whole, 0, RIG_SLOT_COUNT - 1);
+	replica.all = true;
 	replica.life = 0;
 	round_run();
 	equal_expect("all again");
