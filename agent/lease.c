@@ -10,6 +10,9 @@ void lease_configure(struct ff_service *service, uint32_t lease_ms, uint64_t now
 	uint64_t until_ns = lease_ms ? now_ns + lease_ms * NSEC_PER_MSEC : 0;
 	__u64 old = __atomic_load_n(&service->lease_ns, __ATOMIC_RELAXED);
 
+	/* nobody owns here yet, and this may have been long under way: it begins with its renewal */
+	if (lease_ms && !service->used)
+		until_ns = LEASE_OVER_NS;
 	while (!old || old > until_ns)
 		if (old == until_ns ||
 		    __atomic_compare_exchange_n(&service->lease_ns, &old, until_ns, false,

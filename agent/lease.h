@@ -15,9 +15,12 @@
 #include "bpf/abi.h"
 #include "lib/error.h"
 
+#define LEASE_OVER_NS 1 /* has run out, long ago */
+
 /*
- * A configuration says lease_ms, 0: none. A first lease begins now; a running one isn't renewed, but cut
- * where it would last longer than a new one. It's an atomic store, and so are renewals.
+ * A configuration says lease_ms, 0: none. Of a service that runs here a first lease begins now; of a new one it has run
+ * out, until it is renewed. A running lease isn't renewed, but cut where it would last longer than a new one.
+ * It's an atomic store, and so are renewals.
  */
 void lease_configure(struct ff_service *service, uint32_t lease_ms, uint64_t now_ns);
 

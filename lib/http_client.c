@@ -167,7 +167,7 @@ static int exchange_run(struct http_exchange_spec *spec, unsigned int *ret_statu
 			json_t **ret_reply, struct ff_error *err)
 {
 	/* who follows an answer is told to end when nobody waits for it */
-	int look_ms = spec->upload && spec->cancel ? CANCEL_MS : FOLLOW_MS;
+	int look_ms = spec->cancel && !spec->line ? CANCEL_MS : FOLLOW_MS;
 	struct http_exchange ex;
 	struct http_conn conn;
 	int r;
@@ -200,6 +200,21 @@ int http_call(struct http_client *client, const char *method, const char *path, 
 					   .timeout_ms = timeout_ms };
 
 	return exchange_run(&spec, ret_status, ret_reply, err);
+}
+
+int http_call_unless(struct http_client *client, const char *method, const char *path, json_t *body,
+		     const char *const *headers, unsigned int timeout_ms, const atomic_bool *cancel,
+		     json_t **ret_reply, struct ff_error *err)
+{
+	struct http_exchange_spec spec = { .client = client,
+					   .method = method,
+					   .path = path,
+					   .body = body,
+					   .headers = headers,
+					   .timeout_ms = timeout_ms,
+					   .cancel = cancel };
+
+	return exchange_run(&spec, NULL, ret_reply, err);
 }
 
 int http_upload(struct http_client *client, const struct http_upload *upload,

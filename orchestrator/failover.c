@@ -56,6 +56,22 @@ void failover_taken(struct orchestrator *orch, uint16_t host)
 		orch->failover->taken[host] = orch->model.version;
 }
 
+bool failover_admits(const struct orchestrator *orch, const struct host *host)
+{
+	struct failover *f = orch->failover;
+
+	if (f->dead[host->id])
+		return false;
+	if (f->returning[host->id] && host->pushed >= MAX(f->taken[host->id], (uint64_t)1))
+		f->returning[host->id] = false;
+	return !f->returning[host->id];
+}
+
+void failover_fence(struct orchestrator *orch, uint16_t service)
+{
+	leases_begin(&orch->failover->leases, service, orch->model.version);
+}
+
 /* An agent that is silent can't renew the lease: the data path has fenced itself, and drops. */
 static bool is_fenced_off(const struct orchestrator *orch, const struct instance *instance)
 {
@@ -96,6 +112,12 @@ int failover_allows(const struct orchestrator *orch, uint16_t id, struct ff_erro
 	over_ns = lease_over_ns(orch, instance);
 	if (now_ns >= over_ns)
 		return 0;
+	if (over_ns == UINT64_MAX)
+		return error_set(
+			err, EAGAIN, FF_CODE_BUSY, "set partition.mode: keep-forwarding",
+			"%s may still be at work: its host %s hasn't been told that it needs a "
+			"lease",
+			instance->name, host->name);
 	return error_set(err, EAGAIN, FF_CODE_BUSY, NULL,
 			 "%s may still be at work: the lease of its host %s lasts %.0f ms more",
 			 instance->name, host->name, (double)(over_ns - now_ns) / 1e6);
@@ -151,7 +173,7 @@ static void change_apply(struct watch *watch, const struct detect_change *change
 
 	f->verdict_ns[change->host] = clock_ns();
 	if (change->now == DETECT_DEAD) {
-		f->dead[change->host] = true;
+		f->dead[change->host] = f->returning[change->host] = true;
 		f->silent_ms[change->host] = change->silent_ms;
 		f->count.hosts_dead++;
 		/* its configuration waits until it answers; what it owns is not asked for any more */

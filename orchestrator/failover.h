@@ -39,6 +39,12 @@ void failover_stop(struct failover *failover);
 /* Whether the host was found dead, and hasn't been heard again. */
 bool failover_is_dead(const struct orchestrator *orch, uint16_t host);
 
+/*
+ * Whether a host whose agent answers may take part again: it isn't dead any more, and what was taken from it isn't there
+ * any more, by a configuration that it has accepted since.
+ */
+bool failover_admits(const struct orchestrator *orch, const struct host *host);
+
 /* Whether it isn't known to be well: its agent or its data path is silent, if only for a moment. */
 bool failover_doubts(const struct orchestrator *orch, uint16_t host);
 
@@ -56,6 +62,9 @@ int failover_allows(const struct orchestrator *orch, uint16_t instance, struct f
  * that, its leases aren't renewed.
  */
 void failover_taken(struct orchestrator *orch, uint16_t host);
+
+/* The service's policy says `fence` from the model's version now on: who hasn't that yet won't stop by itself. */
+void failover_fence(struct orchestrator *orch, uint16_t service);
 
 /* Whether something of the service is being recovered, or will be: plans had better wait. */
 bool failover_busy(const struct orchestrator *orch, uint16_t service);

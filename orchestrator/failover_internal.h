@@ -3,6 +3,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "orchestrator/detect.h"
 #include "orchestrator/failover.h"
@@ -29,7 +30,9 @@ struct failover {
 	unsigned int running; /* recoveries */
 	struct detector detector;
 	struct leases leases;
-	bool dead[FF_HOSTS_MAX];
+	atomic_bool dead[FF_HOSTS_MAX]; /* read without the lock, too: by calls to that host */
+	bool returning
+		[FF_HOSTS_MAX]; /* was dead, and hasn't the configuration that it must have now */
 	/* the model's version by which something was last taken from it; 0: that has got there */
 	uint64_t taken[FF_HOSTS_MAX];
 	uint64_t verdict_ns[FF_HOSTS_MAX]; /* when what is thought of it last changed */
@@ -95,6 +98,6 @@ struct push {
 
 /* Makes the configuration as the model is now. The lock is held. */
 void push_make(struct push *push, struct orchestrator *orch, struct host *host);
-/* Sends them all at the same time, and waits until each was answered. The lock isn't held. */
+/* Sends them all at the same time, and waits until each was answered or is known to be dead. The lock isn't held. */
 void push_all(struct push *pushes, size_t n);
 void push_done(struct push *push);

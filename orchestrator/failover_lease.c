@@ -53,6 +53,7 @@ static json_t *lease_make(struct watch *watch, const struct host *host, uint64_t
 	bool listed[FF_SERVICES_MAX] = { false };
 	uint32_t least_ms;
 
+	lease_told(&f->leases, host->id, host->pushed);
 	if (f->dead[host->id] || !host->up || !is_up_to_date(f, host))
 		return NULL;
 	list = leases_list(model, host->id, listed, &least_ms);

@@ -9,7 +9,6 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
-#include "orchestrator/agent_client.h"
 #include "orchestrator/desired.h"
 #include "orchestrator/failover_internal.h"
 
@@ -28,11 +27,14 @@ static void *push_run(void *arg)
 	struct host *host = push->host;
 	int r;
 
-	r = push->config ? agent_call(orch, host, "PUT", "/v1/config", push->config,
-				      FAILOVER_PUSH_MS, NULL, &push->err) :
+	r = push->config ? http_call_unless(host->client, "PUT", "/v1/config", push->config,
+					    orch->headers, FAILOVER_PUSH_MS,
+					    &orch->failover->dead[host->id], NULL, &push->err) :
 			   error_nomem(&push->err);
-	if (r < 0)
+	if (r < 0) {
+		error_prefix(&push->err, "host %s", host->name);
 		return NULL;
+	}
 	push->done_ns = clock_ns();
 	MODEL_LOCKED(&orch->model);
 	host->pushed = MAX(host->pushed, push->version);

@@ -10,6 +10,19 @@ void leases_init(struct leases *leases, uint64_t now_ns)
 	*leases = (struct leases){ .started_ns = now_ns };
 }
 
+void leases_begin(struct leases *leases, uint16_t service, uint64_t version)
+{
+	for (unsigned int host = 0; host < FF_HOSTS_MAX; host++)
+		leases->told_by[host][service] = version;
+}
+
+void lease_told(struct leases *leases, uint16_t host, uint64_t version)
+{
+	for (unsigned int service = 0; service < FF_SERVICES_MAX; service++)
+		if (leases->told_by[host][service] <= version)
+			leases->told_by[host][service] = 0;
+}
+
 bool lease_is_due(const struct leases *leases, uint16_t host, uint64_t sample_ns, uint32_t lease_ms,
 		  uint64_t now_ns)
 {
@@ -44,6 +57,8 @@ uint64_t lease_end_ns(const struct leases *leases, uint16_t host, uint16_t servi
 {
 	uint64_t begun_ns = leases->granted_ns[host] ?: silent_ns;
 
+	if (leases->told_by[host][service])
+		return UINT64_MAX;
 	return MAX(leases->until_ns[host][service],
 		   over_ns(MAX(begun_ns, leases->started_ns), lease_ms));
 }

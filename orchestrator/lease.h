@@ -27,9 +27,16 @@ struct leases {
 	uint64_t sent_ns[FF_HOSTS_MAX];
 	/* by our clock, the latest that a renewal of ours may last: policies change, leases stay */
 	uint64_t until_ns[FF_HOSTS_MAX][FF_SERVICES_MAX];
+	/* the version of the configuration that says so to the host; 0: it has that */
+	uint64_t told_by[FF_HOSTS_MAX][FF_SERVICES_MAX];
 };
 
 void leases_init(struct leases *leases, uint64_t now_ns);
+
+/* From this version of their configuration on hosts need a lease for the service, and didn't before. */
+void leases_begin(struct leases *leases, uint16_t service, uint64_t version);
+/* The host has that version: it needs leases for all that began before. */
+void lease_told(struct leases *leases, uint16_t host, uint64_t version);
 
 /* Whether a renewal is due, by a sample that we received at @sample_ns (0: none). */
 bool lease_is_due(const struct leases *leases, uint16_t host, uint64_t sample_ns, uint32_t lease_ms,
@@ -42,7 +49,8 @@ void lease_grant(struct leases *leases, uint16_t host, uint16_t service, uint64_
 
 /*
  * From when on the host surely doesn't own any more. One that we have never vouched for may have begun its
- * lease with a configuration that was on its way when it fell silent, at @silent_ns by our clock.
+ * lease with a configuration that was on its way when it fell silent, at @silent_ns by our clock. UINT64_MAX: it may
+ * not know that it needs one.
  */
 uint64_t lease_end_ns(const struct leases *leases, uint16_t host, uint16_t service,
 		      uint32_t lease_ms, uint64_t silent_ns);

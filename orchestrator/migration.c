@@ -20,6 +20,8 @@
 #define IDLE_MS		 50   /* between looks around when no answer is awaited */
 #define PROGRESS_MS	 500  /* between questions how far a long copy is */
 #define JOURNAL_RETRY_MS 250
+#define LEASE_SLACK_MS                                                                             \
+	2000 /* beyond its length: it may be renewed once more after a move's call was lost */
 
 struct migrations {
 	struct orchestrator *orch;
@@ -359,6 +361,7 @@ static int migration_new(struct orchestrator *orch, struct operation *operation,
 	const json_t *prepare = json_object_get(operation->request, "prepare");
 	const char *guarantee = json_string_value(json_object_get(prepare, "guarantee"));
 	const char *phase = json_string_value(json_object_get(operation->doc, "phase"));
+	const struct service *service = model_service(&orch->model, operation->service);
 	struct migrations *migrations = orch->migrations;
 	_cleanup_free_ struct migration *migration = calloc(1, sizeof(*migration));
 	int r;
@@ -374,6 +377,11 @@ static int migration_new(struct orchestrator *orch, struct operation *operation,
 		return error_set(err, EINVAL, FF_CODE_INTERNAL, "restore it from a backup",
 				 "operation %s is in an unknown phase \"%s\"", operation->id,
 				 phase);
+	/* without its target's word a move goes back: not before that has surely stopped */
+	if (service_is_fenced(service))
+		migration->move.patience_back_ns =
+			MAX(migration->move.patience_back_ns,
+			    (service->policy.partition.lease_ms + LEASE_SLACK_MS) * NSEC_PER_MSEC);
 	r = migration_hosts(migration, err);
 	if (r < 0)
 		return r;

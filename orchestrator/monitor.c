@@ -118,21 +118,6 @@ static void host_pay(struct watch *watch, const json_t *report)
 	}
 }
 
-static bool host_ask(struct watch *watch)
-{
-	_cleanup_json_ json_t *report = NULL;
-	struct ff_error err = { 0 };
-
-	if (agent_call(watch->orch, watch->host, "GET", "/v1/host", NULL, AGENT_QUICK_MS, &report,
-		       &err) < 0) {
-		host_set_down(watch, &err);
-		return false;
-	}
-	host_set_up(watch, report);
-	host_pay(watch, report);
-	return true;
-}
-
 /* ---- configurations ------------------------------------------------------------------------- */
 
 static void push_done(struct watch *watch, uint64_t version, const struct ff_error *err)
@@ -174,6 +159,54 @@ static void host_push(struct watch *watch)
 	else
 		agent_call(orch, host, "PUT", "/v1/config", config, AGENT_PUSH_MS, NULL, &err);
 	push_done(watch, version, &err);
+}
+
+/* ---- asking --------------------------------------------------------------------------------- */
+
+static bool is_admitted(struct watch *watch)
+{
+	MODEL_LOCKED(&watch->orch->model);
+
+	return failover_admits(watch->orch, watch->host);
+}
+
+static bool is_behind(struct watch *watch)
+{
+	MODEL_LOCKED(&watch->orch->model);
+
+	return watch->host->pushed < watch->orch->model.version;
+}
+
+/*
+ * One that was dead doesn't count before it has let go of all that others may have by now: its agent may talk though
+ * nobody hears its data path.
+ */
+static bool host_readmit(struct watch *watch, const json_t *report)
+{
+	if (is_admitted(watch))
+		return true;
+	failover_rejoin(watch->orch, watch->host, report);
+	host_pay(watch, report);
+	if (is_behind(watch))
+		host_push(watch);
+	return is_admitted(watch);
+}
+
+static bool host_ask(struct watch *watch)
+{
+	_cleanup_json_ json_t *report = NULL;
+	struct ff_error err = { 0 };
+
+	if (agent_call(watch->orch, watch->host, "GET", "/v1/host", NULL, AGENT_QUICK_MS, &report,
+		       &err) < 0) {
+		host_set_down(watch, &err);
+		return false;
+	}
+	if (!host_readmit(watch, report))
+		return false;
+	host_set_up(watch, report);
+	host_pay(watch, report);
+	return true;
 }
 
 /* Sleeps until the next poll, or until there is a configuration that hasn't been tried yet. */

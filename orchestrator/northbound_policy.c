@@ -42,6 +42,33 @@ static int hosts_check(const struct model *model, const struct policy *policy, s
 	return 0;
 }
 
+/*
+ * A host that has never heard of leases doesn't stop when it is cut off. That one doesn't know yet is remembered
+ * (failover_fence()), but not over a restart of ours; so it isn't begun with a host that can't be told. The lock is
+ * held.
+ */
+static int fence_check(const struct model *model, const struct service *service,
+		       const struct policy *policy, struct ff_error *err)
+{
+	if (service_is_fenced(service) || policy->partition.mode != POLICY_FENCE)
+		return 0;
+	for (unsigned int i = 0; i < FF_INSTANCES_MAX; i++) {
+		const struct instance *instance = model->instances[i];
+		const struct host *host;
+
+		if (!instance || instance->service != service->id)
+			continue;
+		host = model_host(model, instance->host);
+		if (host && !host->up)
+			return error_set(
+				err, EBUSY, FF_CODE_BUSY, "set it when the host is back",
+				"partition.mode: fence: host %s, which has %s, doesn't answer, and "
+				"can't be told that it needs a lease",
+				host->name, instance->name);
+	}
+	return 0;
+}
+
 int policy_put(struct http_request *req, struct http_response *resp)
 {
 	struct orchestrator *orch = req_orch(req);
@@ -61,6 +88,8 @@ int policy_put(struct http_request *req, struct http_response *resp)
 		r = model_get_service(model, name, &service, err);
 		if (r == 0)
 			r = hosts_check(model, &policy, err);
+		if (r == 0)
+			r = fence_check(model, service, &policy, err);
 		if (r == 0)
 			r = settings_policy(orch, service, &policy, err);
 	}

@@ -4,6 +4,7 @@
 
 #include "lib/clock.h"
 #include "lib/json.h"
+#include "orchestrator/failover.h"
 
 #define KEY_MAX (FF_NAME_MAX + 16)
 
@@ -39,6 +40,7 @@ int settings_policy(struct orchestrator *orch, struct service *service, const st
 {
 	_cleanup_json_ json_t *json = policy ? policy_to_json(policy) : NULL;
 	char key[KEY_MAX];
+	bool fenced;
 	int r;
 
 	if (policy && !json)
@@ -47,10 +49,13 @@ int settings_policy(struct orchestrator *orch, struct service *service, const st
 	r = store_setting_put(orch->store, key, json, err);
 	if (r < 0)
 		return r;
+	fenced = service_is_fenced(service);
 	service->governed = policy != NULL;
 	if (policy)
 		service->policy = *policy;
 	model_touch(&orch->model); /* heartbeats, lag and lease follow from policies */
+	if (!fenced && service_is_fenced(service))
+		failover_fence(orch, service->id);
 	return 0;
 }
 

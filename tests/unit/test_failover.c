@@ -353,6 +353,67 @@ Test(failover, an_instance_that_has_failed)
 	wait_for(owner_at(nf1) == number(instance("fw-2"), "id"));
 }
 
+static struct fake_agent *agent_named(const char *name)
+{
+	int i = 0;
+
+	while (i < HOSTS - 1 && strcmp(world.agents[i].name, name))
+		i++;
+	return &world.agents[i];
+}
+
+static bool host_is_up(const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/v1/hosts/%s", name);
+	return !strcmp(text(call(200, "GET", path, NULL), "state"), "up");
+}
+
+/* Its agent talks all the time: it counts when it is heard, and has let go of what was taken from it. */
+Test(failover, a_dead_host_is_emptied_before_it_counts)
+{
+	protect();
+	fake_script(&world, "nf1", "config", FAKE_REFUSE, 3);
+	fake_path(nf1, true);
+	wait_for(!strcmp(recovery_state(), "completed"));
+	cr_expect_not(host_is_up("nf1"));
+	wait_for(owner_at(nf1) == number(instance("fw-2"), "id"));
+	cr_expect_not(host_is_up("nf1"), "its data path is as dead as it was");
+	fake_path(nf1, false);
+	wait_for(host_is_up("nf1"));
+}
+
+Test(failover, a_host_that_keeps_what_it_had_does_not_count)
+{
+	protect();
+	fake_script(&world, "nf1", "config", FAKE_REFUSE, 4);
+	fake_path(nf1, true);
+	wait_for(!strcmp(recovery_state(), "completed"));
+	fake_path(nf1, false);
+	wait_for(host_is_up("nf1"));
+	cr_expect_eq(owner_at(nf1), number(instance("fw-2"), "id"));
+}
+
+/* It isn't known yet that the heir's host is dead as well: its answer isn't waited for once it is. */
+Test(failover, both_hosts_die_at_once)
+{
+	struct fake_agent *heir;
+	uint64_t died_ns;
+
+	protect();
+	heir = agent_named(text(instance("fw-2"), "host"));
+	fake_script(&world, heir->name, "config", FAKE_BLOCK, 1);
+	pthread_mutex_lock(&world.lock);
+	nf1->failed = "fw-1";
+	pthread_mutex_unlock(&world.lock);
+	wait_for(phase_is("switch"));
+	died_ns = clock_ns();
+	fake_host_die(heir);
+	wait_for(!strcmp(recovery_state(), "completed"));
+	cr_expect_lt(clock_ns() - died_ns, 1500 * NSEC_PER_MSEC);
+}
+
 /* Where the steering host refuses, it is its monitor's to try again; the rest is done. */
 Test(failover, a_steering_host_that_refuses)
 {
@@ -367,15 +428,6 @@ Test(failover, a_steering_host_that_refuses)
 /* ---- moves under way ------------------------------------------------------------------------- */
 
 #define AT_ONCE_MS 3000 /* without a death being known it is 15 s and more */
-
-static struct fake_agent *agent_named(const char *name)
-{
-	int i = 0;
-
-	while (i < HOSTS - 1 && strcmp(world.agents[i].name, name))
-		i++;
-	return &world.agents[i];
-}
 
 /* fw-1 is protected by fw-2; another instance, fw-x, on the third host, which is returned. */
 static struct fake_agent *third_host(void)
@@ -550,6 +602,34 @@ Test(failover, both_hosts_die)
 	host_die(heir);
 	wait_for(!strcmp(recovery_state(), "rolled-back"));
 	cr_expect_eq(number(instance("fw-1"), "slots"), 64);
+}
+
+/* Until it has been told that it needs a lease it won't stop by itself, however long it is silent. */
+Test(failover, a_host_that_knows_of_no_lease)
+{
+	protect();
+	fake_script(&world, "nf1", "config", FAKE_BLOCK, 1);
+	policy_put(true, "fence", 300);
+	fake_host_die(nf1);
+	wait_for(!strcmp(recovery_state(), "running"));
+	clock_sleep_ns(1500 * NSEC_PER_MSEC);
+	cr_expect(phase_is("fence"));
+	cr_expect_eq(number(instance("fw-1"), "slots"), 64);
+	policy_put(true, "keep-forwarding", 300);
+	wait_for(!strcmp(recovery_state(), "completed"));
+	assert_taken_over();
+}
+
+Test(failover, no_fence_with_a_host_that_cant_be_told)
+{
+	protect();
+	fake_agent_stop(nf1);
+	wait_for(!host_is_up("nf1"));
+	call(409, "PUT", "/v1/services/fw/policy",
+	     json_pack("{s{ss}}", "partition", "mode", "fence"));
+	fake_agent_start(nf1);
+	wait_for(host_is_up("nf1"));
+	policy_put(true, "fence", 1000);
 }
 
 /*

@@ -26,7 +26,7 @@ static int renew(const char *text, uint64_t now_ns, size_t *ret_done)
 
 Test(lease, begins_with_the_configuration_and_is_not_renewed_by_it)
 {
-	struct ff_service s = {};
+	struct ff_service s = { .used = 1 };
 
 	lease_configure(&s, 0, MS(5000));
 	cr_expect_eq(s.lease_ns, 0);
@@ -40,6 +40,23 @@ Test(lease, begins_with_the_configuration_and_is_not_renewed_by_it)
 	cr_expect_eq(s.lease_ns, MS(5900), "a shorter one holds from now on");
 	lease_configure(&s, 0, MS(5700));
 	cr_expect_eq(s.lease_ns, 0);
+}
+
+/* After a boot: the configuration may have been sent when its flows were still this host's. */
+Test(lease, of_a_new_service_begins_with_its_renewal)
+{
+	size_t done = 9;
+
+	services[1] = (struct ff_service){ 0 };
+	lease_configure(&services[1], 1000, MS(5000));
+	cr_expect_eq(services[1].lease_ns, LEASE_OVER_NS);
+	services[1].used = 1;
+	lease_configure(&services[1], 1000, MS(5000));
+	cr_expect_eq(services[1].lease_ns, LEASE_OVER_NS);
+	cr_assert_eq(renew("{\"heard_ns\":5500000000,\"services\":[{\"id\":1,\"lease_ms\":1000}]}",
+			   MS(5900), &done),
+		     0);
+	cr_expect_eq(services[1].lease_ns, MS(6500));
 }
 
 Test(lease, is_renewed_from_what_was_heard)
