@@ -18,6 +18,7 @@
 #include <stdatomic.h>
 
 #include "agent/agent.h"
+#include "agent/converge.h"
 #include "agent/lane.h"
 #include "agent/phase.h"
 #include "agent/subject.h"
@@ -67,11 +68,11 @@ struct move {
 
 	/* source */
 	pthread_t thread;
-	bool running; /* the thread is to be joined */
+	bool running;		  /* the thread is to be joined */
+	struct converge converge; /* the thread's own */
 	bool final_asked;
 	bool unfenced;	/* hand over without waiting for all fences */
 	bool resending; /* after a restart: the target may miss anything */
-	bool hurry;	/* rounds don't get shorter at an ordinary pace; its thread's own */
 	atomic_bool cancel;
 	int error; /* that ended the thread */
 	struct ff_error why;

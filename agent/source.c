@@ -9,16 +9,12 @@
 #include "lib/json.h"
 #include "lib/log.h"
 
-#define ROUNDS_MAX	30  /* before it converges; a source that changes faster than that won't */
-#define GROWN_MAX	2   /* one after the other; one alone was held up, as happens under load */
-#define CONVERGED_FLOWS 512 /* few enough for the last round: about a millisecond */
-
 /* Rounds of so many go before all ordinary work: while copying; and once packets wait, or soon will. */
 #define BRISK_FLOWS  1024 /* some 3 ms */
-#define URGENT_FLOWS 8192
+#define URGENT_FLOWS CONVERGE_URGENT_FLOWS
 
 /* Changes that are worth a round of their own while others get ready to switch, and how often. */
-#define SHORT_ROUND_FLOWS (CONVERGED_FLOWS / 2)
+#define SHORT_ROUND_FLOWS (CONVERGE_FLOWS / 2)
 #define SHORT_ROUND_NS	  (2 * NSEC_PER_MSEC)
 #define POLL_NS		  (20 * NSEC_PER_USEC) /* for fences: they take some 100 us */
 #define POLL_SLOW_NS	  NSEC_PER_MSEC
@@ -107,7 +103,7 @@ static int round_full(struct move *move, bool final, json_t **ret_reply, struct 
 static int round_keys(struct move *move, const struct ff_flow_key *keys, size_t count, bool final,
 		      json_t **ret_reply, struct ff_error *err)
 {
-	bool hurry = move->hurry || move->source != PHASE_PRECOPY;
+	bool hurry = move->converge.hurry || move->source != PHASE_PRECOPY;
 	bool urgent = count <= (hurry ? URGENT_FLOWS : BRISK_FLOWS);
 	struct transfer *transfer;
 	int r = round_begin(move, final, urgent ? PACE_URGENT : PACE_NORMAL, &transfer, err);
@@ -137,25 +133,14 @@ static int round_dirty(struct move *move, bool final, size_t *ret_count, json_t 
 
 static int precopy(struct move *move, struct ff_error *err)
 {
-	int r = round_full(move, false, NULL, err), grown = 0;
-	size_t dirty = lane_logged(&move->source_lane), before;
+	int r = round_full(move, false, NULL, err);
+	size_t sent;
 
-	for (int i = 0; !r && i < ROUNDS_MAX && dirty > CONVERGED_FLOWS && !cancelled(move); i++) {
-		size_t sent;
-
-		before = dirty;
+	move->converge = (struct converge){};
+	while (!r && !cancelled(move) &&
+	       converge_more(&move->converge, lane_logged(&move->source_lane)))
 		r = round_dirty(move, false, &sent, NULL, err);
-		dirty = lane_logged(&move->source_lane);
-		grown = dirty >= before ? grown + 1 : 0;
-		if (i <= 2 || grown < GROWN_MAX)
-			continue;
-		/* it changes as fast as it's sent: more rounds don't help, or only if they are faster */
-		if (move->hurry || dirty > URGENT_FLOWS)
-			break;
-		move->hurry = true;
-		grown = 0;
-	}
-	move->dirty = dirty;
+	move->dirty = lane_logged(&move->source_lane);
 	return r;
 }
 
