@@ -106,7 +106,8 @@ static int look(struct loop *loop)
 	copy = calloc(analysis.conditions_n + 1, sizeof(*copy));
 	if (!copy)
 		return -ENOMEM;
-	memcpy(copy, analysis.conditions, analysis.conditions_n * sizeof(*copy));
+	if (analysis.conditions_n) /* else there may be no list */
+		memcpy(copy, analysis.conditions, analysis.conditions_n * sizeof(*copy));
 	free(loop->conditions);
 	loop->conditions = copy;
 	loop->conditions_n = analysis.conditions_n;

@@ -10,8 +10,6 @@
 #include "lib/cleanup.h"
 #include "tools/traffic_tcp.h"
 
-TestSuite(traffic_tcp);
-
 #define SIZE 200
 
 static const struct traffic_settings settings = { .tcp_size = SIZE, .drain_ns = 1000000000 };
@@ -28,6 +26,27 @@ static void side_init(struct tcp_side *side)
 	side->read_buf = malloc(READ_MAX);
 	cr_assert(side->epoll_fd >= 0 && side->read_buf);
 }
+
+static void side_done(struct tcp_side *side)
+{
+	if (!side->read_buf)
+		return; /* it hasn't begun */
+	while (side->n_conns)
+		conn_end(side, side->conns[0], 0);
+	side->conns_space = 0;
+	free(TAKE_PTR(side->conns));
+	free(TAKE_PTR(side->read_buf));
+	close(side->epoll_fd);
+}
+
+/* What they have counted stays. */
+static void pair_done(void)
+{
+	side_done(&client);
+	side_done(&server);
+}
+
+TestSuite(traffic_tcp, .fini = pair_done);
 
 static void pair_init(void)
 {
@@ -99,8 +118,7 @@ Test(traffic_tcp, each_wrong_byte_is_seen)
 		}
 		conn_end(&server, receiver, r);
 		conn_end(&client, sender, 0);
-		close(client.epoll_fd);
-		close(server.epoll_fd);
+		pair_done();
 	}
 	cr_expect_eq(received()->corrupted + received()->truncated, SIZE);
 }
@@ -176,6 +194,7 @@ Test(traffic_tcp, ends)
 	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
 		const struct traffic_tcp_counts *c = &client.result.counts[TRAFFIC_LONG];
 
+		pair_done();
 		memset(&client, 0, sizeof(client));
 		memset(&server, 0, sizeof(server));
 		pair_init();
