@@ -201,15 +201,20 @@ static int get_flows(struct http_request *req, struct http_response *resp)
 {
 	json_t *json = NULL;
 	int64_t limit;
-	bool brief;
+	bool brief, ages;
 	int r = req_query_int(req, "limit", 1, 1 << 20, 100, &limit, resp_err(resp));
 
 	if (!r)
 		r = req_query_bool(req, "brief", false, &brief, resp_err(resp));
 	if (!r)
+		r = req_query_bool(req, "ages", false, &ages, resp_err(resp));
+	if (!r)
 		r = flows_list(req_userdata(req), req_query(req, "instance", NULL),
-			       req_query(req, "filter", ""), (size_t)limit, brief, &json,
-			       resp_err(resp));
+			       req_query(req, "filter", ""), (size_t)limit,
+			       ages  ? FLOWS_AGES :
+			       brief ? FLOWS_TEXT :
+				       FLOWS_WHOLE,
+			       &json, resp_err(resp));
 	return r ? r : resp_json(resp, 200, json);
 }
 

@@ -34,7 +34,7 @@ struct listing {
 	const struct filter *filter;
 	json_t *list;
 	size_t limit;
-	bool brief;
+	enum flows_form form;
 	bool truncated;
 };
 
@@ -45,26 +45,41 @@ static bool listing_wants(const void *ctx, const struct ff_flow_key *key)
 	return filter_matches(l->filter, key);
 }
 
+static json_t *age_json(const struct ff_flow_key *key, const struct ff_head *head)
+{
+	char text[FLOW_TEXT_MAX];
+
+	return json_pack("{ss sI}", "flow", flow_format(key, text), "age_ms",
+			 (json_int_t)state_age_ms(head, clock_ns()));
+}
+
 static int listing_visit(void *ctx, const struct ff_flow_key *key, const void *value)
 {
 	struct listing *l = ctx;
+	const struct ff_head *head = value;
 	char text[FLOW_TEXT_MAX];
 	json_t *json;
 
+	if (l->form == FLOWS_AGES && !head->born)
+		return 0;
 	if (json_array_size(l->list) >= l->limit) {
 		l->truncated = true;
 		return 1;
 	}
-	json = l->brief ? json_string(flow_format(key, text)) :
-			  flow_json(l->agent, l->instance, key, value);
+	if (l->form == FLOWS_AGES)
+		json = age_json(key, head);
+	else if (l->form == FLOWS_TEXT)
+		json = json_string(flow_format(key, text));
+	else
+		json = flow_json(l->agent, l->instance, key, value);
 	return json_array_append_new(l->list, json) ? -ENOMEM : 0;
 }
 
-int flows_list(struct agent *agent, const char *name, const char *text, size_t limit, bool brief,
-	       json_t **ret, struct ff_error *err)
+int flows_list(struct agent *agent, const char *name, const char *text, size_t limit,
+	       enum flows_form form, json_t **ret, struct ff_error *err)
 {
 	_cleanup_filter_ struct filter *filter = NULL;
-	struct listing l = { .agent = agent, .limit = limit, .brief = brief };
+	struct listing l = { .agent = agent, .limit = limit, .form = form };
 	struct state_select select = { .wants = listing_wants, .ctx = &l };
 	uint64_t scanned = 0;
 	bool found = false;

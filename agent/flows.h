@@ -8,10 +8,15 @@
 
 #include "agent/agent.h"
 
-/* {"flows":[..],"scanned","truncated"}; name NULL: of all instances of this host. brief: the flows'
- * text alone. */
-int flows_list(struct agent *agent, const char *name, const char *filter, size_t limit, bool brief,
-	       json_t **ret, struct ff_error *err);
+enum flows_form {
+	FLOWS_WHOLE,
+	FLOWS_TEXT, /* each as its text alone */
+	FLOWS_AGES, /* {"flow","age_ms"} of those whose age is known */
+};
+
+/* {"flows":[..],"scanned","truncated"}; name NULL: of all instances of this host. */
+int flows_list(struct agent *agent, const char *name, const char *filter, size_t limit,
+	       enum flows_form form, json_t **ret, struct ff_error *err);
 
 /* The flow's entry on this host; -ENOENT: it has no state here. */
 int flows_lookup(struct agent *agent, uint16_t service, const char *flow, json_t **ret,

@@ -33,6 +33,10 @@ json_t *instance_flow_json(const struct instance *instance, const struct ff_flow
 	r |= json_put_str(flow, "instance", instance->name);
 	r |= json_put_uint(flow, "slot", head->slot);
 	r |= json_put_uint(flow, "expires_ms", left_ns / NSEC_PER_MSEC);
+	if (head->born)
+		r |= json_put_uint(flow, "age_ms", state_age_ms(head, now_ns));
+	else
+		r |= json_put_str(flow, "age_ms", NULL);
 	r |= json_put_uint(flow, "moves", head->moves);
 	if (head->moved_by)
 		r |= json_put_fmt(flow, "moved_by", "%016" PRIx64, (uint64_t)head->moved_by);

@@ -34,5 +34,5 @@ struct probe {
 	void (*close)(void *state);
 };
 
-#define PROBES 12
+#define PROBES 13
 extern const struct probe *const probes[PROBES];

@@ -86,7 +86,20 @@ static void instance_feed(struct flows_instance *own, const struct instance *ins
 	}
 }
 
-static json_t *instance_tell(const struct flows_instance *own, const struct instance *instance)
+/* NULL: it has just ended, or its age isn't known. */
+static json_t *age_json(const struct instance *instance, const struct ff_flow_key *key,
+			uint64_t now_ns)
+{
+	uint8_t value[STREAM_VALUE_MAX];
+	const struct ff_head *head = (const struct ff_head *)value;
+
+	if (state_lookup(&instance->state, key, value) || !head->born)
+		return NULL;
+	return json_integer((json_int_t)state_age_ms(head, now_ns));
+}
+
+static json_t *instance_tell(const struct flows_instance *own, const struct instance *instance,
+			     uint64_t now_ns)
 {
 	struct sketch_rate top[FLOWS_TOLD];
 	size_t n = sketch_top(&own->sketch, FLOWS_SHARE, FLOWS_TOLD, top);
@@ -95,11 +108,12 @@ static json_t *instance_tell(const struct flows_instance *own, const struct inst
 
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(list,
-				      json_pack("{ss si sf sf sf}", "flow",
+				      json_pack("{ss si sf sf sf so*}", "flow",
 						flow_format(&top[i].key, text), "slot", top[i].slot,
 						"packets_per_s", top[i].packets_per_s,
 						"bytes_per_s", top[i].bytes_per_s, "error_per_s",
-						top[i].error_per_s));
+						top[i].error_per_s, "age_ms",
+						age_json(instance, &top[i].key, now_ns)));
 	return json_pack("{si so}", "instance", instance->id, "flows", list);
 }
 
@@ -120,7 +134,8 @@ static int flows_read(struct agent *agent, void *state, uint64_t now_ns, struct 
 		if (own)
 			instance_feed(own, instance, elapsed_s);
 		if (instance &&
-		    (!own || (tell && json_array_append_new(list, instance_tell(own, instance)))))
+		    (!own ||
+		     (tell && json_array_append_new(list, instance_tell(own, instance, now_ns)))))
 			r = -ENOMEM;
 	}
 	pthread_rwlock_unlock(&agent->instances_lock);

@@ -361,6 +361,13 @@ static void clock_rebase(uint8_t *place, int64_t delta_ns)
 	memcpy(place, &ns, sizeof(ns));
 }
 
+/* An age, in units of 2^20 ns; the difference of two clocks that say milliseconds is no finer. */
+static void born_rebase(struct ff_head *head, int64_t delta_ns)
+{
+	if (head->born)
+		head->born = (head->born + (__u32)(delta_ns >> FF_BORN_SHIFT)) ?: 1;
+}
+
 void schema_plan_apply(const struct schema_plan *plan, const void *from, int64_t clock_delta_ns,
 		       void *ret_to)
 {
@@ -373,6 +380,7 @@ void schema_plan_apply(const struct schema_plan *plan, const void *from, int64_t
 			step_apply(&plan->steps[i], from, ret_to);
 	}
 	clock_rebase((uint8_t *)ret_to + offsetof(struct ff_head, expires_ns), clock_delta_ns);
+	born_rebase(ret_to, clock_delta_ns);
 	for (uint32_t i = 0; i < plan->clocks_count; i++)
 		clock_rebase((uint8_t *)ret_to + plan->clocks[i], clock_delta_ns);
 }

@@ -68,6 +68,12 @@ struct state {
 /* The slot of a flow of this service. */
 uint32_t state_slot(const struct state *state, const struct ff_flow_key *key);
 
+/* How long ago a flow whose `born` is known began. */
+static inline uint64_t state_age_ms(const struct ff_head *head, uint64_t now_ns)
+{
+	return ((uint64_t)ff_age(head->born, now_ns) << FF_BORN_SHIFT) / 1000000;
+}
+
 /* Entries, expired but unswept ones included. */
 uint64_t state_flows(const struct state *state);
 

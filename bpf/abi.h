@@ -662,9 +662,46 @@ struct ff_head {
 	__u64 moved_by;	  /* token of the move that brought it here; 0: born here */
 	__u16 slot;
 	__u16 flags;
-	__u32 pad;
+	__u32 born; /* ff_born(), of this host's clock; it goes with the flow when that moves */
 };
 _Static_assert(sizeof(struct ff_head) == 32, "ff_head");
+
+/*
+ * When a flow began: CLOCK_MONOTONIC in units of 2^20 ns, about a millisecond; modulo 2^32, which are 52
+ * days. 0: not known.
+ */
+#define FF_BORN_SHIFT 20
+
+static inline __attribute__((always_inline)) __u32 ff_born(__u64 ns)
+{
+	__u32 born = ns >> FF_BORN_SHIFT;
+
+	return born ? born : 1;
+}
+
+/* How old it is at @ns, in those units. Two hosts' clocks are brought together by the unit: never below 0. */
+static inline __attribute__((always_inline)) __u32 ff_age(__u32 born, __u64 ns)
+{
+	__u32 age = (__u32)(ns >> FF_BORN_SHIFT) - born;
+
+	return age >> 31 ? 0 : age;
+}
+
+/* Lives by their length: 0 in bin 0, [2^(n-1), 2^n) units in bin n. */
+#define FF_LIVES 32
+
+static inline __attribute__((always_inline)) __u32 ff_life_bin(__u32 age)
+{
+	__u32 bin = 0, step;
+
+	for (step = 16; step; step /= 2) {
+		if (age >> step) {
+			age >>= step;
+			bin += step;
+		}
+	}
+	return bin + (age ? 1 : 0);
+}
 
 /* Map control of each NF object: [0], memory-mapped. */
 struct ff_nf_control {
@@ -673,8 +710,9 @@ struct ff_nf_control {
 	__u32 instance;
 	__u32 service;
 	__u64 expired; /* entries that died of age: swept, or revived for a new flow; ever rising */
+	__u64 ended[FF_LIVES]; /* the same, by how long they had lived; but for those not known */
 };
-_Static_assert(sizeof(struct ff_nf_control) == 32, "ff_nf_control");
+_Static_assert(sizeof(struct ff_nf_control) == 40 + 8 * (FF_LIVES - 1), "ff_nf_control");
 
 /* Context of an NF object's program `sweep`: what it is told and tells. */
 struct ff_sweep {

@@ -136,8 +136,17 @@ static __noinline __attribute__((unused)) int ff_flow_count(struct ff_pkt *pkt, 
 	return 0;
 }
 
-/* One more flow, or one whose entry has begun a new life. */
-static __noinline __attribute__((unused)) int ff_flow_began(struct ff_pkt *pkt, int revived)
+#define FF_LIFE_NONE	(FF_LIVES + 1) /* ff_flow_began(): there was none before */
+#define FF_LIFE_UNKNOWN FF_LIVES
+
+/* The bin of a life that has ended. */
+static __always_inline __u32 ff_life_of(__u32 born, __u64 ended_ns)
+{
+	return born ? ff_life_bin(ff_age(born, ended_ns)) : FF_LIFE_UNKNOWN;
+}
+
+/* One more flow, or one whose entry has begun a new life: the former one's length was of that bin. */
+static __noinline __attribute__((unused)) int ff_flow_began(struct ff_pkt *pkt, __u32 bin)
 {
 	struct ff_nf_control *control = ff_control();
 	struct ff_meter *meter = ff_meter();
@@ -147,8 +156,10 @@ static __noinline __attribute__((unused)) int ff_flow_began(struct ff_pkt *pkt, 
 	if (!pkt || !control || !meter)
 		return 0;
 	meter->stats.flows_new++;
-	if (revived) {
+	if (bin != FF_LIFE_NONE) {
 		__sync_fetch_and_add(&control->expired, 1);
+		if (bin < FF_LIVES)
+			__sync_fetch_and_add(&control->ended[bin], 1);
 		return 0;
 	}
 	slot = pkt->slot;
@@ -360,6 +371,7 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 			return -1;                                                                 \
 		head->expires_ns = pkt->now_ns + lifetime;                                         \
 		head->slot = pkt->slot;                                                            \
+		head->born = ff_born(pkt->now_ns);                                                 \
 		if (ff_flow_count(pkt, 1))                                                         \
 			return -1;                                                                 \
 		r = bpf_map_update_elem(map, &pkt->key, fresh, BPF_NOEXIST);                       \
@@ -367,7 +379,7 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 			ff_flow_count(pkt, -1);                                                    \
 			return r == -FF_EEXIST ? 0 : -1;                                           \
 		}                                                                                  \
-		return ff_flow_began(pkt, 0);                                                      \
+		return ff_flow_began(pkt, FF_LIFE_NONE);                                           \
 	}                                                                                          \
                                                                                                    \
 	/* Revives an expired entry; else what has become of it, NULL if it is deleted. */         \
@@ -376,6 +388,7 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 								  __u64 lifetime)                  \
 	{                                                                                          \
 		struct ff_lock *lock = ff_lock_of(pkt);                                            \
+		__u32 born;                                                                        \
 		__u64 old;                                                                         \
 		int mine = 0;                                                                      \
                                                                                                    \
@@ -383,16 +396,18 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 			return NULL;                                                               \
 		bpf_spin_lock(&lock->lock);                                                        \
 		old = *(volatile __u64 *)&e->head.expires_ns;                                      \
+		born = *(volatile __u32 *)&e->head.born;                                           \
 		if (old != FF_DEAD && old <= pkt->now_ns &&                                        \
 		    __sync_val_compare_and_swap(&e->head.expires_ns, old,                          \
 						pkt->now_ns - FF_CLAIM) == old) {                  \
 			__builtin_memset(&e->state, 0, sizeof(e->state));                          \
+			e->head.born = ff_born(pkt->now_ns);                                       \
 			*(volatile __u64 *)&e->head.expires_ns = pkt->now_ns + lifetime;           \
 			mine = 1;                                                                  \
 		}                                                                                  \
 		bpf_spin_unlock(&lock->lock);                                                      \
 		if (mine)                                                                          \
-			ff_flow_began(pkt, 1);                                                     \
+			ff_flow_began(pkt, ff_life_of(born, old));                                 \
 		return mine ? e : bpf_map_lookup_elem(map, &pkt->key);                             \
 	}                                                                                          \
                                                                                                    \

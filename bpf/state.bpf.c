@@ -125,6 +125,16 @@ static __always_inline void expired_count(__u64 count)
 		__sync_fetch_and_add(&nf->expired, count);
 }
 
+/* A flow's life has ended at @ended_ns. */
+static __always_inline void life_count(__u32 born, __u64 ended_ns)
+{
+	__u32 zero = 0, bin = ff_life_bin(ff_age(born, ended_ns));
+	struct ff_nf_control *nf = bpf_map_lookup_elem(&control, &zero);
+
+	if (born && nf && bin < FF_LIVES)
+		__sync_fetch_and_add(&nf->ended[bin], 1);
+}
+
 static __always_inline int flows_full(void)
 {
 	__u32 zero = 0;
@@ -280,7 +290,7 @@ static long sweep_one(void *group, struct ff_flow_key *key, struct ff_head *head
 		      struct ff_sweep *sweep)
 {
 	__u64 old = *(volatile __u64 *)&head->expires_ns;
-	__u32 slot = head->slot;
+	__u32 slot = head->slot, born = *(volatile __u32 *)&head->born;
 
 	if (old + FF_STATE_GRACE_NS > sweep->now_ns)
 		return 0;
@@ -290,6 +300,8 @@ static long sweep_one(void *group, struct ff_flow_key *key, struct ff_head *head
 	/* no packet inserts this key while it is there, none revives it any more */
 	if (!bpf_map_delete_elem(group, key)) {
 		slot_count(slot, -1);
+		if (old != FF_DEAD)
+			life_count(born, old);
 		sweep->swept++;
 	}
 	return 0;

@@ -68,4 +68,4 @@ struct ff_about {
 	__u32 pad;
 };
 _Static_assert(sizeof(struct ff_about) == 112, "ff_about");
-#define FF_ABOUT_VERSION 3
+#define FF_ABOUT_VERSION 4

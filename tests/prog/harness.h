@@ -84,6 +84,7 @@ bool rig_map_has(const char *name, const void *key);
 void rig_owner_set(uint16_t slot, const struct ff_steer *steer); /* in the active bank */
 void rig_owner_set_all(const struct ff_steer *steer);
 void rig_capacity_set(uint64_t capacity);
+uint64_t rig_lives_ended(void);			  /* all that are counted by their length */
 uint64_t rig_flows(void);			  /* as the NF counts them */
 struct ff_instance_stats rig_stats(void);	  /* of RIG_HERE, over all CPUs */
 uint16_t rig_slot(const struct ff_flow_key *key); /* by user space's hash */

@@ -297,6 +297,16 @@ void rig_capacity_set(uint64_t capacity)
 	rig_map_set("control", &zero, &control);
 }
 
+uint64_t rig_lives_ended(void)
+{
+	struct ff_nf_control control = control_read();
+	uint64_t sum = 0;
+
+	for (size_t bin = 0; bin < FF_LIVES; bin++)
+		sum += control.ended[bin];
+	return sum;
+}
+
 uint64_t rig_flows(void)
 {
 	return control_read().flows;

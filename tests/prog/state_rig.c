@@ -183,6 +183,12 @@ void state_rig_set(const struct instance *instance, void *value, const char *fie
 
 void state_rig_fill(struct instance *instance, uint32_t first, uint32_t count, uint64_t expires_ns)
 {
+	state_rig_fill_lived(instance, first, count, expires_ns, UINT64_MAX);
+}
+
+void state_rig_fill_lived(struct instance *instance, uint32_t first, uint32_t count,
+			  uint64_t expires_ns, uint64_t lived_ns)
+{
 	struct state *state = &instance->state;
 	size_t value_size = state->schema->value_size;
 	_cleanup_free_ struct ff_flow_key *keys = calloc(count, sizeof(*keys));
@@ -198,6 +204,7 @@ void state_rig_fill(struct instance *instance, uint32_t first, uint32_t count, u
 
 		keys[i] = state_rig_key(first + i);
 		head->expires_ns = expires_ns;
+		head->born = lived_ns == UINT64_MAX ? 0 : ff_born(expires_ns - lived_ns);
 		state_rig_set(instance, head, "packets", 0, first + i + 1);
 		state_rig_set(instance, head, "hits", 0, 2 * (first + i));
 		records[i] = (struct stream_record){ STREAM_UPSERT, &keys[i], head };

@@ -37,6 +37,9 @@ void state_rig_set(const struct instance *instance, void *value, const char *fie
  * instance of the same NF: expiring at @expires_ns, packets[0] = i + 1, hits = 2 i.
  */
 void state_rig_fill(struct instance *instance, uint32_t first, uint32_t count, uint64_t expires_ns);
+/* The same of flows whose lives are so long then; UINT64_MAX: not known when they began. */
+void state_rig_fill_lived(struct instance *instance, uint32_t first, uint32_t count,
+			  uint64_t expires_ns, uint64_t lived_ns);
 
 /* Entries in the maps themselves, live or not, counted one by one. */
 uint64_t state_rig_entries(const struct instance *instance);

@@ -229,12 +229,14 @@ Test(firewall_rules, expired_flow_is_unknown_and_revives_afresh)
 	rig_rows(before, COUNT(before));
 	rig_flow_expire(TCP_FLOW);
 	cr_expect_not(rig_flow_known(TCP_FLOW));
+	cr_expect_eq(rig_lives_ended(), 0);
 	rig_rows(after, COUNT(after));
 	state_expect(TCP_FLOW, "FW_SYN_SENT");
 	cr_expect_eq(rig_flow(TCP_FLOW, "packets", 0), 1, "counters begin again");
 	cr_expect_eq(rig_flow(TCP_FLOW, "packets", 1), 0);
 	cr_expect_eq(rig_flow_lifetime_s(TCP_FLOW), 120);
 	cr_expect_eq(rig_flows(), 1, "revived, not added");
+	cr_expect_eq(rig_lives_ended(), 1, "its former life");
 }
 
 /* The opener may be another one after expiry: nothing of the old life is left. */

@@ -39,6 +39,35 @@ Test(state_sweep, sweep_deletes_the_dead_only)
 	instance_free(a);
 }
 
+/* Each life is counted once, where it ends, by its length; of what moves on, or is forgotten, none. */
+Test(state_sweep, lives_are_counted_when_they_end)
+{
+	struct instance *a = state_rig_load("a", "counter", 1);
+	uint64_t now = clock_ns(), dead = now - 2 * NSEC_PER_SEC, swept;
+	const __u64 *ended = a->state.control->ended;
+	struct slotset all = { 0 };
+
+	state_rig_fill_lived(a, 0, 300, dead, 5 * NSEC_PER_SEC);
+	state_rig_fill_lived(a, 300, 20, dead, 80 * NSEC_PER_SEC);
+	state_rig_fill_lived(a, 320, 7, dead, 0);
+	state_rig_fill(a, 327, 100, dead);
+	state_rig_fill_lived(a, 500, 50, FOREVER, 5 * NSEC_PER_SEC);
+	cr_assert_eq(state_sweep(&a->state, now, NULL, &swept, NULL), 0);
+	cr_assert_eq(swept, 427);
+	for (__u32 bin = 0; bin < FF_LIVES; bin++)
+		cr_expect_eq(ended[bin],
+			     bin == 13 ? 300 :
+			     bin == 17 ? 20 :
+			     bin == 0  ? 7 :
+					 0,
+			     "bin %u: %llu", bin, ended[bin]);
+	cr_expect_eq(a->state.control->expired, 427, "those whose age isn't known, too");
+	slotset_set_range(&all, 0, RIG_SLOT_COUNT - 1);
+	cr_assert_eq(state_forget_slots(&a->state, &all, NULL, NULL), 0);
+	cr_expect_eq(ended[13], 300);
+	instance_free(a);
+}
+
 /* As many groups as were looked at, in that many calls: the sweep notes where it goes on. */
 static uint32_t groups_swept(struct instance *instance, uint32_t calls, uint64_t *ret_swept)
 {

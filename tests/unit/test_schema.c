@@ -123,7 +123,7 @@ static const char target_text[] = "per-flow flows key 40 value 128 state 40\n"
 
 static void value_make(uint8_t value[96])
 {
-	struct ff_head head = { .expires_ns = 5000, .moves = 3, .slot = 77 };
+	struct ff_head head = { .expires_ns = 5000, .moves = 3, .slot = 77, .born = 9000 };
 
 	memset(value, 0, 96);
 	memcpy(value, &head, sizeof(head));
@@ -184,6 +184,8 @@ Test(schema, equal_schemas_copy_and_rebase)
 	schema_plan_apply(&plan, source, -1500, target);
 	cr_assert(IS(target, 0, (uint64_t)3500));
 	cr_assert(IS(target, 64, (uint64_t)2500));
+	cr_assert(IS(target, offsetof(struct ff_head, born), (uint32_t)8999), "2^20 ns each");
+	PUT(target, offsetof(struct ff_head, born), (uint32_t)9000);
 	PUT(target, 0, (uint64_t)5000);
 	PUT(target, 64, (uint64_t)4000);
 	cr_assert_arr_eq(target, source, sizeof(source));
@@ -191,6 +193,14 @@ Test(schema, equal_schemas_copy_and_rebase)
 	schema_plan_apply(&plan, source, -4500, target);
 	cr_assert(IS(target, 64, (uint64_t)1));
 	cr_assert(IS(target, 0, (uint64_t)500));
+	/* ages go on: modulo 2^32, but 0 is not known, and stays so */
+	schema_plan_apply(&plan, source, -(9001ll << FF_BORN_SHIFT), target);
+	cr_assert(IS(target, offsetof(struct ff_head, born), UINT32_MAX));
+	schema_plan_apply(&plan, source, -(9000ll << FF_BORN_SHIFT), target);
+	cr_assert(IS(target, offsetof(struct ff_head, born), (uint32_t)1));
+	PUT(source, offsetof(struct ff_head, born), (uint32_t)0);
+	schema_plan_apply(&plan, source, 5ll << FF_BORN_SHIFT, target);
+	cr_assert(IS(target, offsetof(struct ff_head, born), (uint32_t)0));
 	/* the dead stay dead */
 	PUT(source, 0, (uint64_t)FF_DEAD);
 	schema_plan_apply(&plan, source, 1000, target);
