@@ -11,6 +11,7 @@
 #include "orchestrator/failover.h"
 #include "orchestrator/migration.h"
 #include "orchestrator/monitor.h"
+#include "orchestrator/settings.h"
 #include "orchestrator/subject.h"
 
 /* ---- moves ----------------------------------------------------------------------------------- */
@@ -160,6 +161,8 @@ static void instance_unmake(struct orchestrator *orch, struct instance *instance
 
 	if (standby)
 		model_remove_instance(model, standby);
+	if (settings_retire(orch, instance, false, &err) < 0)
+		log_error("%s", err.message);
 	model_remove_instance(model, instance);
 	if (service && store_service_put(orch->store, model, service, &err) < 0)
 		log_error("%s", err.message);

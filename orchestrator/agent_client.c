@@ -79,3 +79,13 @@ const char *agent_flow_text(const json_t *item)
 		return json_string_value(item);
 	return json_string_value(json_object_get(item, "flow"));
 }
+
+int agent_ages(struct orchestrator *orch, struct host *host, const char *instance,
+	       unsigned int limit, json_t **ret_reply, struct ff_error *err)
+{
+	_cleanup_free_ char *path = NULL;
+
+	if (asprintf(&path, "/v1/flows?instance=%s&limit=%u&ages=1", instance, limit) < 0)
+		return error_nomem(err);
+	return agent_call(orch, host, "GET", path, NULL, AGENT_SCAN_MS, ret_reply, err);
+}

@@ -28,6 +28,10 @@ int agent_flows(struct orchestrator *orch, struct host *host, const char *instan
 		const char *filter, unsigned int limit, bool brief, json_t **ret_reply,
 		struct ff_error *err);
 
+/* The same, of all its flows whose age is known: {"flow","age_ms"} each. */
+int agent_ages(struct orchestrator *orch, struct host *host, const char *instance,
+	       unsigned int limit, json_t **ret_reply, struct ff_error *err);
+
 /* The flow of an item of "flows", which is its text or an object with it; NULL: neither. */
 const char *agent_flow_text(const json_t *item);
 

@@ -121,8 +121,7 @@ int host_check(const struct host_load *host, char why[CONDITION_WHY_MAX])
 bool slot_check(const struct slot_load *slot)
 {
 	const float figures[] = { slot->packets_per_s, slot->bytes_per_s, slot->flows,
-				  slot->state_bytes,   slot->dirty_per_s, slot->lifetime_s,
-				  slot->frozen_us };
+				  slot->state_bytes,   slot->dirty_per_s, slot->frozen_us };
 
 	for (size_t i = 0; i < ARRAY_SIZE(figures); i++)
 		if (!isfinite(figures[i]) || figures[i] < 0 || figures[i] > (float)RATE_MAX)

@@ -30,6 +30,7 @@ struct step_run {
 	size_t index;
 	pthread_t thread;
 	bool started;
+	uint64_t pinned; /* the model's version that has the pins of what it leaves; 0: none */
 	int result;
 	struct ff_error error;
 };
@@ -49,6 +50,20 @@ struct execution {
 
 /* A thread's function; arg: its struct step_run. */
 void *step_main(void *arg);
+
+/*
+ * Pins those flows of the step's slots that are likely to end within its patience to `from`, which has them,
+ * and puts them into @left; returns how many. None, if not all hosts have taken the pins. The lock
+ * isn't held.
+ */
+size_t step_leave(struct step_run *run, const struct plan_step *step, uint16_t from,
+		  struct change *left);
+/* The move that was to follow wasn't made: they need no pins. */
+void step_unleave(struct step_run *run, uint16_t from, struct change *left);
+/* Whether each host that is up has taken what the model was at @version. The lock is held. */
+bool step_hosts_have(const struct model *model, uint64_t version);
+/* Whether an operation moves that slot. The lock is held. */
+bool step_slot_moves(const struct model *model, uint16_t service, unsigned int slot);
 
 /* Teaches the cost model what a completed move has cost. The lock is held. */
 void elasticity_learn(struct execution *e, const struct plan_step *step, const json_t *doc);

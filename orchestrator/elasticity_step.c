@@ -79,13 +79,17 @@ static int step_create(struct step_run *run, const struct plan_step *step)
 	return 0;
 }
 
-/* Flows that end before a move would pay are left to end; a later plan retires their instance. */
-static bool is_left(const struct plan *plan, uint16_t instance)
+/* Flows that were left to end there; a later plan retires it. The lock is held. */
+static size_t left_at(const struct execution *e, uint16_t instance)
 {
-	for (size_t i = 0; i < plan->left_n; i++)
-		if (plan->left[i].from.id == instance)
-			return true;
-	return false;
+	const struct service *service = model_service(&e->orch->model, e->plan.service);
+	const struct instance *retired = model_instance(&e->orch->model, instance);
+	unsigned int slots, rules;
+	size_t pins = 0;
+
+	if (service && retired && retired->retiring_ms)
+		owners_count(&service->table, instance, &slots, &pins, &rules);
+	return pins;
 }
 
 static int step_retire(struct step_run *run, const struct plan_step *step)
@@ -94,15 +98,18 @@ static int step_retire(struct step_run *run, const struct plan_step *step)
 	char name[FF_NAME_MAX];
 	int r;
 
-	if (is_left(&e->plan, step->from.id))
-		return 0;
 	{
 		MODEL_LOCKED(&e->orch->model);
-		const struct instance *instance =
-			model_instance(&e->orch->model, instance_of(e, &step->from));
+		uint16_t id = instance_of(e, &step->from);
+		const struct instance *instance = model_instance(&e->orch->model, id);
+		size_t left = left_at(e, id);
 
 		if (!instance)
 			return 0; /* somebody was quicker */
+		if (left) {
+			json_put_uint(step_doc(run), "waits_for", left);
+			return 0;
+		}
 		strcpy(name, instance->name);
 	}
 	r = e->driver->retire(e->orch, name, &run->error);
@@ -118,7 +125,7 @@ static int step_retire(struct step_run *run, const struct plan_step *step)
 
 /* ---- move ------------------------------------------------------------------------------------ */
 
-static bool slot_is_moving(const struct model *model, uint16_t service, unsigned int slot)
+bool step_slot_moves(const struct model *model, uint16_t service, unsigned int slot)
 {
 	for (const struct operation *op = model->operations; op; op = op->next)
 		if (op->service == service && op->subject &&
@@ -141,7 +148,7 @@ static struct change *subject_make(const struct model *model, const struct servi
 		return NULL;
 	for (size_t i = 0; i < step->slots_n; i++)
 		if (step->slots[i] < table->slots && table->owners[step->slots[i]] == from &&
-		    !slot_is_moving(model, service->id, step->slots[i]))
+		    !step_slot_moves(model, service->id, step->slots[i]))
 			slotset_set(&subject->slots, step->slots[i]);
 	for (size_t i = 0; i < step->flows_n; i++)
 		if (owners_find(table, &step->flows[i], NULL, NULL) == from &&
@@ -227,6 +234,10 @@ static int move_try(struct step_run *run, const struct plan_step *step)
 			return error_nomem(&run->error);
 		if (change_is_empty(subject))
 			return -ENODATA;
+		/* one that has just come back has its configuration yet to take */
+		if (!step_hosts_have(model, run->pinned))
+			return error_set(&run->error, EAGAIN, FF_CODE_BUSY, NULL,
+					 "a host doesn't know yet what is left to end");
 		if (step->why == PLAN_RESCUE) /* its owner can't give anything away */
 			return action_takeover(e->orch, e->plan.service, move.from, move.to,
 					       subject, &run->error);
@@ -248,10 +259,39 @@ static bool worth_a_retry(const struct step_run *run)
 	return !run->e->operation->cancel && !run->e->orch->model.stopping;
 }
 
+/* What is left isn't moved; the doc tells how much. */
+static void leave(struct step_run *run, const struct plan_step *step, uint16_t from,
+		  struct change *left)
+{
+	size_t n = step_leave(run, step, from, left);
+	MODEL_LOCKED(&run->e->orch->model);
+
+	json_put_uint(step_doc(run), "left", n);
+	if (n)
+		event_emit(run->e->orch->events, "flows-left",
+			   (struct event_about){
+				   .service = run->e->plan.service_name,
+				   .instance = model_instance_name(&run->e->orch->model, from),
+				   .operation = run->e->operation->id },
+			   "%zu flows on %s are left to end: each is likely to within %.1f s", n,
+			   model_instance_name(&run->e->orch->model, from), step->leave_s);
+}
+
 static int step_move(struct step_run *run, const struct plan_step *step)
 {
+	_cleanup_change_ struct change *left = calloc(1, sizeof(*left));
+	uint16_t from;
 	int r = -EAGAIN;
 
+	if (!left)
+		return error_nomem(&run->error);
+	{
+		MODEL_LOCKED(&run->e->orch->model);
+
+		from = instance_of(run->e, &step->from);
+	}
+	if (step->leave_s > 0)
+		leave(run, step, from, left);
 	for (int i = 0; i < ELASTICITY_TRIES && (r == -EAGAIN || r == -EBUSY); i++) {
 		if (i > 0)
 			clock_sleep_ns(ELASTICITY_PAUSE_MS * NSEC_PER_MSEC);
@@ -260,6 +300,8 @@ static int step_move(struct step_run *run, const struct plan_step *step)
 		run->error = (struct ff_error){ 0 };
 		r = move_try(run, step);
 	}
+	if (r < 0)
+		step_unleave(run, from, left);
 	return r == -ENODATA ? 0 : r;
 }
 

@@ -153,7 +153,21 @@ static enum instance_state state_judge(const struct gather *gather, const struct
 	if (host->up &&
 	    gather->hosts[host->id].seen_ns > gathered->seen_ns + GATHER_GONE_MS * NSEC_PER_MSEC)
 		return INSTANCE_FAILED;
+	/* only the loop can go on with that, for a service that it governs */
+	if (instance->retiring_ms && model_service(model, instance->service)->governed)
+		return INSTANCE_RETIRING;
 	return INSTANCE_RUNNING;
+}
+
+/* How long it has been in this state: as long as a restart of ours doesn't make forget. */
+static uint64_t state_age_ms(const struct gathered *gathered, const struct instance *instance,
+			     uint64_t now_ns)
+{
+	uint64_t wall_ms = clock_wall_ms();
+
+	if (gathered->state == INSTANCE_RETIRING)
+		return wall_ms - MIN(wall_ms, instance->retiring_ms);
+	return (now_ns - gathered->state_ns) / NSEC_PER_MSEC;
 }
 
 void gather_instance(struct gather *gather, const struct instance *instance, uint64_t now_ns,
@@ -178,7 +192,7 @@ void gather_instance(struct gather *gather, const struct instance *instance, uin
 		gathered->state_ns = now_ns;
 	}
 	load->state = state;
-	load->state_ms = (now_ns - gathered->state_ns) / NSEC_PER_MSEC;
+	load->state_ms = state_age_ms(gathered, instance, now_ns);
 	load->age_ms = gathered->old ? UINT64_MAX : (now_ns - gathered->first_ns) / NSEC_PER_MSEC;
 	load->quality = quality_of(gathered->known ? gathered->taken_ns : 0, now_ns);
 	load->packets_per_s = gathered->rates[PACKETS];

@@ -57,6 +57,7 @@ static void instances_fill(struct orchestrator *orch, const struct service *serv
 		one = &load->instances[load->instances_n++];
 		*one = (struct instance_load){ .id = instance->id, .host = instance->host };
 		snprintf(one->name, sizeof(one->name), "%s", instance->name);
+		one->outdated = strcmp(instance->nf, service->nf) != 0;
 		gather_instance(orch->gather, instance, now_ns, one);
 		capacity_apply(service, one);
 	}

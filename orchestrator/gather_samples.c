@@ -71,6 +71,7 @@ static void flow_take(struct flow_load *flow, const struct flow_load *told)
 	flow->packets_per_s = told->packets_per_s;
 	flow->bytes_per_s = told->bytes_per_s;
 	flow->state_bytes = told->state_bytes;
+	flow->left_s = told->left_s;
 }
 
 static int flow_compare(const void *a, const void *b)
@@ -87,10 +88,13 @@ void gather_flows(const struct orchestrator *orch, const struct service *service
 {
 	struct flow_load heavy[GATHER_FLOWS];
 
+	for (size_t i = 0; i < load->instances_n; i++)
+		samples_lives(orch->samples, model_host(&orch->model, load->instances[i].host),
+			      load->instances[i].id, &load->lives);
 	for (size_t i = 0; i < load->instances_n; i++) {
 		const struct instance_load *instance = &load->instances[i];
 		size_t n = samples_flows(orch->samples, model_host(&orch->model, instance->host),
-					 now_ns, instance->id, heavy, GATHER_FLOWS);
+					 now_ns, instance->id, &load->lives, heavy, GATHER_FLOWS);
 
 		for (size_t k = 0; k < n; k++) {
 			heavy[k].key.service = 0; /* as in the table */

@@ -23,6 +23,7 @@
 #include <linux/types.h>
 
 #include "bpf/abi.h"
+#include "orchestrator/life.h"
 
 enum load_validity {
 	LOAD_MISSING, /* never measured, or not by this source */
@@ -50,6 +51,7 @@ struct instance_load {
 	uint16_t host;
 	char name[FF_NAME_MAX];
 	enum instance_state state;
+	bool outdated; /* of another NF than new ones get, as after half an upgrade: gets nothing new */
 	struct load_quality quality; /* of all that follows */
 	double packets_per_s;
 	double bytes_per_s; /* of the packets that it processed */
@@ -67,19 +69,17 @@ struct instance_load {
 
 /* One slot; its number is its place in service_load.slots. */
 struct slot_load {
-	uint16_t owner;	  /* instance; 0: nobody */
-	uint16_t standby; /* instance that has a copy of the state (protect); 0: none */
-	uint8_t valid;	  /* bool: the figures below; the owner is the model's and always right */
-	uint8_t moving;	  /* bool: a running operation moves it; the planner leaves it alone */
-	uint32_t group;	  /* slots and flows of one group must have one owner; 0: on its own */
+	uint16_t owner; /* instance; 0: nobody */
+	uint8_t valid;	/* bool: the figures below; the owner is the model's and always right */
+	uint8_t moving; /* bool: a running operation moves it; the planner leaves it alone */
+	uint32_t group; /* slots and flows of one group must have one owner; 0: on its own */
 	float packets_per_s; /* that its owner processes: heavy flows too, but none that a pin or a
 			      * rule gives to another instance */
 	float bytes_per_s;
 	float flows;
 	float state_bytes; /* what a full copy of its flows' state takes on the wire */
 	float dirty_per_s; /* distinct flows that change in a second: what another round sends again */
-	float lifetime_s; /* until its flows have ended; 0: not known, or new ones keep coming */
-	float frozen_us;  /* how long its flows were held within the last second */
+	float frozen_us; /* how long its flows were held within the last second */
 };
 
 /* One of the heaviest flows, found by a bounded sketch, or one that is pinned. */
@@ -88,22 +88,20 @@ struct flow_load {
 	uint32_t slot;
 	uint32_t group; /* as a slot's */
 	uint16_t owner; /* the pin's instance, or its slot's owner */
-	uint16_t standby;
 	uint8_t valid;	/* bool */
 	uint8_t pinned; /* bool: there is a pin; taking it away is a move to the slot's owner */
 	uint8_t moving; /* bool */
 	float packets_per_s;
 	float bytes_per_s;
 	float state_bytes;
-	float lifetime_s; /* expected remaining life; 0: not known */
-	float frozen_us;  /* how long it was held within the last second */
+	float left_s; /* how much longer it is likely to live; 0: not known, or no end in sight */
+	float frozen_us; /* how long it was held within the last second */
 };
 
 /* A rule: all flows of one filter, also those that the policy wants together. */
 struct rule_load {
 	uint16_t index; /* in the service's table of rules */
 	uint16_t owner;
-	uint16_t standby;
 	uint8_t valid;	/* bool */
 	uint8_t moving; /* bool */
 	uint32_t group;
@@ -112,7 +110,6 @@ struct rule_load {
 	float flows;
 	float state_bytes;
 	float dirty_per_s;
-	float lifetime_s;
 	float frozen_us;
 };
 
@@ -171,6 +168,7 @@ struct service_load {
 	uint32_t unprotected; /* .. so many of them have no standby whose copy is whole */
 	struct rule_load *rules;
 	size_t rules_n;
+	struct life_table lives;	   /* of its flows; all zero: nothing known */
 	struct load_quality slots_quality; /* of slots, flows and rules: one stream brings them */
 };
 

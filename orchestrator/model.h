@@ -75,6 +75,8 @@ struct instance {
 	/* The instance whose state it keeps a copy of, to take over when that fails; 0: none. It owns
 	 * nothing as long as it is one, and isn't counted among those that do. */
 	uint16_t standby_of;
+	/* Wall clock: since then a plan retires it, and flows have been left there to end; 0: not. */
+	uint64_t retiring_ms;
 };
 
 struct operation; /* operation.h */

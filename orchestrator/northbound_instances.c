@@ -95,6 +95,9 @@ static json_t *instance_json(const struct orchestrator *orch, const struct insta
 		     instance->standby_of ? model_instance_name(model, instance->standby_of) :
 					    NULL);
 	json_put(json, "standby", standby_json(orch, instance));
+	json_put(json, "retiring_since",
+		 instance->retiring_ms ? json_integer((json_int_t)instance->retiring_ms) :
+					 json_null());
 	return json;
 }
 

@@ -165,16 +165,35 @@ static void rules_tidy(struct owners *table)
 	}
 }
 
-static void pins_tidy(struct owners *table)
+/* Whether what decides on a flow without a pin may have been changed. */
+static bool change_touches(const struct change *subject, unsigned int slot)
+{
+	for (size_t i = 0; i < subject->rules_n; i++)
+		if (slotset_test(&subject->rules[i].slots, slot))
+			return true;
+	return slotset_test(&subject->slots, slot);
+}
+
+/*
+ * Pins that say nothing any more, by this change: as their flow is one of it, or is below the pin. Others
+ * stay: owners_hold() makes some that say nothing yet.
+ */
+static void pins_tidy(struct owners *table, const struct change *subject)
 {
 	enum owners_how how;
 	unsigned int rule;
-	size_t kept = 0;
+	size_t kept = 0, named = 0;
 
 	for (size_t i = 0; i < table->pins_n; i++) {
 		const struct pin *pin = &table->pins[i];
+		bool touched;
 
-		if (owner_below_pin(table, &pin->key, &how, &rule) != pin->instance)
+		/* both are sorted, and each of the subject's flows has a pin by now */
+		touched = named < subject->flows_n &&
+			  flow_cmp(&pin->key, &subject->flows[named]) == 0;
+		named += touched;
+		touched = touched || change_touches(subject, owners_slot(table, &pin->key));
+		if (!touched || owner_below_pin(table, &pin->key, &how, &rule) != pin->instance)
 			table->pins[kept++] = *pin;
 	}
 	table->pins_n = kept;
@@ -232,9 +251,18 @@ int owners_apply(struct owners *table, const struct change *subject, uint16_t to
 		};
 	}
 	rules_tidy(table);
-	pins_tidy(table);
+	pins_tidy(table, subject);
 	table->version++;
 	return 0;
+}
+
+int owners_hold(struct owners *table, const struct ff_flow_key *keys, size_t n, uint16_t instance)
+{
+	struct change subject = { .flows = (struct ff_flow_key *)keys, .flows_n = n };
+	int r = pins_merge(table, &subject, instance);
+
+	table->version += r == 0;
+	return r;
 }
 
 size_t owners_unpin(struct owners *table, const struct ff_flow_key *keys, size_t n,

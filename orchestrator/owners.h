@@ -89,6 +89,12 @@ void owners_spread(struct owners *table, const uint16_t *instances, size_t n);
  */
 int owners_apply(struct owners *table, const struct change *subject, uint16_t to);
 
+/*
+ * Pins flows to their owner, by keys in order, though that says nothing yet: so they stay there when their
+ * slot moves. -ENOMEM.
+ */
+int owners_hold(struct owners *table, const struct ff_flow_key *keys, size_t n, uint16_t instance);
+
 /* Removes these pins where they belong to @instance; returns how many. */
 size_t owners_unpin(struct owners *table, const struct ff_flow_key *keys, size_t n,
 		    uint16_t instance);

@@ -101,6 +101,8 @@ static void text_move(FILE *out, const struct plan_step *step)
 	if (step->rules_n)
 		fprintf(out, "%s%zu rule%s", comma, step->rules_n, step->rules_n > 1 ? "s" : "");
 	fprintf(out, ": %.0f packets/s, %.0f flows", step->packets_per_s, step->flows_moved);
+	if (step->leave_s > 0)
+		fprintf(out, " (about %.0f left to end)", ceil(step->leaves));
 	if (step->predicted.total_us > 0) {
 		fprintf(out, "; freeze ");
 		text_duration(out, step->predicted.freeze_us);
@@ -137,6 +139,17 @@ static void text_step(FILE *out, const struct plan_step *step, const struct load
 	fprintf(out, "  [%s]\n", plan_why_name(step->why));
 }
 
+static void text_left(FILE *out, const struct plan_left *left, const char *name)
+{
+	fprintf(out, "       leave  ");
+	if (left->flows > 0)
+		fprintf(out, "about %.0f flows on %s, likely to end within %.1f s; ",
+			ceil(left->flows), name, left->within_s);
+	if (left->pins > 0)
+		fprintf(out, "%zu pinned flows on %s to end; ", left->pins, name);
+	fprintf(out, "what is there after %.1f s is moved\n", left->until_s);
+}
+
 int plan_text(const struct plan *plan, const struct loads *loads, char **ret_text)
 {
 	_cleanup_free_ char *text = NULL;
@@ -152,9 +165,7 @@ int plan_text(const struct plan *plan, const struct loads *loads, char **ret_tex
 	for (size_t i = 0; i < plan->steps_n; i++)
 		text_step(out, &plan->steps[i], loads);
 	for (size_t i = 0; i < plan->left_n; i++)
-		fprintf(out, "       leave  %zu slots, %zu flows on %s to end, within %.1f s\n",
-			plan->left[i].slots, plan->left[i].flows,
-			instance_name(loads, &plan->left[i].from, name), plan->left[i].until_s);
+		text_left(out, &plan->left[i], instance_name(loads, &plan->left[i].from, name));
 	if (plan->steps_n) {
 		fprintf(out, "%u waves, at most %u moves at once, predicted to take ", plan->waves,
 			plan->at_once);
@@ -235,6 +246,10 @@ static json_t *json_step(const struct plan_step *step, const struct loads *loads
 	err = json_put(obj, "rules", json_rules(step)) ?: err;
 	err = err ?: json_put_real(obj, "packets_per_s", step->packets_per_s);
 	err = err ?: json_put_real(obj, "moves_flows", step->flows_moved);
+	if (step->leave_s > 0) {
+		err = err ?: json_put_real(obj, "leave_s", step->leave_s);
+		err = err ?: json_put_real(obj, "leaves_flows", step->leaves);
+	}
 	err = err ?: json_put_real(obj, "gain", step->gain);
 	err = err ?: json_put_bool(obj, "bounded", step->bounded);
 	err = json_put(obj, "predicted",
@@ -252,10 +267,10 @@ static json_t *json_left(const struct plan *plan, const struct loads *loads)
 	for (size_t i = 0; i < plan->left_n; i++) {
 		const struct plan_left *left = &plan->left[i];
 
-		if (json_array_append_new(all, json_pack("{sosIsIsf}", "from",
-							 json_instance(&left->from, loads), "slots",
-							 (json_int_t)left->slots, "flows",
-							 (json_int_t)left->flows, "until_s",
+		if (json_array_append_new(all, json_pack("{sosfsfsIsf}", "from",
+							 json_instance(&left->from, loads), "flows",
+							 left->flows, "within_s", left->within_s,
+							 "pins", (json_int_t)left->pins, "until_s",
 							 left->until_s)))
 			return NULL;
 	}

@@ -22,6 +22,13 @@
  *  - each step's freeze (policy: sla, freeze_ms_per_s) and parked packets (policy, and half of the
  *    target's ring); the bandwidth of state on each host's link; lanes of each host.
  *
+ * An instance of an older NF than new ones get (half of an upgrade was done) gets nothing: it may not be able
+ * to read what a newer one writes.
+ *
+ * Patience. Of an instance that is retired all slots leave, but their flows that are likely to end within
+ * the policy's patience are left there, pinned (plan_step.leave_s; elasticity_leave.c chooses them). A
+ * later plan waits for them until the deadline, then moves what is left to where its slot is.
+ *
  * What is not known is left alone: an instance whose figures are not LOAD_VALID neither gives nor
  * gets (unless it has failed or is to be emptied), a host without valid figures gets nothing.
  *
@@ -95,17 +102,23 @@ struct plan_step {
 	double packets_per_s; /* of what moves */
 	double flows_moved;
 	struct cost_prediction predicted;
-	double gain;  /* by how much the source's utilisation falls */
-	bool splits;  /* its flows leave a slot that may move too: it goes first */
-	bool bounded; /* false: freeze or parking are predicted over their bound even so */
+	double gain;	/* by how much the source's utilisation falls */
+	double leave_s; /* flows of its slots likely to end within are left, by pins; 0: none */
+	double leaves;	/* how many that may be; they aren't in the figures above */
+	bool splits;	/* its flows leave a slot that may move too: it goes first */
+	bool bounded;	/* false: freeze or parking are predicted over their bound even so */
 };
 
-/* Left to end on an instance that is to be retired: moving would not pay (policy: scale_in). */
+/*
+ * Left to end on an instance that is to be retired (policy: scale_in). A slot always moves, so that its new
+ * flows are born at its new owner; the flows that are left are pinned where they are.
+ */
 struct plan_left {
 	struct plan_instance from;
-	size_t slots;
-	size_t flows;
-	double until_s; /* the longest expected life */
+	double flows;	 /* of slots that this plan moves: so many are likely to end within .. */
+	double within_s; /* .. the patience */
+	size_t pins;	 /* that have been left, or were pinned there and are likely to end, too */
+	double until_s;	 /* what hasn't ended then is moved */
 };
 
 struct plan {
@@ -115,6 +128,7 @@ struct plan {
 	size_t steps_n;
 	struct plan_left *left;
 	size_t left_n;
+	struct life_table lives; /* of the service's flows: who of them is left */
 	uint32_t waves;
 	uint32_t at_once;	   /* the most moves in one wave */
 	uint32_t instances_before; /* that are or come up, not those that failed */

@@ -39,8 +39,7 @@ struct unit {
 	uint32_t at;	   /* bin in the present placement */
 	uint32_t rider;	   /* slot: its first rider; flow: the next one of its slot */
 	uint32_t chain;	   /* the next of its cluster */
-	uint32_t standby;  /* bin */
-	float life_s;	   /* 0: not known */
+	float left_s;	   /* a flow: how much longer it is likely to live; 0: not known */
 	uint8_t kind;	   /* enum unit_kind */
 	uint8_t is_rider;  /* has no pin */
 	uint8_t is_split;  /* rider that goes its own way */
@@ -63,7 +62,8 @@ struct bin {
 	bool is_young;	      /* may not be retired yet */
 	bool is_closed;	      /* by this plan: scale-in */
 	bool takes;	      /* may be given units */
-	double patience_s;    /* units that end within are left; 0: none */
+	double patience_s;    /* flows likely to end within are left; 0: none */
+	double deadline_s;    /* is_retiring: until then those that have been left may stay */
 	double capacity;      /* packets/s at utilisation 1 */
 	double policy_target; /* packets/s */
 	double target;	      /* packets/s: in this placement it takes no more */
@@ -112,6 +112,7 @@ struct problem {
 	uint32_t *home_first; /* for each bin, and then for the homeless, and the end */
 	uint32_t *pool;	      /* scratch, units_n */
 	bool rescue;	      /* the homeless may go above target */
+	double flows;	      /* of the service, all that are measured */
 };
 
 /* How good a placement is; smaller is better, in this order. */
@@ -149,7 +150,7 @@ double bin_target(const struct problem *p, const struct bin *bin, const struct u
 /* What it costs that this unit alone (no cluster, no riders) is where it is. */
 double unit_cost_here(const struct unit *unit);
 bool unit_must_leave(const struct problem *p, const struct unit *unit);
-/* Whether it is left to end where it is. */
+/* Whether it is left to end where it is: a flow with a pin. Those of slots are left by the step. */
 bool unit_is_left(const struct problem *p, const struct unit *unit);
 
 int place_all(struct problem *p);

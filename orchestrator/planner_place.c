@@ -277,11 +277,9 @@ static void pool_leavers(struct problem *p, struct shed *shed)
 /* Riders before their slots: one that finds no place goes with its slot. */
 static int pool_class(const struct problem *p, const struct unit *unit)
 {
-	if (unit->why == PLAN_RESCUE && unit->standby != NOWHERE)
-		return 0;
 	if (unit->is_rider)
-		return 1;
-	return p->bins_n > 0 && unit->load > BIG_SHARE * p->bins[p->bins_n - 1].target ? 2 : 3;
+		return 0;
+	return p->bins_n > 0 && unit->load > BIG_SHARE * p->bins[p->bins_n - 1].target ? 1 : 2;
 }
 
 static int cmp_pool(const void *x, const void *y, void *arg)
@@ -293,7 +291,7 @@ static int cmp_pool(const void *x, const void *y, void *arg)
 
 	if (ca != cb)
 		return ca - cb;
-	if (ca == 3 && a->home != b->home)
+	if (ca == 2 && a->home != b->home)
 		return a->home < b->home ? -1 : 1;
 	if (a->load != b->load)
 		return a->load > b->load ? -1 : 1;
@@ -335,19 +333,26 @@ static uint32_t emptiest(const struct problem *p, const struct unit *unit, const
 	return best;
 }
 
+/* Where a flow that must leave needs no pin any more: at the owner of its slot; else NOWHERE. */
+static uint32_t pin_slot_at(const struct problem *p, const struct unit *unit)
+{
+	const struct flow_load *flow;
+
+	if (unit->kind != UNIT_FLOW || unit->is_rider || !unit_must_leave(p, unit))
+		return NOWHERE;
+	flow = &p->service->flows[unit - p->units - p->flows_at];
+	return flow->slot < p->service->slots_n ? p->units[flow->slot].at : NOWHERE;
+}
+
 static uint32_t place_of(const struct problem *p, const struct unit *unit, const struct weight *w,
 			 uint32_t *current)
 {
-	int class = pool_class(p, unit);
+	uint32_t slot_at = pin_slot_at(p, unit);
 
-	if (class == 0) {
-		const struct bin *bin = &p->bins[unit->standby];
-		double rescue = bin->capacity * PLANNER_RESCUE_PERCENT / 100;
-
-		if (bin_fits(p, unit->standby, w, fmax(rescue, bin->target)))
-			return unit->standby;
-	}
-	if (class != 3)
+	if (slot_at != NOWHERE && slot_at != unit->at &&
+	    bin_fits(p, slot_at, w, bin_target(p, &p->bins[slot_at], unit)))
+		return slot_at;
+	if (pool_class(p, unit) != 2)
 		return best_fit(p, unit, w);
 	if (*current == NOWHERE || *current == unit->at ||
 	    !bin_fits(p, *current, w, bin_target(p, &p->bins[*current], unit)))
@@ -403,7 +408,7 @@ static bool split_stuck(struct problem *p)
 			continue;
 		slot = &p->units[p->service->flows[r - p->flows_at].slot];
 		if (slot->at != slot->home || slot->chain != NOWHERE || slot->is_tail ||
-		    !unit_must_leave(p, slot) || unit_is_left(p, slot))
+		    !unit_must_leave(p, slot))
 			continue;
 		slot->is_kept = false;
 		rider->is_split = split = true;

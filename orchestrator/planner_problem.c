@@ -150,13 +150,14 @@ static int spots_build(struct problem *p, const struct loads *loads)
 	return 0;
 }
 
-static double patience_of(const struct problem *p, const struct instance_load *instance)
+/* Of one that a former plan retires: how long flows may still be left there. */
+static double deadline_of(const struct problem *p, const struct instance_load *instance)
 {
 	const struct policy_scale_in *in = &p->policy->scale_in;
 
 	if (instance->state != INSTANCE_RETIRING || instance->state_ms >= in->deadline_ms)
 		return 0;
-	return MIN((double)in->patience_ms, (double)(in->deadline_ms - instance->state_ms)) / 1e3;
+	return (double)(in->deadline_ms - instance->state_ms) / 1e3;
 }
 
 static void bin_init(struct problem *p, struct bin *bin, const struct instance_load *instance)
@@ -179,10 +180,11 @@ static void bin_init(struct problem *p, struct bin *bin, const struct instance_l
 			  instance->state == INSTANCE_UNKNOWN);
 	bin->is_young = instance->age_ms < policy->stability.lifetime_ms ||
 			instance->state == INSTANCE_STARTING;
-	bin->takes = !bin->is_gone && !bin->is_emptied && !bin->is_frozen &&
+	bin->takes = !bin->is_gone && !bin->is_emptied && !bin->is_frozen && !instance->outdated &&
 		     !(conditions & (HOST_SUSPECT | HOST_LINK_DOWN | HOST_PRESSURE)) &&
 		     p->spots[bin->spot].host->quality.validity == LOAD_VALID;
-	bin->patience_s = patience_of(p, instance);
+	bin->deadline_s = conditions & HOST_MAINTENANCE ? 0 : deadline_of(p, instance);
+	bin->patience_s = fmin(policy->scale_in.patience_ms / 1e3, bin->deadline_s);
 	bin->policy_target = bin->capacity * policy->utilisation.target_percent / 100;
 	bin->target = bin->policy_target;
 	bin->flows_target =
@@ -228,9 +230,9 @@ static int bins_build(struct problem *p)
 
 /* What slots, flows and rules have in common; the loads' structs differ in what only one has. */
 struct measured {
-	uint16_t owner, standby;
+	uint16_t owner;
 	bool valid, moving;
-	float packets_per_s, bytes_per_s, flows, state_bytes, dirty_per_s, lifetime_s, frozen_us;
+	float packets_per_s, bytes_per_s, flows, state_bytes, dirty_per_s, frozen_us;
 };
 
 static uint32_t bin_of(const struct problem *p, uint16_t id)
@@ -260,8 +262,7 @@ static void unit_init(struct problem *p, struct unit *unit, enum unit_kind kind,
 	*unit = (struct unit){ .kind = (uint8_t)kind,
 			       .rider = NOWHERE,
 			       .chain = NOWHERE,
-			       .home = bin_of(p, m->owner),
-			       .standby = m->standby ? bin_of(p, m->standby) : NOWHERE };
+			       .home = bin_of(p, m->owner) };
 	if (unit->home == NOWHERE || p->bins[unit->home].is_gone)
 		unit->why = PLAN_RESCUE;
 	unit->is_fixed = m->moving || (unit->home != NOWHERE && p->bins[unit->home].is_frozen);
@@ -273,7 +274,6 @@ static void unit_init(struct problem *p, struct unit *unit, enum unit_kind kind,
 	unit->load = m->packets_per_s;
 	unit->bytes = m->bytes_per_s;
 	unit->flows = m->flows;
-	unit->life_s = figure_ok(m->lifetime_s) ? m->lifetime_s : 0;
 	unit->cost =
 		(float)cost_marginal(p->input->cost,
 				     &(struct cost_subject){ m->flows, m->state_bytes,
@@ -286,14 +286,16 @@ static void slots_build(struct problem *p)
 {
 	bool valid = p->service->slots_quality.validity == LOAD_VALID;
 
+	for (size_t i = 0; i < p->there; i++)
+		p->flows += p->bins[i].flows0;
+
 	for (size_t i = 0; i < p->service->slots_n; i++) {
 		const struct slot_load *s = &p->service->slots[i];
 
 		unit_init(p, &p->units[i], UNIT_SLOT,
-			  &(struct measured){ s->owner, s->standby, valid && s->valid, s->moving,
+			  &(struct measured){ s->owner, valid && s->valid, s->moving,
 					      s->packets_per_s, s->bytes_per_s, s->flows,
-					      s->state_bytes, s->dirty_per_s, s->lifetime_s,
-					      s->frozen_us });
+					      s->state_bytes, s->dirty_per_s, s->frozen_us });
 	}
 }
 
@@ -328,9 +330,10 @@ static void flows_build(struct problem *p)
 		uint32_t unit = (uint32_t)(p->flows_at + i);
 
 		unit_init(p, &p->units[unit], UNIT_FLOW,
-			  &(struct measured){ f->owner, f->standby, valid && f->valid, f->moving,
+			  &(struct measured){ f->owner, valid && f->valid, f->moving,
 					      f->packets_per_s, f->bytes_per_s, 1, f->state_bytes,
-					      f->packets_per_s, f->lifetime_s, f->frozen_us });
+					      f->packets_per_s, f->frozen_us });
+		p->units[unit].left_s = figure_ok(f->left_s) ? f->left_s : 0;
 		if (!f->pinned && f->slot < p->service->slots_n)
 			rider_attach(p, unit, f->slot);
 	}
@@ -344,10 +347,9 @@ static void rules_build(struct problem *p)
 		const struct rule_load *r = &p->service->rules[i];
 
 		unit_init(p, &p->units[p->rules_at + i], UNIT_RULE,
-			  &(struct measured){ r->owner, r->standby, valid && r->valid, r->moving,
+			  &(struct measured){ r->owner, valid && r->valid, r->moving,
 					      r->packets_per_s, r->bytes_per_s, r->flows,
-					      r->state_bytes, r->dirty_per_s, r->lifetime_s,
-					      r->frozen_us });
+					      r->state_bytes, r->dirty_per_s, r->frozen_us });
 	}
 }
 

@@ -254,6 +254,31 @@ static double unit_alone(const struct problem *p, uint32_t i)
 	return load;
 }
 
+/* Of the flows of a slot that leaves that bin: the share that is likely to end within its patience. */
+static double leaving_share(const struct problem *p, const struct bin *bin)
+{
+	double patience_s = bin && (bin->is_closed || bin->is_retiring) ? bin->patience_s : 0;
+
+	if (patience_s <= 0 || p->flows <= 0)
+		return 0;
+	return fmin(1, life_ending(&p->service->lives, patience_s) / p->flows);
+}
+
+/* What is left isn't sent, and its packets aren't parked. */
+static void leaving_take(const struct problem *p, const struct bin *from, struct plan_step *step,
+			 struct cost_subject *subject)
+{
+	double share = leaving_share(p, from);
+
+	if (share <= 0 || !step->slots_n)
+		return;
+	step->leave_s = from->patience_s;
+	step->leaves = subject->flows * share;
+	subject->flows -= step->leaves;
+	subject->state_bytes *= 1 - share;
+	subject->dirty_per_s *= 1 - share;
+}
+
 static int moves_build(struct problem *p, struct plan *plan, const struct moved *all, size_t n)
 {
 	for (size_t first = 0, count; first < n; first += count) {
@@ -270,18 +295,19 @@ static int moves_build(struct problem *p, struct plan *plan, const struct moved 
 		step->why = all[first].why;
 		step->from = plan_instance_of(p, all[first].from);
 		step->to = plan_instance_of(p, all[first].to);
+		err = step_fill(p, all + first, count, step);
+		if (err)
+			return err;
+		from = all[first].from == NOWHERE ? NULL : &p->bins[all[first].from];
+		leaving_take(p, from, step, &subject);
 		step->packets_per_s = subject.packets_per_s;
 		step->flows_moved = subject.flows;
 		step->splits = all[first].is_split;
 		if (step->why != PLAN_RESCUE) /* nothing is left to send */
 			step->predicted = cost_predict(p->input->cost, &subject);
-		from = all[first].from == NOWHERE ? NULL : &p->bins[all[first].from];
 		if (from && from->capacity > 0)
 			for (size_t i = 0; i < count; i++)
 				step->gain += unit_alone(p, all[first + i].unit) / from->capacity;
-		err = step_fill(p, all + first, count, step);
-		if (err)
-			return err;
 	}
 	return 0;
 }
@@ -303,29 +329,39 @@ static int creations_build(struct problem *p, struct plan *plan, const struct mo
 	return 0;
 }
 
-/* What still is at an instance that is to be emptied. */
-static void bin_left(const struct problem *p, uint32_t b, struct plan_left *left, size_t *ret_stuck)
+/* What stays for now at an instance that is to be retired, and how much finds no other place. */
+static void bin_left(const struct problem *p, uint32_t b, const struct plan *plan,
+		     struct plan_left *left, size_t *ret_stuck)
 {
-	*left = (struct plan_left){ .from = plan_instance_of(p, b) };
+	const struct bin *bin = &p->bins[b];
+	bool here = bin->is_retiring;
+
+	*left = (struct plan_left){ .from = plan_instance_of(p, b),
+				    .within_s = bin->patience_s,
+				    .until_s = here ? bin->deadline_s :
+						      p->policy->scale_in.deadline_ms / 1e3 };
 	*ret_stuck = 0;
+	for (size_t i = 0; i < plan->steps_n; i++)
+		if (plan->steps[i].kind == PLAN_MOVE && plan->steps[i].from.id == bin->id)
+			left->flows += plan->steps[i].leaves;
 	for (uint32_t k = p->home_first[b]; k < p->home_first[b + 1]; k++) {
 		for (uint32_t i = p->by_home[k]; i != NOWHERE; i = p->units[i].chain) {
 			const struct unit *unit = &p->units[i];
 
 			if (unit->at != b || unit->is_rider)
 				continue;
-			if (!unit_is_left(p, unit)) {
+			if (unit_is_left(p, unit))
+				left->pins++;
+			else
 				(*ret_stuck)++;
-				continue;
-			}
-			left->slots += unit->kind == UNIT_SLOT;
-			left->flows += unit->kind == UNIT_FLOW;
-			left->until_s = fmax(left->until_s, unit->life_s);
 		}
 	}
 }
 
-/* What was emptied is retired, once what was left to end there has ended. */
+/*
+ * What was emptied is retired. Of one that this plan empties nobody can say yet how many flows will be
+ * left; who carries the step out sees. One where flows have been left waits for them.
+ */
 static int retirements_build(struct problem *p, struct plan *plan)
 {
 	plan->left = calloc(p->there + 1, sizeof(*plan->left));
@@ -339,10 +375,10 @@ static int retirements_build(struct problem *p, struct plan *plan)
 
 		if (!bin->is_closed && !bin->is_retiring && !bin->is_gone)
 			continue;
-		bin_left(p, b, &left, &stuck);
-		if (left.slots + left.flows > 0)
+		bin_left(p, b, plan, &left, &stuck);
+		if (left.pins > 0 || left.flows > 0)
 			plan->left[plan->left_n++] = left;
-		if (stuck > 0)
+		if (stuck > 0 || left.pins > 0)
 			continue;
 		step = step_add(plan, PLAN_RETIRE);
 		if (!step)
@@ -359,6 +395,7 @@ int steps_build(struct problem *p, struct plan *plan)
 	size_t n = 0;
 	int err = moved_list(p, &all, &n);
 
+	plan->lives = p->service->lives;
 	err = err ?: creations_build(p, plan, all, n);
 	err = err ?: moves_build(p, plan, all, n);
 	err = err ?: retirements_build(p, plan);

@@ -263,8 +263,13 @@ bool unit_must_leave(const struct problem *p, const struct unit *unit)
 
 bool unit_is_left(const struct problem *p, const struct unit *unit)
 {
-	return unit->home != NOWHERE && !p->bins[unit->home].is_gone && unit->life_s > 0 &&
-	       unit->life_s <= p->bins[unit->home].patience_s;
+	const struct bin *bin = unit->home == NOWHERE ? NULL : &p->bins[unit->home];
+
+	if (!bin || bin->is_gone || unit->kind != UNIT_FLOW || unit->is_rider)
+		return false;
+	if (bin->is_retiring && unit->left_s <= 0) /* it was left there when more was known of it */
+		return bin->deadline_s > 0;
+	return unit->left_s > 0 && unit->left_s <= bin->patience_s;
 }
 
 double unit_cost_here(const struct unit *unit)

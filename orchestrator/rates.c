@@ -189,6 +189,31 @@ static void slots_take(struct rates *rates, struct sample *sample)
 	}
 }
 
+/* What began and ended since it was told last; counters that went back began anew. */
+static void lives_take(struct rates *rates, const struct sample *sample)
+{
+	for (size_t i = 0; i < sample->lives_n; i++) {
+		const struct sample_lives *now = &sample->lives[i];
+		struct rates_instance *instance = rates->instances[now->instance];
+		double ended[FF_LIVES], elapsed_s;
+		bool goes_on;
+
+		if (!instance)
+			continue;
+		elapsed_s = (double)(sample->time_ns - instance->lives_ns) / NSEC_PER_SEC;
+		goes_on = instance->lives_ns && now->began >= instance->told.began;
+		for (size_t bin = 0; bin < FF_LIVES; bin++) {
+			goes_on = goes_on && now->ended[bin] >= instance->told.ended[bin];
+			ended[bin] = (double)(now->ended[bin] - instance->told.ended[bin]);
+		}
+		if (goes_on)
+			life_take(&instance->lives, elapsed_s,
+				  (double)(now->began - instance->told.began), ended);
+		instance->told = *now;
+		instance->lives_ns = sample->time_ns;
+	}
+}
+
 static void flows_take(struct rates *rates, const struct sample *sample)
 {
 	for (size_t i = 0; i < FF_INSTANCES_MAX; i++)
@@ -251,6 +276,7 @@ int rates_take(struct rates *rates, struct sample *sample, uint64_t arrived_ns,
 	if (sample->has & 1u << SAMPLE_INSTANCES && instances_take(rates, sample))
 		return error_nomem(err);
 	slots_take(rates, sample);
+	lives_take(rates, sample);
 	flows_take(rates, sample);
 	return 0;
 }

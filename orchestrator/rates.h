@@ -57,9 +57,14 @@ void rates_instance(const struct rates *rates, uint64_t now_ns, struct instance_
 struct load_quality rates_slots(const struct rates *rates, uint64_t now_ns, uint16_t instance,
 				struct slot_load *loads, size_t count);
 
-/* Its heaviest flows: at most @max of them into @ret, with key, slot and figures. Returns how many. */
+/* Adds what is known of how long its flows live. */
+void rates_lives(const struct rates *rates, uint16_t instance, struct life_table *lives);
+
+/* Its heaviest flows: at most @max of them into @ret, with key, slot and figures; @lives: of
+ * their service. Returns how many.
+ */
 size_t rates_flows(const struct rates *rates, uint64_t now_ns, uint16_t instance,
-		   struct flow_load *ret, size_t max);
+		   const struct life_table *lives, struct flow_load *ret, size_t max);
 
 /* For people and scripts: {"age_ms","cpu":{},..,"instances":[]}, without what isn't known. */
 json_t *rates_json(const struct rates *rates, uint64_t now_ns);

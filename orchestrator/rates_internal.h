@@ -51,6 +51,9 @@ struct rates_instance {
 		uint64_t time_ns;
 		struct sample_slots *figures; /* NULL: none yet */
 	} slots[2];			      /* before, newest */
+	uint64_t lives_ns;		      /* 0: never told */
+	struct sample_lives told;	      /* what the next one is compared with */
+	struct life_table lives;
 	uint64_t flows_ns;
 	size_t flows_n;
 	struct sample_flow flows[FLOWS_KEPT];

@@ -131,8 +131,16 @@ struct load_quality rates_slots(const struct rates *rates, uint64_t now_ns, uint
 	return quality;
 }
 
+void rates_lives(const struct rates *rates, uint16_t instance, struct life_table *lives)
+{
+	const struct rates_instance *own = rates->instances[instance % FF_INSTANCES_MAX];
+
+	if (own)
+		life_merge(lives, &own->lives);
+}
+
 size_t rates_flows(const struct rates *rates, uint64_t now_ns, uint16_t instance,
-		   struct flow_load *ret, size_t max)
+		   const struct life_table *lives, struct flow_load *ret, size_t max)
 {
 	const struct rates_instance *own = rates->instances[instance % FF_INSTANCES_MAX];
 	size_t n = 0;
@@ -151,6 +159,7 @@ size_t rates_flows(const struct rates *rates, uint64_t now_ns, uint16_t instance
 			.packets_per_s = (float)flow->packets_per_s,
 			.bytes_per_s = (float)flow->bytes_per_s,
 			.state_bytes = (float)own->now.state_bytes,
+			.left_s = flow->age_s < 0 ? 0 : (float)life_left_s(lives, flow->age_s),
 		};
 	}
 	return n;

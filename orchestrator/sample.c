@@ -358,8 +358,8 @@ static int flow_one(struct sample *sample, uint16_t instance, const json_t *json
 		    struct ff_error *err)
 {
 	struct sample_flow *flow = &sample->flows[sample->flows_n];
+	int64_t slot, age_ms = -1;
 	const char *text;
-	int64_t slot;
 	int r = json_get_str(json, "flow", &text, err);
 
 	if (!r)
@@ -372,8 +372,11 @@ static int flow_one(struct sample *sample, uint16_t instance, const json_t *json
 		r = rate_get(json, "bytes_per_s", &flow->bytes_per_s, err);
 	if (!r)
 		r = rate_get(json, "error_per_s", &flow->error_per_s, err);
+	if (!r)
+		r = json_opt_range(json, "age_ms", 0, COUNT_MAX, &age_ms, err);
 	if (r)
 		return r;
+	flow->age_s = age_ms < 0 ? -1 : (double)age_ms / 1e3;
 	flow->instance = instance;
 	flow->slot = (uint16_t)slot;
 	sample->flows_n++;
@@ -451,6 +454,7 @@ static const struct {
 	[SAMPLE_FLOWS] = { "flows", flows_read },
 	[SAMPLE_MAPS] = { "maps", maps_read },
 	[SAMPLE_PEERS] = { "peers", sample_peers_read },
+	[SAMPLE_LIVES] = { "lives", sample_lives_read },
 };
 
 const char *sample_part_name(enum sample_part part)
@@ -509,5 +513,6 @@ void sample_free(struct sample *sample)
 	free(sample->slots);
 	free(sample->instances);
 	free(sample->flows);
+	free(sample->lives);
 	free(sample);
 }

@@ -69,6 +69,14 @@ struct sample_flow {
 	uint16_t slot;
 	struct ff_flow_key key;
 	double packets_per_s, bytes_per_s, error_per_s;
+	double age_s; /* below 0: not known */
+};
+
+/* Of one instance, since it was loaded: they only rise. */
+struct sample_lives {
+	uint16_t instance;
+	uint64_t began;
+	uint64_t ended[FF_LIVES]; /* by ff_life_bin() of how long they lived */
 };
 
 struct sample_link {
@@ -93,6 +101,7 @@ enum sample_part {
 	SAMPLE_FLOWS,
 	SAMPLE_MAPS,
 	SAMPLE_PEERS,
+	SAMPLE_LIVES,
 	SAMPLE_PARTS,
 };
 const char *sample_part_name(enum sample_part part);
@@ -121,6 +130,8 @@ struct sample {
 	size_t instances_n;
 	struct sample_slots **slots;
 	size_t slots_n;
+	struct sample_lives *lives;
+	size_t lives_n;
 	struct sample_flow *flows;
 	size_t flows_n;
 	bool told
@@ -130,6 +141,9 @@ struct sample {
 /* sample_protect.c, for sample.c: the part `peers`, and what protection adds to an instance. */
 int sample_peers_read(struct sample *sample, const json_t *json, struct ff_error *err);
 int sample_protect_read(struct sample_instance *instance, const json_t *json, struct ff_error *err);
+
+/* sample_lives.c, likewise: the part `lives`. */
+int sample_lives_read(struct sample *sample, const json_t *json, struct ff_error *err);
 
 /* -EINVAL: what is wrong with it; -ENOMEM. *ret is the caller's. */
 int sample_parse(const json_t *json, struct sample **ret, struct ff_error *err);

@@ -318,15 +318,27 @@ struct load_quality samples_slots(const struct samples *samples, const struct ho
 	return quality;
 }
 
+void samples_lives(const struct samples *samples, const struct host *host, uint16_t instance,
+		   struct life_table *lives)
+{
+	struct followed *followed = followed_lock(samples, host);
+
+	if (!followed)
+		return;
+	rates_lives(followed->rates, instance, lives);
+	followed_unlock(followed);
+}
+
 size_t samples_flows(const struct samples *samples, const struct host *host, uint64_t now_ns,
-		     uint16_t instance, struct flow_load *ret, size_t max)
+		     uint16_t instance, const struct life_table *lives, struct flow_load *ret,
+		     size_t max)
 {
 	struct followed *followed = followed_lock(samples, host);
 	size_t n;
 
 	if (!followed)
 		return 0;
-	n = rates_flows(followed->rates, now_ns, instance, ret, max);
+	n = rates_flows(followed->rates, now_ns, instance, lives, ret, max);
 	followed_unlock(followed);
 	return n;
 }

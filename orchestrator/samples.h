@@ -77,5 +77,8 @@ void samples_instance(const struct samples *samples, const struct host *host, ui
 struct load_quality samples_slots(const struct samples *samples, const struct host *host,
 				  uint64_t now_ns, uint16_t instance, struct slot_load *loads,
 				  size_t count);
+void samples_lives(const struct samples *samples, const struct host *host, uint16_t instance,
+		   struct life_table *lives);
 size_t samples_flows(const struct samples *samples, const struct host *host, uint64_t now_ns,
-		     uint16_t instance, struct flow_load *ret, size_t max);
+		     uint16_t instance, const struct life_table *lives, struct flow_load *ret,
+		     size_t max);

@@ -111,6 +111,53 @@ int settings_drain(struct orchestrator *orch, struct host *host, bool draining, 
 	return 0;
 }
 
+/* ---- instances that are retired, with patience ------------------------------------------------ */
+
+static void retire_key(const struct instance *instance, char ret_key[KEY_MAX])
+{
+	snprintf(ret_key, KEY_MAX, "retire/%s", instance->name);
+}
+
+static int retire_load(struct orchestrator *orch, struct instance *instance, struct ff_error *err)
+{
+	_cleanup_json_ json_t *json = NULL;
+	char key[KEY_MAX];
+	uint16_t id;
+	int r;
+
+	retire_key(instance, key);
+	r = store_setting_get(orch->store, key, &json, err);
+	if (r < 0 || !json)
+		return r;
+	r = json_get_u16(json, "id", &id, err);
+	if (r == 0 && id != instance->id) /* another one that had its name */
+		return 0;
+	return r < 0 ? r : json_get_uint(json, "since_ms", &instance->retiring_ms, err);
+}
+
+int settings_retire(struct orchestrator *orch, struct instance *instance, bool retiring,
+		    struct ff_error *err)
+{
+	uint64_t since_ms = retiring ? instance->retiring_ms ?: clock_wall_ms() : 0;
+	_cleanup_json_ json_t *json = NULL;
+	char key[KEY_MAX];
+	int r;
+
+	if (since_ms == instance->retiring_ms)
+		return 0;
+	if (retiring) {
+		json = json_object();
+		if (json_put_uint(json, "since_ms", since_ms) < 0 ||
+		    json_put_uint(json, "id", instance->id) < 0)
+			return error_nomem(err);
+	}
+	retire_key(instance, key);
+	r = store_setting_put(orch->store, key, json, err);
+	if (r == 0)
+		instance->retiring_ms = since_ms;
+	return r;
+}
+
 int settings_load(struct orchestrator *orch, struct ff_error *err)
 {
 	struct model *model = &orch->model;
@@ -121,5 +168,8 @@ int settings_load(struct orchestrator *orch, struct ff_error *err)
 			r = policy_load_stored(orch, model->services[i], err);
 	for (size_t i = 0; r == 0 && i < model->hosts_n; i++)
 		r = drain_load(orch, &model->hosts[i], err);
+	for (size_t i = 0; r == 0 && i < FF_INSTANCES_MAX; i++)
+		if (model->instances[i])
+			r = retire_load(orch, model->instances[i], err);
 	return r;
 }

@@ -143,10 +143,20 @@ static void steps_print(const json_t *operation)
 	table_done(&table);
 	json_array_foreach(steps, i, step) {
 		const char *error = json_string_value(json_object_get(step, "error"));
+		unsigned long long left = field_count(step, "left");
+		unsigned long long waits = field_count(step, "waits_for");
 		_cleanup_free_ char *text = error ? strdup(error) : NULL;
 
 		if (text)
 			printf("step %zu: %s\n", i + 1, text_clean(text));
+		if (left)
+			printf("step %zu: %llu flows were left on %s, likely to end within %.1f s\n",
+			       i + 1, left, instance_text(operation, json_object_get(step, "from")),
+			       json_number_value(json_object_get(step, "leave_s")));
+		if (waits)
+			printf("step %zu: waits for %llu flows that are left there; a later plan retires "
+			       "it\n",
+			       i + 1, waits);
 	}
 }
 

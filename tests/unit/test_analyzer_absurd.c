@@ -148,7 +148,7 @@ static void slots_absurd(void)
 {
 	site.slots[3].packets_per_s = NAN;
 	site.slots[4].bytes_per_s = -1;
-	site.slots[5].lifetime_s = INFINITY;
+	site.slots[5].frozen_us = INFINITY;
 }
 
 Test(analyzer_absurd, absurd_slots, SITE)

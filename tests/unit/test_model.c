@@ -147,6 +147,39 @@ Test(model, redundant_pins_go)
 	cr_assert_eq(table.pins_n, 0, "their slots have followed them");
 }
 
+/* Pins that say nothing yet outlive every change but those of their own flows, slots and rules. */
+Test(model, what_is_held_stays_when_its_slot_goes)
+{
+	_cleanup_change_ struct change *held = change_new(), *other = change_new(),
+				       *slots = change_new();
+	struct ff_flow_key elsewhere = key_owned(B, 0);
+	unsigned int slot;
+
+	for (unsigned int i = 0; i < 10; i++) {
+		struct ff_flow_key key = key_owned(A, i);
+
+		change_add_flow(held, &key);
+	}
+	change_sort(held);
+	slots->slots = slots_of(A);
+	cr_assert_eq(owners_hold(&table, held->flows, held->flows_n, A), 0);
+	cr_assert_eq(table.pins_n, 10);
+	/* another change of the service, say another step of the plan */
+	slotset_set(&other->slots, owners_slot(&table, &elsewhere));
+	change_add_flow(other, &elsewhere);
+	cr_assert_eq(owners_apply(&table, other, C), 0);
+	cr_assert_eq(table.pins_n, 10);
+	cr_assert_eq(owners_apply(&table, slots, B), 0);
+	cr_assert_eq(table.pins_n, 10);
+	for (unsigned int i = 0; i < 10; i++)
+		cr_expect_eq(owners_find(&table, &held->flows[i], NULL, NULL), A);
+	slotset_foreach(slot, &slots->slots)
+		cr_expect_eq(table.owners[slot], B);
+	/* and they go as any, when their slots come back */
+	cr_assert_eq(owners_apply(&table, slots, A), 0);
+	cr_assert_eq(table.pins_n, 0);
+}
+
 Test(model, redundant_rules_go)
 {
 	_cleanup_change_ struct change *some = change_new();

@@ -181,34 +181,137 @@ Test(planner, does_not_retire_the_young)
 	plan_done(&plan);
 }
 
-Test(planner, leaves_to_end_what_ends_soon_until_the_deadline)
+/* 1000 flows begin each second and live 4 s, so that each has at most 4 s left. */
+static void lives_short(void)
+{
+	struct life_table *lives = &w.service.lives;
+
+	*lives = (struct life_table){ .seconds = 100, .began = 100000 };
+	lives->ended[ff_life_bin(4000000000ull >> FF_BORN_SHIFT)] = 100000;
+}
+
+Test(planner, leaves_to_end_what_ends_soon)
 {
 	struct plan plan;
+	const struct plan_step *move;
+	double all;
 
 	two_instances(1000, 2000);
 	w.policy.scale_in.patience_ms = 10000;
 	w.policy.scale_in.deadline_ms = 20000;
 	w.input.flags = PLANNER_SHRINK;
-	w.service.slots[3].lifetime_s = 5;
-	w.service.slots[4].lifetime_s = 50;
 	plan = world_plan(&w);
+	cr_expect_eq(plan.left_n, 0, "nothing is known of their lives");
+	move = step_of(&plan, PLAN_MOVE);
+	cr_expect_eq(move->leave_s, 0);
+	all = move->flows_moved;
+	plan_done(&plan);
+	lives_short();
+	plan = world_plan(&w);
+	move = step_of(&plan, PLAN_MOVE);
+	cr_expect_eq(move->slots_n, 128, "new flows are born elsewhere");
+	cr_expect_eq(move->leave_s, 10);
+	cr_expect_gt(move->leaves, 0);
+	cr_expect_lt(fabs(move->leaves + move->flows_moved - all), 1);
 	cr_assert_eq(plan.left_n, 1);
-	cr_expect_eq(plan.left[0].slots, 1);
-	cr_expect_eq(step_of(&plan, PLAN_MOVE)->slots_n, 127);
+	cr_expect_eq(plan.left[0].until_s, 20);
+	cr_expect_eq(plan_count(&plan, PLAN_RETIRE), 1, "by then it's known whether any were left");
 	plan_done(&plan);
 
-	w.service.instances[0].state = INSTANCE_RETIRING;
-	w.service.instances[0].state_ms = 16000; /* what ends in 5 s would be late */
-	w.input.flags = 0;
+	w.policy.scale_in.patience_ms = 0;
 	plan = world_plan(&w);
 	cr_expect_eq(plan.left_n, 0);
-	cr_expect_eq(step_of(&plan, PLAN_MOVE)->slots_n, 128);
+	cr_expect_eq(step_of(&plan, PLAN_MOVE)->leave_s, 0);
+	plan_done(&plan);
+}
+
+/* A plan has moved the slots of the first instance, and left flows there. */
+static void one_retires(unsigned int pins)
+{
+	two_instances(1000, 2000);
+	w.policy.scale_in.patience_ms = 10000;
+	w.policy.scale_in.deadline_ms = 20000;
+	w.input.flags = 0;
+	world_slots(&w, 0, 127, 1, 1000);
+	for (unsigned int i = 0; i < pins; i++)
+		world_flow(&w, i, 0, 10);
+	world_measure(&w);
+	w.service.instances[0].state = INSTANCE_RETIRING;
+}
+
+Test(planner, waits_for_what_was_left_until_the_deadline)
+{
+	struct plan plan;
+
+	one_retires(3);
+	w.service.instances[0].state_ms = 1000;
+	w.service.flows[0].valid = w.service.flows[1].valid = 0; /* mice: nobody measures them */
+	plan = world_plan(&w);
+	cr_expect_eq(plan.steps_n, 0, "%s", plan.reason);
+	cr_expect_eq(plan.stuck, 0);
+	cr_assert_eq(plan.left_n, 1);
+	cr_expect_eq(plan.left[0].pins, 3);
+	cr_expect_eq(plan.left[0].until_s, 19);
+	plan_done(&plan);
+
+	w.service.flows[2].left_s = 100; /* one of which is known that it stays */
+	plan = world_plan(&w);
+	cr_assert_eq(plan_count(&plan, PLAN_MOVE), 1);
+	cr_expect_eq(step_of(&plan, PLAN_MOVE)->flows_n, 1);
+	cr_expect_eq(plan_count(&plan, PLAN_RETIRE), 0);
+	cr_expect_eq(plan.left[0].pins, 2);
+	plan_done(&plan);
+
+	w.service.instances[0].state_ms = 20000; /* the deadline */
+	plan = world_plan(&w);
+	cr_expect_eq(plan.left_n, 0);
+	cr_expect_eq(step_of(&plan, PLAN_MOVE)->flows_n, 3);
+	cr_expect_eq(step_of(&plan, PLAN_MOVE)->to.id, w.service.instances[1].id,
+		     "to their slots' owner, where they need no pin");
 	cr_expect_eq(plan_count(&plan, PLAN_RETIRE), 1);
 	plan_done(&plan);
+}
 
-	w.service.instances[0].state_ms = 21000; /* after the deadline */
+Test(planner, an_operator_who_empties_a_host_has_no_patience)
+{
+	struct plan plan;
+
+	one_retires(2);
+	w.service.instances[0].state_ms = 1000;
+	w.loads.hosts[0].conditions = HOST_MAINTENANCE;
 	plan = world_plan(&w);
-	cr_expect_eq(plan.left_n, 0);
+	cr_expect_eq(step_of(&plan, PLAN_MOVE)->flows_n, 2);
+	plan_done(&plan);
+}
+
+Test(planner, what_was_left_and_has_ended_is_retired)
+{
+	struct plan plan;
+
+	one_retires(0);
+	plan = world_plan(&w);
+	cr_expect_eq(plan_count(&plan, PLAN_RETIRE), 1);
+	cr_expect_eq(plan.steps_n, 1);
+	plan_done(&plan);
+}
+
+/* Half of an upgrade has been done: the old version can't read what the new one writes. */
+Test(planner, moves_nothing_to_an_older_version)
+{
+	struct plan plan;
+
+	two_instances(50000, 10000);
+	w.service.instances[1].outdated = true;
+	w.input.flags = PLANNER_BALANCE;
+	plan = world_plan(&w);
+	cr_expect_eq(plan_count(&plan, PLAN_MOVE), 0, "%s", plan.reason);
+	plan_done(&plan);
+
+	two_instances(1000, 2000);
+	w.service.instances[1].outdated = true;
+	w.input.flags = PLANNER_SHRINK;
+	plan = world_plan(&w);
+	cr_expect_eq(step_of(&plan, PLAN_MOVE)->from.id, w.service.instances[1].id);
 	plan_done(&plan);
 }
 
@@ -231,33 +334,6 @@ Test(planner, balances_only_when_asked_and_when_it_gains)
 	w.policy.moves.gain_percent = 30;
 	plan = world_plan(&w);
 	cr_expect_eq(plan.steps_n, 0, "%s", plan.reason);
-	plan_done(&plan);
-}
-
-Test(planner, gives_the_flows_of_the_failed_to_their_standby)
-{
-	struct plan plan;
-
-	world_init(&w, 3, 3, 192);
-	for (unsigned int i = 0; i < 3; i++)
-		world_slots(&w, i * 64, i * 64 + 63, i, 20000 + i);
-	world_measure(&w);
-	for (unsigned int i = 0; i < 64; i++)
-		w.service.slots[i].standby = 2 + i % 2;
-	w.loads.hosts[0].conditions = HOST_FAILED;
-	w.input.flags = 0;
-	plan = world_plan(&w);
-	cr_expect_eq(plan.orphans, 0);
-	for (size_t i = 0; i < plan.steps_n; i++) {
-		const struct plan_step *step = &plan.steps[i];
-
-		if (step->kind != PLAN_MOVE)
-			continue;
-		cr_expect_eq(step->why, PLAN_RESCUE);
-		for (size_t k = 0; k < step->slots_n; k++)
-			cr_expect_eq(step->to.id, w.service.slots[step->slots[k]].standby);
-	}
-	cr_expect_eq(plan_count(&plan, PLAN_MOVE), 2);
 	plan_done(&plan);
 }
 

@@ -220,7 +220,6 @@ Test(planner_random, absurd_figures_do_no_harm)
 			slot->state_bytes = (float)random_absurd(&random);
 			slot->flows = (float)random_absurd(&random);
 			slot->owner = (uint16_t)random_u64(&random);
-			slot->standby = (uint16_t)random_u64(&random);
 			instance->packets_per_s = random_absurd(&random);
 			instance->ns_per_packet = random_absurd(&random);
 			instance->capacity_pps = random_absurd(&random);

@@ -37,8 +37,10 @@ struct told {
 	uint64_t packets, bytes, dropped, denied, flows, expired, timed, path_ns;
 	uint64_t softirq_ns, squeezed, pressure_us, rx_bytes;
 	uint32_t prog_id;
-	const char *loads; /* NULL: no slots in this sample */
-	const char *heavy; /* likewise */
+	const char *loads;	   /* NULL: no slots in this sample */
+	const char *heavy;	   /* likewise */
+	const char *lives;	   /* likewise */
+	unsigned int heavy_age_ms; /* 0: not told */
 	bool no_pressure;
 };
 
@@ -95,6 +97,15 @@ static json_t *sample_json(const struct told *told)
 			 json_pack("[{si s[{ss si sf sf si}]}]", "instance", 5, "flows", "flow",
 				   told->heavy, "slot", 2, "packets_per_s", 100.5, "bytes_per_s",
 				   6000.0, "error_per_s", 1));
+	if (told->heavy && told->heavy_age_ms)
+		json_put_uint(json_array_get(
+				      json_object_get(json_array_get(json_object_get(json, "flows"),
+								     0),
+						      "flows"),
+				      0),
+			      "age_ms", told->heavy_age_ms);
+	if (told->lives)
+		json_put(json, "lives", json_loads(told->lives, 0, NULL));
 	return json;
 }
 
@@ -229,17 +240,82 @@ Test(rates, of_slots)
 
 Test(rates, of_heavy_flows)
 {
+	struct life_table none = { 0 };
 	struct told told = told_first();
 	struct flow_load flows[4];
 
 	told.heavy = "udp 198.18.1.2:1000 198.18.2.2:80";
 	take(&told);
-	cr_assert_eq(rates_flows(rates, arrival(&told), 5, flows, 4), 1);
+	cr_assert_eq(rates_flows(rates, arrival(&told), 5, &none, flows, 4), 1);
 	cr_expect(near(flows[0].packets_per_s, 100.5));
 	cr_expect_eq(flows[0].slot, 2);
-	cr_expect_eq(rates_flows(rates, arrival(&told), 6, flows, 4), 0);
-	cr_expect_eq(rates_flows(rates, arrival(&told) + 10 * NSEC_PER_SEC, 5, flows, 4), 0,
+	cr_expect_eq(rates_flows(rates, arrival(&told), 6, &none, flows, 4), 0);
+	cr_expect_eq(rates_flows(rates, arrival(&told) + 10 * NSEC_PER_SEC, 5, &none, flows, 4), 0,
 		     "what is long ago is no heavy flow");
+}
+
+Test(rates, of_lives)
+{
+	struct told told = told_first();
+	struct life_table lives = { 0 };
+	struct flow_load flow;
+
+	told.lives = "[{\"instance\":5,\"began\":1000,\"ended\":[0,0,900]}]";
+	take(&told);
+	rates_lives(rates, 5, &lives);
+	cr_expect_eq(lives.began, 0, "of what was before nobody knows the time");
+	tell_on(&told);
+	told.lives = "[{\"instance\":5,\"began\":1050,\"ended\":[0,0,910,20]}]";
+	take(&told);
+	rates_lives(rates, 5, &lives);
+	cr_expect(near(lives.seconds, 0.1) && near(lives.began, 50));
+	cr_expect(near(lives.ended[2], 10) && near(lives.ended[3], 20));
+	rates_lives(rates, 6, &lives);
+	cr_expect(near(lives.began, 50), "another instance");
+	/* counters that went back began anew; what was learned stays */
+	tell_on(&told);
+	told.lives = "[{\"instance\":5,\"began\":2000,\"ended\":[0,0,1]}]";
+	take(&told);
+	lives = (struct life_table){ 0 };
+	rates_lives(rates, 5, &lives);
+	cr_expect(near(lives.began, 50));
+	/* a heavy flow whose age is told, and one whose isn't */
+	told.heavy = "udp 198.18.1.2:1000 198.18.2.2:80";
+	tell_on(&told);
+	told.lives = NULL;
+	take(&told);
+	lives = (struct life_table){ .seconds = 1, .began = 100, .ended[12] = 100 };
+	cr_assert_eq(rates_flows(rates, arrival(&told), 5, &lives, &flow, 1), 1);
+	cr_expect_eq(flow.left_s, 0);
+	tell_on(&told);
+	told.heavy_age_ms = 500;
+	take(&told);
+	cr_assert_eq(rates_flows(rates, arrival(&told), 5, &lives, &flow, 1), 1);
+	cr_expect(flow.left_s > 1 && flow.left_s < 4);
+}
+
+Test(rates, absurd_lives_are_refused)
+{
+	static const char *const rows[] = {
+		"{}",
+		"[{\"instance\":5,\"ended\":[]}]",
+		"[{\"instance\":5,\"began\":1}]",
+		"[{\"instance\":5,\"began\":1,\"ended\":[-1]}]",
+		"[{\"instance\":5,\"began\":1,\"ended\":[0.5]}]",
+		"[{\"instance\":0,\"began\":1,\"ended\":[1]}]",
+		"[{\"instance\":5,\"began\":1,\"ended\":[1]},"
+		"{\"instance\":5,\"began\":1,\"ended\":[1]}]",
+		"[{\"instance\":5,\"began\":1,\"ended\":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,"
+		"1,1,1,1,1,1,1,1,1,1]}]",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct told told = told_first();
+
+		told.lives = rows[i];
+		cr_expect_eq(take_at(&told, arrival(&told)), -EINVAL, "row %zu", i);
+		cr_expect(strstr(err.message, "lives"), "row %zu: %s", i, err.message);
+	}
 }
 
 /* ---- what isn't known ------------------------------------------------------------------------ */
