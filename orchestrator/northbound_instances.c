@@ -64,6 +64,8 @@ static const char *state_of(const struct orchestrator *orch, const struct instan
 		return "unreachable";
 	if (samples_member(orch->samples, host, instance->id, &told) && told.failed[0])
 		return "failed";
+	if (instance->retiring_ms)
+		return "retiring";
 	return instance->standby_of ? "standby" : "up";
 }
 

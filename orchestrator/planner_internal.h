@@ -113,6 +113,8 @@ struct problem {
 	uint32_t *pool;	      /* scratch, units_n */
 	bool rescue;	      /* the homeless may go above target */
 	double flows;	      /* of the service, all that are measured */
+	double leaving_s; /* a patience, and the share of the flows that are likely to end in it */
+	double leaving;
 };
 
 /* How good a placement is; smaller is better, in this order. */

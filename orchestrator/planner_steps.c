@@ -255,17 +255,21 @@ static double unit_alone(const struct problem *p, uint32_t i)
 }
 
 /* Of the flows of a slot that leaves that bin: the share that is likely to end within its patience. */
-static double leaving_share(const struct problem *p, const struct bin *bin)
+static double leaving_share(struct problem *p, const struct bin *bin)
 {
 	double patience_s = bin && (bin->is_closed || bin->is_retiring) ? bin->patience_s : 0;
 
 	if (patience_s <= 0 || p->flows <= 0)
 		return 0;
-	return fmin(1, life_ending(&p->service->lives, patience_s) / p->flows);
+	/* the same for nearly all steps */
+	if (patience_s != p->leaving_s)
+		p->leaving = fmin(1, life_ending(&p->service->lives, patience_s) / p->flows);
+	p->leaving_s = patience_s;
+	return p->leaving;
 }
 
 /* What is left isn't sent, and its packets aren't parked. */
-static void leaving_take(const struct problem *p, const struct bin *from, struct plan_step *step,
+static void leaving_take(struct problem *p, const struct bin *from, struct plan_step *step,
 			 struct cost_subject *subject)
 {
 	double share = leaving_share(p, from);

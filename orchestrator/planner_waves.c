@@ -213,6 +213,7 @@ static void reason_add(struct plan *plan, const char *fmt, ...)
 static void reason_build(const struct problem *p, struct plan *plan)
 {
 	size_t count[PLAN_WHYS] = {}, frozen = 0;
+	double left = 0;
 
 	for (size_t i = 0; i < plan->steps_n; i++)
 		count[plan->steps[i].why]++;
@@ -232,6 +233,10 @@ static void reason_build(const struct problem *p, struct plan *plan)
 			   plan_why_name((enum plan_why)why));
 		first = false;
 	}
+	for (size_t i = 0; i < plan->left_n; i++)
+		left += plan->left[i].flows + (double)plan->left[i].pins;
+	if (left > 0)
+		reason_add(plan, "; about %.0f flows are left to end", ceil(left));
 	if (frozen)
 		reason_add(plan, "; %zu left alone, their figures are missing or stale", frozen);
 	if (plan->short_pps > 0)

@@ -176,7 +176,7 @@ Test(leave, it_is_kept_over_a_restart)
 Test(leave, a_host_that_takes_no_pins_leaves_none)
 {
 	flows_make();
-	fake_script(&world, "gw", "config", FAKE_REFUSE, 1);
+	fake_script(&world, "gw", "config", FAKE_REFUSE, 1000); /* each time that it is tried */
 	carry_out();
 	cr_expect_eq(number(step_of(0), "left"), 0);
 	cr_expect_str_eq(text(step_of(0), "state"), "completed", "all of it is moved");
@@ -202,14 +202,16 @@ Test(leave, a_move_that_fails_leaves_nothing_behind)
 /* Another one that is given its name isn't retired for that. */
 Test(leave, a_name_that_is_used_again_is_not_retired)
 {
+	char path[96];
+
 	flows_make();
 	carry_out();
-	call(202, "POST", "/v1/moves",
-	     json_pack("{ss ss ss}", "service", "fw", "from", "fw-1", "to", "fw-2"));
-	wait_until_told("move-ended");
-	for (int i = 0; i < 200 && number(call(200, "GET", "/v1/instances/fw-1", NULL), "pins");
-	     i++)
-		usleep(10000);
+	snprintf(path, sizeof(path), "/v1/operations/%s?wait_ms=%d",
+		 text(call(202, "POST", "/v1/moves",
+			   json_pack("{ss ss ss}", "service", "fw", "from", "fw-1", "to", "fw-2")),
+		      "id"),
+		 WAIT_MS - 1000);
+	cr_assert_str_eq(text(call(200, "GET", path, NULL), "state"), "completed");
 	call(204, "DELETE", "/v1/instances/fw-1", NULL);
 	call(201, "POST", "/v1/services/fw/instances",
 	     json_pack("{ss ss}", "name", "fw-1", "host", "nf1"));

@@ -251,6 +251,7 @@ Test(planner, waits_for_what_was_left_until_the_deadline)
 	cr_expect_eq(plan.stuck, 0);
 	cr_assert_eq(plan.left_n, 1);
 	cr_expect_eq(plan.left[0].pins, 3);
+	cr_expect(strstr(plan.reason, "3 flows are left to end"), "%s", plan.reason);
 	cr_expect_eq(plan.left[0].until_s, 19);
 	plan_done(&plan);
 
