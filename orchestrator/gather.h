@@ -35,6 +35,12 @@ void loads_done(struct loads *loads); /* takes one that is all zero */
 void gather_slots(const struct orchestrator *orch, uint64_t now_ns, struct service_load *load);
 void gather_flows(const struct orchestrator *orch, const struct service *service, uint64_t now_ns,
 		  struct service_load *load);
+/* Of one rule, by its index and owner; pins in its slots count, too. */
+void gather_rule(const struct orchestrator *orch, const struct service *service, uint64_t now_ns,
+		 struct rule_load *rule);
+/* All of them, without those pins: after gather_flows(). */
+void gather_rules(const struct orchestrator *orch, const struct service *service, uint64_t now_ns,
+		  struct service_load *load);
 
 /* For gather_loads.c; the model's lock is held. They fill in figures and how good they are. */
 void gather_host(struct gather *gather, const struct host *host, uint64_t now_ns,

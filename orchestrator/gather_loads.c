@@ -143,6 +143,7 @@ static int service_fill(struct orchestrator *orch, const struct service *service
 	instances_fill(orch, service, now_ns, load);
 	gather_slots(orch, now_ns, load);
 	gather_flows(orch, service, now_ns, load);
+	gather_rules(orch, service, now_ns, load);
 	for (const struct operation *op = model->operations; op; op = op->next)
 		if (op->service == service->id && op->subject)
 			moving_mark(op->subject, load);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* gather_samples.c - slots and heavy flows of a service, as its instances' hosts have sampled them. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,4 +103,71 @@ void gather_flows(const struct orchestrator *orch, const struct service *service
 		}
 	}
 	qsort(load->flows, load->flows_n, sizeof(load->flows[0]), flow_compare);
+}
+
+/* ---- rules ----------------------------------------------------------------------------------- */
+
+/* The slots where its instance has flows by this rule, not by the slot; false: or by another rule. */
+static bool rule_slots(const struct owners *table, unsigned int index, struct slotset *ret)
+{
+	const struct rule *rule = &table->rules[index];
+	unsigned int slot;
+
+	slotset_clear(ret);
+	slotset_foreach(slot, &rule->slots) {
+		if (table->owners[slot] == rule->instance)
+			return false;
+		for (unsigned int i = 0; i < FF_RULES_MAX; i++)
+			if (i != index && table->rules[i].used &&
+			    table->rules[i].instance == rule->instance &&
+			    slotset_test(&table->rules[i].slots, slot))
+				return false;
+		slotset_set(ret, slot);
+	}
+	return true;
+}
+
+/* Those that are heavy are measured, the others only counted. */
+static void pins_take_away(const struct service_load *load, const struct slotset *slots,
+			   struct rule_load *rule)
+{
+	for (size_t i = 0; i < load->flows_n; i++) {
+		const struct flow_load *flow = &load->flows[i];
+
+		if (!flow->pinned || flow->owner != rule->owner || !slotset_test(slots, flow->slot))
+			continue;
+		rule->flows = fmaxf(0, rule->flows - 1);
+		rule->state_bytes = fmaxf(0, rule->state_bytes - flow->state_bytes);
+		rule->packets_per_s = fmaxf(0, rule->packets_per_s - flow->packets_per_s);
+		rule->bytes_per_s = fmaxf(0, rule->bytes_per_s - flow->bytes_per_s);
+		rule->dirty_per_s = fminf(rule->dirty_per_s, rule->packets_per_s);
+	}
+}
+
+/*
+ * The data path counts by slots, not by rules: a rule's flows are what its instance processes in slots that
+ * are another's. Where that isn't the rule's alone, as two rules of one instance overlap, its figures
+ * aren't known.
+ */
+void gather_rule(const struct orchestrator *orch, const struct service *service, uint64_t now_ns,
+		 struct rule_load *rule)
+{
+	const struct instance *owner = model_instance(&orch->model, rule->owner);
+	struct slotset slots;
+
+	if (owner && rule_slots(&service->table, rule->index, &slots))
+		samples_strangers(orch->samples, model_host(&orch->model, owner->host), now_ns,
+				  owner->id, service->table.slots, &slots, rule);
+}
+
+void gather_rules(const struct orchestrator *orch, const struct service *service, uint64_t now_ns,
+		  struct service_load *load)
+{
+	for (size_t i = 0; i < load->rules_n; i++) {
+		struct rule_load *rule = &load->rules[i];
+
+		gather_rule(orch, service, now_ns, rule);
+		if (rule->valid)
+			pins_take_away(load, &service->table.rules[rule->index].slots, rule);
+	}
 }

@@ -4,12 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/clock.h"
 #include "lib/json.h"
 #include "lib/log.h"
 #include "lib/match.h"
 #include "orchestrator/desired.h"
 #include "orchestrator/elasticity.h"
 #include "orchestrator/events.h"
+#include "orchestrator/gather.h"
 #include "orchestrator/monitor.h"
 #include "orchestrator/northbound.h"
 #include "orchestrator/protection.h"
@@ -29,6 +31,27 @@ static json_t *protect_json(const struct orchestrator *orch, const struct servic
 			 (int)owners, "protected", (int)(owners - missing));
 }
 
+/* With what is measured of each, as far as it can be told. */
+static json_t *rules_json(const struct orchestrator *orch, const struct service *service)
+{
+	json_t *rules = owners_rules_json(&service->table, &orch->model), *item;
+	uint64_t now_ns = clock_ns();
+	size_t i;
+
+	json_array_foreach(rules, i, item) {
+		json_int_t index = json_integer_value(json_object_get(item, "index"));
+		struct rule_load load = { .index = (uint16_t)index,
+					  .owner = service->table.rules[index].instance };
+
+		gather_rule(orch, service, now_ns, &load);
+		json_put(item, "packets_per_s",
+			 load.valid ? json_real(load.packets_per_s) : json_null());
+		json_put(item, "flows",
+			 load.valid ? json_integer((json_int_t)load.flows) : json_null());
+	}
+	return rules;
+}
+
 static json_t *service_json(const struct orchestrator *orch, const struct service *service)
 {
 	const struct model *model = &orch->model;
@@ -44,7 +67,7 @@ static json_t *service_json(const struct orchestrator *orch, const struct servic
 			 service->governed ? json_string(policy_mode_name(service->policy.mode)) :
 					     json_null(),
 			 "pins", (json_int_t)service->table.pins_n, "rules",
-			 owners_rules_json(&service->table, model), "table_version",
+			 rules_json(orch, service), "table_version",
 			 (json_int_t)service->table.version, "protect", protect_json(orch, service),
 			 "lease_ms",
 			 service_is_fenced(service) ?

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "lib/error.h"
+#include "lib/slotset.h"
 #include "orchestrator/loads.h"
 #include "orchestrator/sample.h"
 
@@ -56,6 +57,13 @@ void rates_instance(const struct rates *rates, uint64_t now_ns, struct instance_
 /* The slots that @instance owns by loads[].owner; returns how good they are. */
 struct load_quality rates_slots(const struct rates *rates, uint64_t now_ns, uint16_t instance,
 				struct slot_load *loads, size_t count);
+
+/*
+ * What an instance processes in slots that aren't its own, of @count: the flows of a rule, or of pins. All but
+ * owner and index of *load; not valid: can't be told.
+ */
+void rates_strangers(const struct rates *rates, uint64_t now_ns, uint16_t instance, size_t count,
+		     const struct slotset *slots, struct rule_load *load);
 
 /* Adds what is known of how long its flows live. */
 void rates_lives(const struct rates *rates, uint16_t instance, struct life_table *lives);

@@ -98,37 +98,92 @@ static double dirty_per_s(double flows, double packets_per_s)
 	return flows + packets_per_s > 0 ? flows * packets_per_s / (flows + packets_per_s) : 0;
 }
 
-struct load_quality rates_slots(const struct rates *rates, uint64_t now_ns, uint16_t instance,
-				struct slot_load *loads, size_t count)
+/* Two samples of an instance's slots, and what is between them. */
+struct slot_samples {
+	const struct sample_slots *old, *now;
+	double elapsed_s;
+	struct load_quality quality;
+};
+
+static struct slot_samples slot_samples(const struct rates *rates, uint64_t now_ns,
+					const struct rates_instance *own, size_t count)
 {
-	const struct rates_instance *own = rates->instances[instance % FF_INSTANCES_MAX];
 	const struct rates_slots *old = own ? &own->slots[0] : NULL;
 	const struct rates_slots *new = own ? &own->slots[1] : NULL;
 	bool both = own && old->figures && new->figures &&
 		    old->figures->count == count &&new->figures->count == count;
-	struct load_quality quality =
-		quality_of(rates, own ? new->time_ns : 0, now_ns, RATES_SLOTS_STALE_MS, both);
-	double elapsed_s = both ? (double)(new->time_ns - old->time_ns) / NSEC_PER_SEC : 0;
+
+	return (struct slot_samples){
+		.old = both ? old->figures : NULL,
+		.now = both ? new->figures : NULL,
+		.elapsed_s = both ? (double)(new->time_ns - old->time_ns) / NSEC_PER_SEC : 0,
+		.quality = quality_of(rates, own ? new->time_ns : 0, now_ns, RATES_SLOTS_STALE_MS,
+				      both),
+	};
+}
+
+/* False: that slot's can't be told. */
+static bool slot_rates(const struct slot_samples *samples, size_t slot, double *ret_packets,
+		       double *ret_bytes)
+{
+	const struct sample_slot *old = &samples->old->slots[slot];
+	const struct sample_slot *now = &samples->now->slots[slot];
+
+	if (!old->known || !now->known || now->packets < old->packets || now->bytes < old->bytes)
+		return false;
+	*ret_packets = (double)(now->packets - old->packets) / samples->elapsed_s;
+	*ret_bytes = (double)(now->bytes - old->bytes) / samples->elapsed_s;
+	return true;
+}
+
+struct load_quality rates_slots(const struct rates *rates, uint64_t now_ns, uint16_t instance,
+				struct slot_load *loads, size_t count)
+{
+	const struct rates_instance *own = rates->instances[instance % FF_INSTANCES_MAX];
+	struct slot_samples samples = slot_samples(rates, now_ns, own, count);
 
 	for (size_t i = 0; i < count; i++) {
-		const struct sample_slot *then, *now;
 		struct slot_load *load = &loads[i];
+		double packets, bytes;
 
 		if (load->owner != instance)
 			continue;
-		then = both ? &old->figures->slots[i] : NULL;
-		now = both ? &new->figures->slots[i] : NULL;
-		load->valid = quality.validity == LOAD_VALID && then->known && now->known &&
-			      now->packets >= then->packets && now->bytes >= then->bytes;
+		load->valid = samples.quality.validity == LOAD_VALID &&
+			      slot_rates(&samples, i, &packets, &bytes);
 		if (!load->valid)
 			continue;
-		load->packets_per_s = (float)((double)(now->packets - then->packets) / elapsed_s);
-		load->bytes_per_s = (float)((double)(now->bytes - then->bytes) / elapsed_s);
-		load->flows = (float)now->flows;
-		load->state_bytes = (float)((double)now->flows * (double)own->now.state_bytes);
-		load->dirty_per_s = (float)dirty_per_s(now->flows, load->packets_per_s);
+		load->packets_per_s = (float)packets;
+		load->bytes_per_s = (float)bytes;
+		load->flows = (float)samples.now->slots[i].flows;
+		load->state_bytes = load->flows * (float)own->now.state_bytes;
+		load->dirty_per_s = (float)dirty_per_s(load->flows, packets);
 	}
-	return quality;
+	return samples.quality;
+}
+
+void rates_strangers(const struct rates *rates, uint64_t now_ns, uint16_t instance, size_t count,
+		     const struct slotset *slots, struct rule_load *load)
+{
+	const struct rates_instance *own = rates->instances[instance % FF_INSTANCES_MAX];
+	struct slot_samples samples = slot_samples(rates, now_ns, own, count);
+	double packets, bytes;
+	unsigned int slot;
+
+	load->valid = samples.quality.validity == LOAD_VALID;
+	if (!load->valid)
+		return;
+	slotset_foreach(slot, slots) {
+		/* told of only while it has flows there */
+		if (!samples.now->slots[slot].known)
+			continue;
+		load->flows += (float)samples.now->slots[slot].flows;
+		if (!slot_rates(&samples, slot, &packets, &bytes))
+			continue;
+		load->packets_per_s += (float)packets;
+		load->bytes_per_s += (float)bytes;
+	}
+	load->state_bytes = load->flows * (float)own->now.state_bytes;
+	load->dirty_per_s = (float)dirty_per_s(load->flows, load->packets_per_s);
 }
 
 void rates_lives(const struct rates *rates, uint16_t instance, struct life_table *lives)

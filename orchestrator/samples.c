@@ -318,6 +318,18 @@ struct load_quality samples_slots(const struct samples *samples, const struct ho
 	return quality;
 }
 
+void samples_strangers(const struct samples *samples, const struct host *host, uint64_t now_ns,
+		       uint16_t instance, size_t count, const struct slotset *slots,
+		       struct rule_load *load)
+{
+	struct followed *followed = followed_lock(samples, host);
+
+	if (!followed)
+		return;
+	rates_strangers(followed->rates, now_ns, instance, count, slots, load);
+	followed_unlock(followed);
+}
+
 void samples_lives(const struct samples *samples, const struct host *host, uint16_t instance,
 		   struct life_table *lives)
 {

@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include "lib/slotset.h"
 #include "orchestrator/detect.h"
 #include "orchestrator/loads.h"
 #include "orchestrator/orchestrator.h"
@@ -77,6 +78,9 @@ void samples_instance(const struct samples *samples, const struct host *host, ui
 struct load_quality samples_slots(const struct samples *samples, const struct host *host,
 				  uint64_t now_ns, uint16_t instance, struct slot_load *loads,
 				  size_t count);
+void samples_strangers(const struct samples *samples, const struct host *host, uint64_t now_ns,
+		       uint16_t instance, size_t count, const struct slotset *slots,
+		       struct rule_load *load);
 void samples_lives(const struct samples *samples, const struct host *host, uint16_t instance,
 		   struct life_table *lives);
 size_t samples_flows(const struct samples *samples, const struct host *host, uint64_t now_ns,

@@ -18,8 +18,26 @@
 #define SUBJECT_FLOWS_SHOWN 3
 
 static const struct column rules_columns[] = {
-	{ "RULE", true }, { "INSTANCE", false }, { "SLOTS", false }, { "MATCH", false }, {},
+	{ "RULE", true },
+	{ "INSTANCE", false },
+	{ "SLOTS", false },
+	{ "PACKETS/S", true },
+	{ "FLOWS", true },
+	{ "MATCH", false },
+	{},
 };
+
+/* A dash where they can't be told. */
+static void rule_figures(struct table *table, const json_t *rule)
+{
+	const json_t *rate = json_object_get(rule, "packets_per_s");
+
+	if (json_is_number(rate))
+		table_cell(table, COLOUR_NONE, "%.0f", json_number_value(rate));
+	else
+		table_cell(table, COLOUR_NONE, "-");
+	table_cell(table, COLOUR_NONE, "%s", field_text(rule, "flows"));
+}
 
 void rules_print(const json_t *rules)
 {
@@ -34,6 +52,7 @@ void rules_print(const json_t *rules)
 		table_cell(&table, COLOUR_NONE, "%s", field_text(rule, "index"));
 		table_cell(&table, COLOUR_NONE, "%s", field_text(rule, "instance"));
 		table_cell(&table, COLOUR_NONE, "%s", field_text(rule, "slots"));
+		rule_figures(&table, rule);
 		table_cell(&table, COLOUR_NONE, "%s", field_text(rule, "match"));
 	}
 	putchar('\n');

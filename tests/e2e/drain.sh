@@ -41,6 +41,8 @@ move --from fw-2 --to fw-1 --flows 3
 move --from fw-3 --to fw-1 --filter 'tcp'
 before=$(ff table fw -o json)
 assert_json "$before" '[.pins[], .rules[] | select(.instance == "fw-1")] | length > 0'
+# four connections, some of them in slots of fw-3, each of 100 records a second there and back
+wait_for "ff service show fw -o json | jq -e 'any(.rules[]; .packets_per_s > 100 and .flows > 0)'" 20
 
 step "paused: nothing happens"
 ff pause

@@ -254,6 +254,33 @@ Test(rates, of_heavy_flows)
 		     "what is long ago is no heavy flow");
 }
 
+/* What an instance processes in slots of others: the flows of its rules. */
+Test(rates, of_slots_that_are_anothers)
+{
+	struct told told = told_first();
+	struct rule_load load = { 0 };
+	struct slotset slots = { 0 };
+
+	slotset_set(&slots, 1);
+	slotset_set(&slots, 2);
+	slotset_set(&slots, 3);
+	told.loads = "0 100/6400/3 200/12800/4 0/0/1";
+	take(&told);
+	rates_strangers(rates, arrival(&told), 5, 4, &slots, &load);
+	cr_expect_not(load.valid, "of one sample there are no rates");
+	tell_on(&told);
+	told.loads = "0 150/9600/3 220/14080/4 10/640/2 5/320/1";
+	take(&told);
+	rates_strangers(rates, arrival(&told), 5, 4, &slots, &load);
+	cr_expect(load.valid);
+	cr_expect(near(load.packets_per_s, 300) && near(load.bytes_per_s, 19200));
+	cr_expect_eq(load.flows, 7, "slot 3 has a flow, whose rate isn't known yet");
+	cr_expect_eq(load.state_bytes, 700);
+	load = (struct rule_load){ 0 };
+	rates_strangers(rates, arrival(&told) + 10 * NSEC_PER_SEC, 5, 4, &slots, &load);
+	cr_expect(!load.valid && load.packets_per_s == 0);
+}
+
 Test(rates, of_lives)
 {
 	struct told told = told_first();
