@@ -313,7 +313,7 @@ struct ff_service {
 };
 _Static_assert(sizeof(struct ff_service) == 248, "ff_service");
 
-/* Map instances: [number]. */
+/* Map instances: [number]; number 0 stays empty. */
 struct ff_instance {
 	__u16 host; /* 0: no such instance */
 	__u16 service;
@@ -463,8 +463,8 @@ _Static_assert(sizeof(struct ff_sent) == 512, "ff_sent"); /* whole cache lines *
 
 /*
  * Map peers: [host] and [FF_HOSTS_MAX + host]. The whole outer header but length, checksum, source
- * port and option fields is made ready by the agent. The first one's `ready` says which of the two
- * is in use, so that a packet never sees half a change; 0: next hop unresolved.
+ * port, VNI and option fields, which are zero, is made ready by the agent. The first one's `ready` says
+ * which of the two is in use, so that a packet never sees half a change; 0: next hop unresolved.
  */
 #define FF_PEER_FIRST  1u
 #define FF_PEER_SECOND 2u

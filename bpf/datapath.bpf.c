@@ -143,7 +143,7 @@ static __always_inline int steer_parsed(struct xdp_md *ctx, struct ff_pkt *pkt,
 	} else if (pkt->flags & FF_PKT_FRAGMENT) {
 		fragment_note(pkt, c, 0);
 	}
-	flow_key_set(pkt, c);
+	flow_key_set(pkt, c, 0);
 	service = service_of(pkt);
 	if (!service)
 		return ff_verdict(XDP_PASS, FF_REASON_PASS_NO_SERVICE);
@@ -253,7 +253,7 @@ static __always_inline int arrive(struct xdp_md *ctx, struct ff_pkt *pkt,
 	end = (void *)(long)ctx->data_end;
 	if (parse_plain(data, end, pkt, &c) && parse_packet(data, end, pkt, &c))
 		return ff_verdict(XDP_DROP, FF_REASON_DROP_INNER);
-	flow_key_set(pkt, &c);
+	flow_key_set(pkt, &c, arrival->vni);
 	if (steer_of(arrival->service, pkt, &steer))
 		return ff_verdict(XDP_DROP, FF_REASON_DROP_SLOT);
 	if (steer.here)
@@ -387,7 +387,7 @@ int release(struct xdp_md *ctx)
 	service = bpf_map_lookup_elem(&services, &number);
 	if (!service || parse_packet((void *)(long)ctx->data, (void *)(long)ctx->data_end, pkt, &c))
 		return ff_verdict(XDP_DROP, FF_REASON_DROP_LOST_CELL);
-	flow_key_set(pkt, &c);
+	flow_key_set(pkt, &c, number);
 	if (job->host) {
 		ff_count(FF_REASON_RETURNED);
 		pkt->hops = 0;
@@ -430,6 +430,7 @@ int fence(struct xdp_md *ctx)
 {
 	struct ff_job *job = job_of_cpu();
 	__u32 have = ff_frame_len(ctx), need;
+	struct outer_words words;
 	struct ff_outer *outer;
 	struct ff_fence *fence;
 	struct ff_peer *peer;
@@ -448,16 +449,14 @@ int fence(struct xdp_md *ctx)
 	if (bpf_xdp_adjust_tail(ctx, (int)need - (int)have))
 		return ff_verdict(XDP_DROP, FF_REASON_DROP_HEADROOM);
 	end = (void *)(long)ctx->data_end;
-	outer = outer_write((void *)(long)ctx->data, end, peer, sizeof(*fence), path);
+	words = outer_words(job->service, 0, 1, FF_KIND_FENCE);
+	outer = outer_write((void *)(long)ctx->data, end, peer, sizeof(*fence), path, &words);
 	if (!outer)
 		return ff_verdict(XDP_DROP, FF_REASON_DROP_INTERNAL);
 	fence = (void *)(outer + 1);
 	if ((void *)(fence + 1) > end)
 		return ff_verdict(XDP_DROP, FF_REASON_DROP_INTERNAL);
 	outer->geneve.protocol = bpf_htons(FF_ETH_P_FENCE);
-	outer->geneve.vni[2] = job->service;
-	outer->option.hops = 1;
-	outer->option.kind = FF_KIND_FENCE;
 	fence->token = bpf_cpu_to_be64(job->token);
 	fence->age_ns = bpf_cpu_to_be64(bpf_ktime_get_ns() - job->switched_ns);
 	fence->from = bpf_htons(job->from);

@@ -168,8 +168,19 @@ static __always_inline int parse_ipv6(struct ff_cursor *c, __u32 *ret_total)
 	return parse_exthdrs(c);
 }
 
+/*
+ * The rest of a key, behind its addresses: as one word, as a little-endian host has it. Written piece by
+ * piece, it couldn't be read again before all pieces have left the store buffer, which takes 6 ns.
+ */
+static __always_inline void key_rest_set(struct ff_flow_key *key, __u32 ports, __u8 proto,
+					 __u16 service)
+{
+	((__u64 *)key)[4] = ports | (__u64)proto << 32 | (__u64)service << 48;
+}
+
 /* Endpoint 0 of the key is the smaller one by address, then port, byte by byte. */
-static __always_inline void flow_key_set(struct ff_pkt *pkt, const struct ff_cursor *c)
+static __always_inline void flow_key_set(struct ff_pkt *pkt, const struct ff_cursor *c,
+					 __u16 service)
 {
 	__u64 *addr = (__u64 *)pkt->key.addr;
 	__u32 ports = ff_ports(pkt->port);
@@ -181,14 +192,12 @@ static __always_inline void flow_key_set(struct ff_pkt *pkt, const struct ff_cur
 	if (second) {
 		addr_copy(addr, c->addr[1]);
 		addr_copy(addr + 2, c->addr[0]);
-		ff_ports_set(pkt->key.port, ports << 16 | ports >> 16);
+		ports = ports << 16 | ports >> 16;
 	} else {
 		addr_copy(addr, c->addr[0]);
 		addr_copy(addr + 2, c->addr[1]);
-		ff_ports_set(pkt->key.port, ports);
 	}
-	pkt->key.proto = c->proto;
-	pkt->key.pad = 0;
+	key_rest_set(&pkt->key, ports, c->proto, service);
 	pkt->proto = c->proto;
 }
 

@@ -31,7 +31,7 @@ static __always_inline struct ff_service *service_of(struct ff_pkt *pkt)
 		if (!service->used)
 			continue;
 		if (service->any || ff_match_packet(&service->class, pkt)) {
-			pkt->key.service = i;
+			((__u64 *)&pkt->key)[4] |= (__u64)i << 48; /* see key_rest_set() */
 			return service;
 		}
 	}

@@ -187,9 +187,11 @@ static void peer_set(void)
 
 	packet_build(&outer, &frame);
 	cr_assert_eq(frame.len, FF_ENCAP_V4);
-	memset(frame.data + 14 + 2, 0, 2);  /* total length */
-	memset(frame.data + 14 + 10, 0, 2); /* checksum */
-	memset(frame.data + 34 + 4, 0, 4);  /* UDP length and checksum */
+	memset(frame.data + 14 + 2, 0, 2);   /* total length */
+	memset(frame.data + 14 + 10, 0, 2);  /* checksum */
+	memset(frame.data + 34, 0, 2);	     /* UDP source port */
+	memset(frame.data + 34 + 4, 0, 4);   /* length and checksum */
+	memset(frame.data + 34 + 20, 0, 12); /* what the option says of a packet */
 	memcpy(peer.header, frame.data, frame.len);
 	for (int i = 0; i < 20; i += 2)
 		peer.csum += *(uint16_t *)(frame.data + 14 + i);
