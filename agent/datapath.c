@@ -82,19 +82,24 @@ static int devmap_reuse(struct bpf_map *map, const char *path)
 	return fd < 0 ? fd : bpf_map__reuse_fd(map, fd);
 }
 
+/* Of sections that are maps, which a bpffs doesn't take as a name. */
+#define DATA ".data."
+
 /* Every map of ours is pinned by its own name; libbpf then takes up what is there already. */
 static int pin_paths_set(struct datapath *dp, struct ff_error *err)
 {
 	struct bpf_map *map;
 
 	bpf_object__for_each_map(map, dp->skel->obj) {
+		const char *name = bpf_map__name(map);
 		_cleanup_free_ char *path = NULL;
 		int r;
 
-		if (bpf_map__is_internal(map)) {
+		if (!strncmp(name, DATA, strlen(DATA)))
+			name += strlen(DATA);
+		else if (bpf_map__is_internal(map))
 			continue;
-		}
-		if (asprintf(&path, "%s/%s", dp->maps_dir, bpf_map__name(map)) < 0)
+		if (asprintf(&path, "%s/%s", dp->maps_dir, name) < 0)
 			return error_nomem(err);
 		if (bpf_map__type(map) == BPF_MAP_TYPE_DEVMAP_HASH && !devmap_reuse(map, path))
 			continue;
@@ -106,7 +111,7 @@ static int pin_paths_set(struct datapath *dp, struct ff_error *err)
 	return 0;
 }
 
-#define MAPPINGS 11
+#define MAPPINGS 6
 struct mapping {
 	const struct bpf_map *map;
 	void **mem;
@@ -123,17 +128,12 @@ static size_t mapping_size(const struct bpf_map *map)
 static size_t mappings_of(struct datapath *dp, struct mapping ret[MAPPINGS])
 {
 	const struct mapping all[] = {
-		{ dp->skel->maps.host_info, (void **)&dp->host },
-		{ dp->skel->maps.services, (void **)&dp->services },
 		{ dp->skel->maps.table, (void **)&dp->table },
 		{ dp->skel->maps.rules, (void **)&dp->rules },
-		{ dp->skel->maps.instances, (void **)&dp->instances },
-		{ dp->skel->maps.peers, (void **)&dp->peers },
 		{ dp->skel->maps.lanes, (void **)&dp->lanes },
 		{ dp->skel->maps.fences, (void **)&dp->fences },
 		{ dp->skel->maps.jobs, (void **)&dp->jobs },
 		{ dp->skel->maps.peer_heard, (void **)&dp->heard },
-		{ dp->skel->maps.peer_sent, (void **)&dp->sent },
 	};
 
 	_Static_assert(ARRAY_SIZE(all) == MAPPINGS, "mappings");
@@ -156,6 +156,12 @@ static int maps_open(struct datapath *dp, struct ff_error *err)
 					 strerror(errno));
 		*all[i].mem = mem;
 	}
+	/* these libbpf has mapped */
+	dp->host = &dp->skel->data_host_info->host_info;
+	dp->services = dp->skel->data_services->services;
+	dp->instances = dp->skel->data_instances->instances;
+	dp->peers = dp->skel->data_peers->peers;
+	dp->sent = dp->skel->data_peer_sent->peer_sent;
 	dp->pins_fd = bpf_map__fd(dp->skel->maps.pins);
 	dp->nfs_fd = bpf_map__fd(dp->skel->maps.nfs);
 	dp->park_rings_fd = bpf_map__fd(dp->skel->maps.park_rings);

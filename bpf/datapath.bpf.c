@@ -35,10 +35,9 @@ static __always_inline __u32 source_host(__u32 lane_no)
 {
 	struct ff_lane *lane = bpf_map_lookup_elem(&lanes, &lane_no);
 	__u32 from = lane ? lane->from : 0;
-	struct ff_instance *instance = bpf_map_lookup_elem(&instances, &from);
-	struct ff_host_info *host = ff_host();
+	__u32 host = instance_at(from)->host;
 
-	return instance && host && instance->host != host->host ? instance->host : 0;
+	return host != host_info.host ? host : 0;
 }
 
 /* The NF is to measure one packet of many, see struct ff_meter. */
@@ -99,13 +98,13 @@ static __always_inline int is_multicast(const struct ff_pkt *pkt, const struct f
 }
 
 /* To one of this host's own addresses? */
-static __always_inline int is_local(const struct ff_host_info *host, const struct ff_cursor *c)
+static __always_inline int is_local(const struct ff_cursor *c)
 {
 	__u32 word[4] = { 0, 0, c->addr[1][1], c->addr[1][1] >> 32 };
 	__u32 class = FF_LOCAL_CLASS(word);
 	__u64 to[2];
 
-	if (!(host->local[class / 64] & (1ull << (class % 64))))
+	if (!(host_info.local[class / 64] & (1ull << (class % 64))))
 		return 0;
 	addr_copy(to, c->addr[1]);
 	return bpf_map_lookup_elem(&local_addrs, to) != NULL;
@@ -123,18 +122,16 @@ static __always_inline void packet_begin(struct xdp_md *ctx, struct ff_pkt *pkt)
 
 /* A packet that has been parsed. Once for plain ones and once for all others: what is known of the
  * former makes the code a third shorter. */
-static __always_inline int steer_parsed(struct xdp_md *ctx, struct ff_pkt *pkt,
-					struct ff_host_info *host, struct ff_cursor *c)
+static __always_inline int steer_parsed(struct xdp_md *ctx, struct ff_pkt *pkt, struct ff_cursor *c)
 {
-	struct ff_instance *owner;
 	struct ff_service *service;
 	struct ff_steer steer;
-	__u32 number;
+	__u32 host;
 	int reason;
 
 	if (is_multicast(pkt, c))
 		return ff_verdict(XDP_PASS, FF_REASON_PASS_MULTICAST);
-	if (is_local(host, c))
+	if (is_local(c))
 		return ff_verdict(XDP_PASS, FF_REASON_PASS_LOCAL);
 	if (pkt->flags & FF_PKT_FRAG_LATER) {
 		reason = fragment_follow(pkt, c);
@@ -153,25 +150,23 @@ static __always_inline int steer_parsed(struct xdp_md *ctx, struct ff_pkt *pkt,
 	reason = steer_of(service, pkt, &steer);
 	if (reason)
 		return refuse(reason);
-	number = steer.owner;
-	owner = bpf_map_lookup_elem(&instances, &number);
-	if (!number || !owner || !owner->host)
+	host = instance_at(steer.owner)->host;
+	if (!host)
 		return ff_verdict(XDP_DROP, FF_REASON_DROP_NO_OWNER);
-	if (owner->host == host->host)
+	if (host == host_info.host)
 		return deliver(ctx, pkt, service, &steer);
-	return tunnel_send(ctx, pkt, owner->host, FF_KIND_DATA);
+	return tunnel_send(ctx, pkt, host, FF_KIND_DATA);
 }
 
 SEC("xdp")
 int steer(struct xdp_md *ctx)
 {
 	struct ff_pkt *pkt = ff_scratch();
-	struct ff_host_info *host = ff_host();
 	struct ff_cursor plain, c;
 	void *data, *end;
 	int reason;
 
-	if (!pkt || !host)
+	if (!pkt)
 		return ff_verdict(XDP_DROP, FF_REASON_DROP_INTERNAL);
 	packet_begin(ctx, pkt);
 	data = (void *)(long)ctx->data;
@@ -180,13 +175,13 @@ int steer(struct xdp_md *ctx)
 	if (reason)
 		return ff_verdict(XDP_PASS, reason);
 	if (!parse_plain(data, end, pkt, &plain))
-		return steer_parsed(ctx, pkt, host, &plain);
+		return steer_parsed(ctx, pkt, &plain);
 	reason = parse_packet(data, end, pkt, &c);
 	if (reason) {
 		fragment_refused(pkt, &c, reason);
 		return refuse(reason);
 	}
-	return steer_parsed(ctx, pkt, host, &c);
+	return steer_parsed(ctx, pkt, &c);
 }
 
 /* Notes the fence in its move's board. */
@@ -233,11 +228,10 @@ static __always_inline int fence_arrived(struct xdp_md *ctx, const struct ff_arr
 static __always_inline int arrive(struct xdp_md *ctx, struct ff_pkt *pkt,
 				  const struct ff_arrival *arrival)
 {
-	struct ff_instance *owner;
 	struct ff_steer steer;
 	struct ff_cursor c;
 	void *data, *end;
-	__u32 number;
+	__u32 host;
 
 	pkt->flags = FF_PKT_TUNNELED;
 	pkt->hops = arrival->option.hops;
@@ -258,15 +252,14 @@ static __always_inline int arrive(struct xdp_md *ctx, struct ff_pkt *pkt,
 		return ff_verdict(XDP_DROP, FF_REASON_DROP_SLOT);
 	if (steer.here)
 		return deliver(ctx, pkt, arrival->service, &steer);
-	number = steer.owner;
-	owner = bpf_map_lookup_elem(&instances, &number);
-	if (!number || !owner || !owner->host)
+	host = instance_at(steer.owner)->host;
+	if (!host)
 		return ff_verdict(XDP_DROP, FF_REASON_DROP_NO_OWNER);
 	ff_count(FF_REASON_STRAY);
 	/* sent past the parked ones, in vain: back once, to be parked whatever the bound */
 	if (pkt->kind == FF_KIND_RETURN)
 		pkt->hops = FF_HOPS_MAX - 1;
-	return tunnel_send(ctx, pkt, owner->host, FF_KIND_DATA);
+	return tunnel_send(ctx, pkt, host, FF_KIND_DATA);
 }
 
 static __always_inline struct ff_job *job_of_cpu(void)
@@ -295,12 +288,11 @@ SEC("xdp")
 int fabric(struct xdp_md *ctx)
 {
 	struct ff_pkt *pkt = ff_scratch();
-	struct ff_host_info *host = ff_host();
 	struct ff_arrival arrival = {};
 	struct ff_cursor c;
 	int reason, strange;
 
-	if (!pkt || !host)
+	if (!pkt)
 		return ff_verdict(XDP_DROP, FF_REASON_DROP_INTERNAL);
 	packet_begin(ctx, pkt);
 	strange = station_check((void *)(long)ctx->data, (void *)(long)ctx->data_end, &pkt->iface);
@@ -330,7 +322,7 @@ int fabric(struct xdp_md *ctx)
 						    FF_REASON_PASS_BAD_HEADER);
 	if (is_multicast(pkt, &c))
 		return ff_verdict(XDP_PASS, FF_REASON_PASS_MULTICAST);
-	if (is_local(host, &c))
+	if (is_local(&c))
 		return ff_verdict(XDP_PASS, FF_REASON_PASS_LOCAL);
 	if (pkt->vlans) /* another network on the same wire: the kernel's VLAN device knows it */
 		return ff_verdict(XDP_PASS, FF_REASON_PASS_VLANS);
@@ -384,8 +376,8 @@ int release(struct xdp_md *ctx)
 	if (park_take(ctx, pkt, job))
 		return XDP_DROP;
 	number = pkt->key.service;
-	service = bpf_map_lookup_elem(&services, &number);
-	if (!service || parse_packet((void *)(long)ctx->data, (void *)(long)ctx->data_end, pkt, &c))
+	service = service_at(number);
+	if (parse_packet((void *)(long)ctx->data, (void *)(long)ctx->data_end, pkt, &c))
 		return ff_verdict(XDP_DROP, FF_REASON_DROP_LOST_CELL);
 	flow_key_set(pkt, &c, number);
 	if (job->host) {

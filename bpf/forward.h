@@ -174,7 +174,6 @@ static __always_inline int route_find(struct xdp_md *ctx, const struct ff_pkt *p
 
 static __always_inline int forward_packet(struct xdp_md *ctx, struct ff_pkt *pkt)
 {
-	struct ff_host_info *host = ff_host();
 	struct route *route;
 	__u64 dst[2];
 	void *data, *end, *l3;
@@ -195,14 +194,14 @@ static __always_inline int forward_packet(struct xdp_md *ctx, struct ff_pkt *pkt
 		addr_copy(dst, &((struct ipv6hdr *)l3)->daddr);
 	}
 	route = route_place(dst);
-	if (!route || !host)
+	if (!route)
 		return ff_verdict(XDP_DROP, FF_REASON_DROP_INTERNAL);
 	if (!route_is(route, pkt, dst)) {
 		route->tick = 0;
 		reason = route_find(ctx, pkt, l3, end, route);
 		if (reason)
 			return to_kernel(ctx, reason);
-		if (host->routes_plain_ns > pkt->tick_ns) {
+		if (host_info.routes_plain_ns > pkt->tick_ns) {
 			addr_copy(route->dst, dst);
 			route->from = pkt->ifindex;
 			route->tick = pkt->tick;

@@ -17,16 +17,32 @@
 		__type(value, VALUE);                                                              \
 	} NAME SEC(".maps")
 
-FF_ARRAY(host_info, struct ff_host_info, 1);
-FF_ARRAY(services, struct ff_service, FF_SERVICES_MAX);
 FF_ARRAY(table, struct ff_slot, FF_SERVICES_MAX * 2 * FF_SLOTS_MAX);
 FF_ARRAY(rules, struct ff_rule, FF_SERVICES_MAX * 2 * FF_RULES_MAX);
-FF_ARRAY(instances, struct ff_instance, FF_INSTANCES_MAX);
-FF_ARRAY(peers, struct ff_peer, 2 * FF_HOSTS_MAX);
 FF_ARRAY(fences, struct ff_fences, FF_LANES_MAX);
 FF_ARRAY(jobs, struct ff_job, FF_CPUS_MAX);
 FF_ARRAY(peer_heard, struct ff_heard, FF_HOSTS_MAX);
-FF_ARRAY(peer_sent, struct ff_sent, FF_CPUS_MAX);
+
+/*
+ * What each packet needs lies in sections of data, which are maps, too: they are pinned and mapped into
+ * memory like the others. But where they are is in the program's instructions, so nothing is looked up.
+ */
+struct ff_host_info host_info SEC(".data.host_info");
+struct ff_service services[FF_SERVICES_MAX] SEC(".data.services");
+struct ff_instance instances[FF_INSTANCES_MAX] SEC(".data.instances");
+struct ff_peer peers[2 * FF_HOSTS_MAX] SEC(".data.peers");
+struct ff_sent peer_sent[FF_CPUS_MAX] SEC(".data.peer_sent");
+
+/* The index's bound is for the verifier; detached, or the compiler leaves it out where it knows it. */
+static __always_inline struct ff_service *service_at(__u32 number)
+{
+	return &services[ff_detach(number) & (FF_SERVICES_MAX - 1)];
+}
+
+static __always_inline struct ff_instance *instance_at(__u32 number)
+{
+	return &instances[ff_detach(number) & (FF_INSTANCES_MAX - 1)];
+}
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -98,12 +114,4 @@ static __always_inline struct ff_iface *iface_of(struct xdp_md *ctx)
 	__u32 ifindex = ctx->ingress_ifindex;
 
 	return bpf_map_lookup_elem(&ifaces, &ifindex);
-}
-
-/* This host: its number never changes while its data path is up. */
-static __always_inline struct ff_host_info *ff_host(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&host_info, &zero);
 }

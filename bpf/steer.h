@@ -23,11 +23,7 @@ static __always_inline struct ff_service *service_of(struct ff_pkt *pkt)
 	__u32 i;
 
 	for (i = 1; i < FF_SERVICES_MAX; i++) {
-		__u32 number = i;
-
-		service = bpf_map_lookup_elem(&services, &number);
-		if (!service)
-			break;
+		service = service_at(i);
 		if (!service->used)
 			continue;
 		if (service->any || ff_match_packet(&service->class, pkt)) {

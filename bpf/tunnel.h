@@ -103,13 +103,11 @@ static __always_inline struct ff_outer *outer_write(void *data, void *end,
 
 static __always_inline struct ff_peer *peer_of(__u32 host)
 {
-	struct ff_peer *peer = bpf_map_lookup_elem(&peers, &host);
-	__u32 ready = peer ? *(volatile __u32 *)&peer->ready : 0;
+	struct ff_peer *peer = &peers[ff_detach(host) & (FF_HOSTS_MAX - 1)];
+	__u32 ready = *(volatile __u32 *)&peer->ready;
 
-	if (ready == FF_PEER_SECOND) {
-		host += FF_HOSTS_MAX;
-		peer = bpf_map_lookup_elem(&peers, &host);
-	}
+	if (ready == FF_PEER_SECOND)
+		peer += FF_HOSTS_MAX;
 	return ready ? peer : NULL;
 }
 
@@ -117,10 +115,8 @@ static __always_inline struct ff_peer *peer_of(__u32 host)
 static __always_inline void sent_count(__u32 host)
 {
 	__u32 cpu = bpf_get_smp_processor_id();
-	struct ff_sent *mine = bpf_map_lookup_elem(&peer_sent, &cpu);
 
-	if (mine)
-		mine->packets[host & (FF_HOSTS_MAX - 1)]++;
+	peer_sent[cpu & (FF_CPUS_MAX - 1)].packets[ff_detach(host) & (FF_HOSTS_MAX - 1)]++;
 }
 
 /* Sends the packet, a frame as it arrived, to a host. */
@@ -229,8 +225,8 @@ static __always_inline int tunnel_check(struct xdp_md *ctx, struct ff_pkt *pkt,
 	vni = outer->geneve.vni[2];
 	if (outer->geneve.vni[0] || outer->geneve.vni[1] || vni >= FF_SERVICES_MAX)
 		return FF_REASON_DROP_VNI;
-	ret->service = bpf_map_lookup_elem(&services, &vni);
-	if (!ret->service || !ret->service->used)
+	ret->service = service_at(vni);
+	if (!ret->service->used)
 		return FF_REASON_DROP_VNI;
 	ret->option = outer->option;
 	ret->protocol = outer->geneve.protocol;

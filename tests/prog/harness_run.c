@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bpf/datapath.skel.h"
 #include "tests/prog/harness.h"
 #include "tests/prog/harness_internal.h"
+#include "bpf/datapath.skel.h" /* after what declares the types of its variables */
 
 static const char *const REASON_NAMES[] = {
 #define X(symbol, name, text) name,
