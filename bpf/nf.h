@@ -26,8 +26,8 @@
  *
  * Return FF_PASS, or the reason of a drop (FF_REASON_NF_*). An NF neither forwards nor rewrites
  * Ethernet: the data path does. Packets of one flow may be on two CPUs at once, one a direction:
- * change state by atomic adds, or between bpf_spin_lock(&lock->lock) and bpf_spin_unlock() of
- * lock = ff_lock_of(pkt); no helper may be called in between, and no other lock taken.
+ * change state by atomic adds, or between lock = ff_lock(pkt) and ff_unlock(lock). In between, take no
+ * other lock, call neither get nor new, and return nowhere: the verifier doesn't see what is forgotten.
  * An NF never deletes state: it lets it expire (ff_keep with 0), and the agent sweeps it.
  *
  * Tags, read by the agent through BTF (clang's btf_decl_tag):
@@ -252,14 +252,18 @@ static __always_inline void ff_keep(struct ff_head *head, const struct ff_pkt *p
 }
 
 /*
- * Locks for the flows' state, each shared by the flows that hash to it: kernels before 6.2 allow no
- * bpf_spin_lock in the value of an inner map, which a flow's entry is.
+ * Locks for the flows' state, each shared by the flows that hash to it. Of the NF's own making, for
+ * bpf_spin_lock takes 60 ns: two functions, of which each saves or restores the flags of interrupts. That
+ * isn't needed here, as an NF's packets never interrupt each other: all run with softirqs off. (Nor
+ * is one allowed in the value of an inner map, which a flow's entry is, before kernel 6.2.)
  */
 #define FF_LOCKS 1024 /* a power of two; enough that two CPUs seldom want the same one */
 
+/* A CPU waits so many times at most, 40 ms, for one that was stopped with the lock in its hands. */
+#define FF_LOCK_TRIES (1 << 22)
+
 struct ff_lock {
-	struct bpf_spin_lock lock;
-	__u32 pad;
+	__u32 held;
 };
 
 struct {
@@ -269,12 +273,30 @@ struct {
 	__type(value, struct ff_lock);
 } locks SEC(".maps");
 
-/* The lock of the packet's flow; NULL can't be, but the verifier wants it checked. */
-static __always_inline struct ff_lock *ff_lock_of(const struct ff_pkt *pkt)
+static __always_inline int ff_lock_take(struct ff_lock *lock)
+{
+	return !__sync_val_compare_and_swap(&lock->held, 0, 1);
+}
+
+static long ff_lock_try(__u32 i, struct ff_lock **lock)
+{
+	return !*(volatile __u32 *)&(*lock)->held && ff_lock_take(*lock);
+}
+
+/* The lock of the packet's flow, taken. NULL: it can't be had, and the packet must be dropped. */
+static __always_inline struct ff_lock *ff_lock(const struct ff_pkt *pkt)
 {
 	__u32 index = (pkt->slot + pkt->key.port[0] * 31 + pkt->key.port[1]) & (FF_LOCKS - 1);
+	struct ff_lock *lock = bpf_map_lookup_elem(&locks, &index);
 
-	return bpf_map_lookup_elem(&locks, &index);
+	if (!lock || ff_lock_take(lock))
+		return lock;
+	return bpf_loop(FF_LOCK_TRIES, ff_lock_try, &lock, 0) < FF_LOCK_TRIES ? lock : NULL;
+}
+
+static __always_inline void ff_unlock(struct ff_lock *lock)
+{
+	__sync_lock_test_and_set(&lock->held, 0); /* after all of the above: a barrier */
 }
 
 /* For an NF that got no new entry: the reason to return. */
@@ -387,14 +409,13 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 								  struct NAME##_entry *e,          \
 								  __u64 lifetime)                  \
 	{                                                                                          \
-		struct ff_lock *lock = ff_lock_of(pkt);                                            \
+		struct ff_lock *lock = ff_lock(pkt);                                               \
 		__u32 born;                                                                        \
 		__u64 old;                                                                         \
 		int mine = 0;                                                                      \
                                                                                                    \
 		if (!lock)                                                                         \
 			return NULL;                                                               \
-		bpf_spin_lock(&lock->lock);                                                        \
 		old = *(volatile __u64 *)&e->head.expires_ns;                                      \
 		born = *(volatile __u32 *)&e->head.born;                                           \
 		if (old != FF_DEAD && old <= pkt->now_ns &&                                        \
@@ -405,7 +426,7 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 			*(volatile __u64 *)&e->head.expires_ns = pkt->now_ns + lifetime;           \
 			mine = 1;                                                                  \
 		}                                                                                  \
-		bpf_spin_unlock(&lock->lock);                                                      \
+		ff_unlock(lock);                                                                   \
 		if (mine)                                                                          \
 			ff_flow_began(pkt, ff_life_of(born, old));                                 \
 		return mine ? e : bpf_map_lookup_elem(map, &pkt->key);                             \

@@ -589,14 +589,13 @@ static __always_inline __u64 state_timeout(const struct fw_config *config, __u32
 static __always_inline int flow_packet(struct fw_flows_entry *e, const struct ff_pkt *pkt,
 				       const struct fw_input *in, const struct fw_config *config)
 {
-	struct ff_lock *lock = ff_lock_of(pkt);
+	struct ff_lock *lock = ff_lock(pkt);
 	struct fw_flow *flow = &e->state;
 	__u32 before, state, dir = in->dir & 1;
 	int reason;
 
 	if (!lock)
 		return FF_REASON_DROP_INTERNAL;
-	bpf_spin_lock(&lock->lock);
 	before = flow->state;
 	reason = flow_step(flow, in, config, pkt->proto);
 	state = flow->state;
@@ -611,7 +610,7 @@ static __always_inline int flow_packet(struct fw_flows_entry *e, const struct ff
 	/* a reset connection's leftovers pass, but don't keep it */
 	if (reason == FF_PASS && (state != FW_CLOSE || before != FW_CLOSE))
 		ff_keep(&e->head, pkt, state_timeout(config, state));
-	bpf_spin_unlock(&lock->lock);
+	ff_unlock(lock);
 	return reason;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* test_firewall.c - the firewall but for TCP's lives: rules, other protocols, time, room. */
+#include <bpf/bpf.h>
 #include <criterion/criterion.h>
 
 #include "tests/prog/harness.h"
@@ -344,4 +345,31 @@ Test(firewall, counters_are_exact_on_two_cpus)
 	cr_expect_eq(rig_flow(UDP_FLOW, "packets", 0), 3 * count);
 	cr_expect_eq(rig_stats().packets, 4 * count);
 	cr_expect_eq(rig_stats().dropped, 0);
+}
+
+static void locks_set(uint32_t held)
+{
+	uint32_t i = 0;
+
+	while (!bpf_map_update_elem(rig_map("locks"), &i, &held, BPF_ANY))
+		i++;
+	cr_assert(i);
+}
+
+/* Who holds it may have lost its CPU to another guest, but a packet waits for so long only. */
+Test(firewall, packet_whose_lock_is_never_given_back_is_dropped)
+{
+	struct outcome outcome;
+
+	rig_run(RIG_CLIENT, PACKET(C4, UDP_C), &outcome);
+	cr_expect_eq(outcome.verdict, XDP_REDIRECT);
+	locks_set(1);
+	rig_run(RIG_CLIENT, PACKET(C4, UDP_C), &outcome);
+	cr_expect_eq(outcome.verdict, XDP_DROP);
+	cr_expect_eq(outcome.reasons, REASON(DROP_INTERNAL));
+	cr_expect_eq(rig_flow(UDP_FLOW, "packets", 0), 1);
+	locks_set(0);
+	rig_run(RIG_CLIENT, PACKET(C4, UDP_C), &outcome);
+	cr_expect_eq(outcome.verdict, XDP_REDIRECT);
+	cr_expect_eq(rig_flow(UDP_FLOW, "packets", 0), 2);
 }

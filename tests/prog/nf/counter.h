@@ -80,18 +80,20 @@ static __always_inline int counter(struct xdp_md *ctx, struct ff_pkt *pkt)
 	struct counter_config *config = ff_config();
 	struct counter_flows_entry *e = counter_flows_get(pkt);
 	struct counter_total *total = counter_totals_all();
-	struct ff_lock *lock = ff_lock_of(pkt);
+	struct ff_lock *lock;
 	__u64 lifetime = config && config->lifetime_ns ? config->lifetime_ns : 30 * FF_SEC;
 
 	if (!e)
 		e = counter_flows_new(pkt, lifetime);
-	if (!e || !lock)
+	if (!e)
 		return ff_refuse(pkt);
-	bpf_spin_lock(&lock->lock);
+	lock = ff_lock(pkt);
+	if (!lock)
+		return FF_REASON_DROP_INTERNAL;
 	e->state.packets[pkt->dir & 1]++;
 	if (!e->state.first_ns)
 		e->state.first_ns = pkt->now_ns;
-	bpf_spin_unlock(&lock->lock);
+	ff_unlock(lock);
 	if (total)
 		__sync_fetch_and_add(&total->packets, 1);
 	ff_keep(&e->head, pkt, lifetime);
