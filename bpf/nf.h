@@ -37,6 +37,7 @@
  */
 #pragma once
 
+#include "bpf/instance.h"
 #include "bpf/pkt.h"
 
 #define FF_TAG(text) __attribute__((btf_decl_tag(text)))
@@ -60,14 +61,6 @@
  */
 #define FF_CLAIM (FF_SEC / 2)
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct ff_nf_control);
-} control SEC(".maps");
-
 static __always_inline struct ff_nf_control *ff_control(void)
 {
 	__u32 zero = 0;
@@ -75,7 +68,7 @@ static __always_inline struct ff_nf_control *ff_control(void)
 	return bpf_map_lookup_elem(&control, &zero);
 }
 
-/* What the agent's monitor reads; sized by the agent for the host's CPUs and the service's slots. */
+/* What the agent's monitor reads; sized by the agent for the host's CPUs. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -83,23 +76,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct ff_meter);
 } meter SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct ff_slot_load);
-} slot_loads SEC(".maps");
-
-/* Sized by the agent for the service's slots. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct ff_slot_hint);
-} slot_hints SEC(".maps");
 
 static __always_inline struct ff_meter *ff_meter(void)
 {

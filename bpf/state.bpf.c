@@ -3,14 +3,15 @@
  * The agent's hands in an instance's per-flow state: get, put, sweep, forget.
  *
  * Loaded once for each instance, next to its NF, whose `flows` (under the name that the NF gave
- * it) and `control` are put in the place of those declared here. The size of a value is known only
- * then: the verifier sees it in the map and in `value_words`. Each program is run by the agent with
- * BPF_PROG_RUN, one at a time for an instance; packets run on other CPUs meanwhile.
+ * it) and maps of instance.h are put in the place of those declared here. The size of a value is
+ * known only then: the verifier sees it in the map and in `value_words`. Each program is run by the
+ * agent with BPF_PROG_RUN, one at a time for an instance; packets run on other CPUs meanwhile.
  */
 #include <linux/bpf.h>
 
 #include <bpf/bpf_helpers.h>
 
+#include "bpf/instance.h"
 #include "bpf/state_abi.h"
 
 #define EEXIST 17
@@ -34,14 +35,6 @@ struct {
 	__uint(key_size, sizeof(__u32));
 	__array(values, struct group);
 } flows SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct ff_nf_control);
-} control SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -74,23 +67,6 @@ struct {
 	__type(value, struct ff_about);
 } about SEC(".maps");
 
-/* The NF's own: row 0 counts what isn't done by packets. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct ff_slot_load);
-} slot_loads SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct ff_slot_hint);
-} slot_hints SEC(".maps");
-
 static __always_inline void slot_count(__u32 slot, __s32 change)
 {
 	struct ff_slot_load *load = bpf_map_lookup_elem(&slot_loads, &slot);
@@ -114,6 +90,13 @@ static __always_inline void flows_count(__s64 change)
 
 	if (nf)
 		__sync_fetch_and_add(&nf->flows, change);
+}
+
+/* One flow more, or less. */
+static __always_inline void flow_count(__u32 slot, __s32 change)
+{
+	flows_count(change);
+	slot_count(slot, change);
 }
 
 static __always_inline void expired_count(__u64 count)
@@ -223,26 +206,31 @@ static __always_inline int record_delete(struct ff_record *record, void *group,
 	int r = bpf_map_delete_elem(group, &record->key);
 
 	if (!r) {
-		flows_count(-1);
-		slot_count(slot, -1);
+		flow_count(slot, -1);
 		io->deleted++;
 	}
 	return r == -ENOENT ? 0 : r;
 }
 
-/* At capacity nothing new comes in, but what is here may still change: a returned move needs it. */
+/*
+ * At capacity nothing new comes in, but what is here may still change: a returned move needs it. As in
+ * nf.h, a flow is counted before it is there.
+ */
 static __always_inline int record_upsert(struct ff_record *record, void *group,
 					 struct ff_state_io *io)
 {
+	__u32 slot = ((struct ff_head *)(record + 1))->slot;
 	int full = flows_full();
 	int r = -EEXIST;
 
-	if (!full)
+	if (!full) {
+		flow_count(slot, 1);
 		r = bpf_map_update_elem(group, &record->key, record + 1, BPF_NOEXIST);
+		if (r)
+			flow_count(slot, -1);
+	}
 	if (!r) {
-		flows_count(1);
-		slot_count(((struct ff_head *)(record + 1))->slot, 1);
-		slot_hint(((struct ff_head *)(record + 1))->slot, &record->key);
+		slot_hint(slot, &record->key);
 		io->added++;
 		return 0;
 	}
