@@ -18,7 +18,7 @@
  */
 #define SWEEP_CALLS	128
 #define SWEEP_HASTE_MAX 3 /* 128 >> 3 is 16 */
-#define SWEEP_WORTH	4 /* expired flows for each group that was walked */
+#define SWEEP_WORTH	4 /* groups walked for each dead flow: its end is known to nobody until then */
 
 /* ---- forget -------------------------------------------------------------------------------- */
 
@@ -207,7 +207,7 @@ static uint32_t sweep_take(struct state *state, uint32_t *ret_first)
 static void sweep_note(struct state *state, uint32_t count, uint32_t walked, uint64_t swept)
 {
 	pthread_mutex_lock(&state->lock);
-	if (swept && swept >= (uint64_t)walked * SWEEP_WORTH) {
+	if (swept && swept * SWEEP_WORTH >= walked) {
 		state->sweep_vain = 0;
 		state->sweep_haste = SWEEP_HASTE_MAX;
 	} else {
