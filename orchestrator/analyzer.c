@@ -23,6 +23,7 @@ const char *condition_kind_name(enum condition_kind kind)
 		[CONDITION_STALE] = "stale",
 		[CONDITION_ABSURD] = "absurd",
 		[CONDITION_FLAPPING] = "flapping",
+		[CONDITION_UNREACHABLE] = "unreachable",
 		[CONDITION_CLOCK] = "clock",
 	};
 

@@ -56,6 +56,7 @@ enum condition_kind {
 	CONDITION_STALE,
 	CONDITION_ABSURD,
 	CONDITION_FLAPPING,
+	CONDITION_UNREACHABLE, /* from a steering host: no plan mends it, but none sends more there */
 	CONDITION_CLOCK,
 	CONDITION_KINDS,
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * analyzer_host.c - hosts: failure, flapping, maintenance, short of CPU, stale or absurd figures.
+ * analyzer_host.c - hosts: failure, flapping, reachability, maintenance, short of CPU, stale or absurd figures.
  *
  * A silent agent is no failed host: packets are forwarded without it. A host has failed when failover.c
  * has found it dead (HOST_FAILED: it hears of silent data paths at once, and not at our steps), or its
@@ -18,6 +18,7 @@
 #include "orchestrator/analyzer_internal.h"
 
 #define SOFTNET_DROPS_LEAST 1.0 /* a second; packets lost because the CPUs didn't come to them */
+#define UNREACHABLE_UP_MS   500 /* a path that is lost for a moment isn't worth a word */
 #define OVERLOAD_EASE	    0.9 /* of the bound: below it, a host's overload ends */
 
 struct host_bounds {
@@ -147,6 +148,30 @@ static void failure_step(struct step *step, struct host_track *track, struct hos
 	if (track->base.alarms[CONDITION_FAILURE].raised)
 		host->conditions |= HOST_FAILED;
 	if (track->base.alarms[CONDITION_FLAPPING].raised)
+		host->conditions |= HOST_SUSPECT;
+}
+
+/* Its agent is well, and so is its data path: what is lost is what that steering host sends there. */
+static void unreachable_step(struct step *step, struct host_track *track, struct host_load *host,
+			     const struct host_bounds *bounds)
+{
+	const struct alarm_subject subject = { .kind = CONDITION_UNREACHABLE,
+					       .about = ABOUT_HOST,
+					       .id = host->id };
+	struct alarm *alarm = &track->base.alarms[CONDITION_UNREACHABLE];
+
+	if (alarm_move(alarm, host->unheard_by[0] ? VERDICT_BAD : VERDICT_GOOD, step->now_ns,
+		       UNREACHABLE_UP_MS, bounds->down_ms)) {
+		if (alarm->raised)
+			alarm_say(step, alarm, &subject,
+				  "%s: unreachable from %s, though others hear it: packets that %s "
+				  "sends there are lost",
+				  host->name, host->unheard_by, host->unheard_by);
+		else
+			alarm_say(step, alarm, &subject, "%s: reachable for %u ms", host->name,
+				  bounds->down_ms);
+	}
+	if (alarm->raised)
 		host->conditions |= HOST_SUSPECT;
 }
 
@@ -302,6 +327,7 @@ static void host_step(struct step *step, struct host_track *track, struct host_l
 	struct host_bounds bounds = bounds_of(step, host);
 
 	failure_step(step, track, host, &bounds);
+	unreachable_step(step, track, host, &bounds);
 	maintenance_step(step, track, host);
 	stale_step(step, track, host, &bounds);
 	if (!absurd_step(step, track, host)) {

@@ -152,6 +152,27 @@ static enum detect_verdict judge(const struct detector *detector, const struct d
 					      judge_talking(facts, host, &say, change);
 }
 
+const struct detect_host *detect_unheard_by(const struct detector *detector,
+					    const struct detect_facts *facts,
+					    const struct detect_host *host)
+{
+	struct hearsay say = hearsay_of(detector, facts, host);
+
+	if (!say.hear) /* then it's the host */
+		return NULL;
+	for (size_t i = 0; i < facts->hosts_n; i++) {
+		const struct detect_host *witness = &facts->hosts[i];
+		const struct detect_peer *peer = &witness->peers[host->id];
+
+		/* one that it never heard may just have begun */
+		if (witness != host && witness->steers && peer->told_ns &&
+		    peer->silent_ns != UINT64_MAX && !hears(facts, witness, host->id) &&
+		    is_witness(detector, facts, witness))
+			return witness;
+	}
+	return NULL;
+}
+
 /* ---- steps ----------------------------------------------------------------------------------- */
 
 static void clock_note(struct detector *detector, const struct detect_facts *facts)

@@ -50,6 +50,7 @@ struct detect_host {
 	char name[FF_NAME_MAX];
 	uint64_t heard_ns;			/* when its agent last said anything; 0: never */
 	bool open;				/* its agent's stream is; a closed one is silent */
+	bool steers;				/* user traffic to the others */
 	bool cut;				/* it says that its fabric link is down */
 	struct detect_peer peers[FF_HOSTS_MAX]; /* by their numbers */
 };
@@ -78,6 +79,14 @@ struct detector {
 /* Returns how many have changed, at most FF_HOSTS_MAX. */
 size_t detect_step(struct detector *detector, const struct detect_facts *facts,
 		   struct detect_change ret_changes[FF_HOSTS_MAX]);
+
+/*
+ * A steering host that doesn't hear the data path of this one, which others do: what it sends there is lost, though
+ * nobody is dead. NULL: none.
+ */
+const struct detect_host *detect_unheard_by(const struct detector *detector,
+					    const struct detect_facts *facts,
+					    const struct detect_host *host);
 
 /* When the next step is due if no new fact comes; at most a failure_ms ahead, for facts age. */
 uint64_t detect_due(const struct detector *detector, const struct detect_facts *facts);

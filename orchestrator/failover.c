@@ -56,6 +56,11 @@ void failover_taken(struct orchestrator *orch, uint16_t host)
 		orch->failover->taken[host] = orch->model.version;
 }
 
+const struct host *failover_unheard_by(const struct orchestrator *orch, uint16_t host)
+{
+	return model_host(&orch->model, orch->failover->unheard_by[host]);
+}
+
 bool failover_admits(const struct orchestrator *orch, const struct host *host)
 {
 	struct failover *f = orch->failover;
@@ -183,6 +188,20 @@ static void change_apply(struct watch *watch, const struct detect_change *change
 		f->dead[change->host] = false;
 	}
 	pthread_cond_broadcast(&f->orch->model.changed);
+}
+
+/* The lock is held. */
+static void unheard_note(struct watch *watch, const struct detect_facts *facts)
+{
+	struct failover *f = watch->f;
+
+	for (size_t i = 0; i < facts->hosts_n; i++) {
+		const struct detect_host *by = NULL;
+
+		if (facts->failure_ms)
+			by = detect_unheard_by(&f->detector, facts, &facts->hosts[i]);
+		f->unheard_by[facts->hosts[i].id] = by ? by->id : 0;
+	}
 }
 
 /* What a dead host owned and nobody has a copy of. */
@@ -352,11 +371,14 @@ static void watch_step(struct watch *watch, struct detect_facts *facts)
 	{
 		MODEL_LOCKED(&orch->model);
 
+		for (size_t i = 0; i < orch->model.hosts_n; i++)
+			watch->hosts[i].steers = orch->model.hosts[i].steering;
 		*facts = (struct detect_facts){ .now_ns = clock_ns(),
 						.failure_ms = desired_failure_ms(&orch->model),
 						.hosts = watch->hosts,
 						.hosts_n = orch->model.hosts_n };
 		n = detect_step(&f->detector, facts, watch->changes);
+		unheard_note(watch, facts);
 		for (size_t i = 0; i < n; i++)
 			change_apply(watch, &watch->changes[i]);
 		recoveries_begin(watch);

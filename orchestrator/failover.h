@@ -39,6 +39,9 @@ void failover_stop(struct failover *failover);
 /* Whether the host was found dead, and hasn't been heard again. */
 bool failover_is_dead(const struct orchestrator *orch, uint16_t host);
 
+/* A steering host whose way to this one is broken, while others hear it; NULL: none. */
+const struct host *failover_unheard_by(const struct orchestrator *orch, uint16_t host);
+
 /*
  * Whether a host whose agent answers may take part again: it isn't dead any more, and what was taken from it isn't there
  * any more, by a configuration that it has accepted since.

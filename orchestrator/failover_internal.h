@@ -31,8 +31,9 @@ struct failover {
 	struct detector detector;
 	struct leases leases;
 	atomic_bool dead[FF_HOSTS_MAX]; /* read without the lock, too: by calls to that host */
-	bool returning
-		[FF_HOSTS_MAX]; /* was dead, and hasn't the configuration that it must have now */
+	/* was dead, and hasn't the configuration that it must have now */
+	bool returning[FF_HOSTS_MAX];
+	uint16_t unheard_by[FF_HOSTS_MAX]; /* a steering host that doesn't hear it; 0: none */
 	/* the model's version by which something was last taken from it; 0: that has got there */
 	uint64_t taken[FF_HOSTS_MAX];
 	uint64_t verdict_ns[FF_HOSTS_MAX]; /* when what is thought of it last changed */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/clock.h"
 #include "lib/json.h"
@@ -81,6 +82,7 @@ void gather_host(struct gather *gather, const struct host *host, uint64_t now_ns
 {
 	uint64_t seen_ns = host_seen_ns(gather, host, now_ns);
 	uint64_t moves = json_array_size(json_object_get(host->report, "moves"));
+	const struct host *by = failover_unheard_by(gather->orch, host->id);
 	struct host_load sampled;
 
 	load->quality = quality_of(seen_ns, now_ns);
@@ -94,6 +96,8 @@ void gather_host(struct gather *gather, const struct host *host, uint64_t now_ns
 	if (!host->up &&
 	    now_ns - MAX(seen_ns, gather->orch->started_ns) > GATHER_DOWN_MS * NSEC_PER_MSEC)
 		load->conditions |= HOST_SUSPECT; /* its agent: the data path may well go on */
+	if (by)
+		strcpy(load->unheard_by, by->name);
 	if (failover_is_dead(gather->orch, host->id))
 		load->conditions |= HOST_FAILED;
 }

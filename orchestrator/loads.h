@@ -127,13 +127,14 @@ struct host_cpu {
 #define HOST_OVERLOAD	 4u
 #define HOST_PRESSURE	 8u  /* pressure stall (CPU or memory) above the policy's bound */
 #define HOST_LINK_DOWN	 16u /* its fabric link */
-#define HOST_SUSPECT	 32u /* flaps, or its figures are stale or absurd: gets nothing new */
+#define HOST_SUSPECT	 32u /* flaps, figures stale or absurd, unreachable: gets nothing new */
 
 struct host_load {
 	uint16_t id;
 	char name[FF_NAME_MAX];
-	uint32_t conditions; /* HOST_* */
-	bool steering;	     /* gets new instances only where a policy names the hosts for them */
+	uint32_t conditions;	      /* HOST_* */
+	char unheard_by[FF_NAME_MAX]; /* a steering host that can't reach it; "": none */
+	bool steering; /* gets new instances only where a policy names the hosts for them */
 	struct load_quality quality;
 	double cpus;		 /* that it has */
 	struct host_cpu cpu;	 /* in use, by everything on it */

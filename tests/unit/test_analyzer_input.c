@@ -253,6 +253,27 @@ Test(analyzer_input, flapping_host, SITE)
 	cr_expect(!site_holds(&site, CONDITION_FLAPPING, ABOUT_HOST, 2));
 }
 
+static void host_2_unheard(void)
+{
+	strcpy(site.hosts[1].unheard_by, "gw1");
+}
+
+/* Nobody is dead, but one gateway's packets to it are lost: it is named, and gets no more of them. */
+Test(analyzer_input, unreachable_from_a_gateway, SITE)
+{
+	site.policy.stability.down_ms = 1000;
+	site_run_spoilt(&site, 300, host_2_unheard);
+	cr_expect(!site_holds(&site, CONDITION_UNREACHABLE, ABOUT_HOST, 2), "for a moment");
+	site_run_spoilt(&site, 1000, host_2_unheard);
+	cr_assert(site_holds(&site, CONDITION_UNREACHABLE, ABOUT_HOST, 2));
+	cr_expect(strstr(site_holds(&site, CONDITION_UNREACHABLE, ABOUT_HOST, 2)->why,
+			 "unreachable from gw1"));
+	cr_expect_eq(site.hosts[1].conditions, HOST_SUSPECT, "nothing is taken from it");
+	site_run(&site, 2000);
+	cr_expect(!site_holds(&site, CONDITION_UNREACHABLE, ABOUT_HOST, 2));
+	cr_expect_eq(site.hosts[1].conditions, 0);
+}
+
 static void host_2_maintenance(void)
 {
 	site.hosts[1].conditions = HOST_MAINTENANCE;

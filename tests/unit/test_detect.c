@@ -184,6 +184,33 @@ Test(detect, witnesses_that_disagree)
 	cr_expect_eq(verdict(2), DETECT_SUSPECT);
 }
 
+static const char *unheard_by(size_t host)
+{
+	const struct detect_facts now = facts();
+	const struct detect_host *by = detect_unheard_by(&detector, &now, &hosts[host - 1]);
+
+	return by ? by->name : "nobody";
+}
+
+/* It matters if the one that doesn't hear it steers: what that sends there is lost. */
+Test(detect, a_broken_way_from_a_gateway)
+{
+	run(1000, h1_doesnt_hear_2);
+	cr_expect_str_eq(unheard_by(2), "nobody", "h1 doesn't steer");
+	hosts[0].steers = true;
+	cr_expect_str_eq(unheard_by(2), "h1");
+	cr_expect_str_eq(unheard_by(3), "nobody");
+	agent[2] = path[2] = false;
+	run(1000, h1_doesnt_hear_2);
+	cr_expect_str_eq(unheard_by(2), "nobody", "it is dead, whoever asks");
+	agent[2] = path[2] = true;
+	run(1000, NULL);
+	cr_expect_str_eq(unheard_by(2), "nobody");
+	path[1] = false; /* the gateway itself is cut off, and hears nobody */
+	run(1000, NULL);
+	cr_expect_str_eq(unheard_by(2), "nobody");
+}
+
 /* It measures by its own clock, and may round: what it calls silent is silent. */
 static void h3_and_h4_say_so(void)
 {
