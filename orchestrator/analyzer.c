@@ -13,18 +13,12 @@
 const char *condition_kind_name(enum condition_kind kind)
 {
 	static const char *const names[CONDITION_KINDS] = {
-		[CONDITION_OVERLOAD] = "overload",
-		[CONDITION_UNDERLOAD] = "underload",
-		[CONDITION_IMBALANCE] = "imbalance",
-		[CONDITION_CAPACITY] = "capacity",
-		[CONDITION_FAILURE] = "failure",
-		[CONDITION_MAINTENANCE] = "maintenance",
-		[CONDITION_UNPROTECTED] = "unprotected",
-		[CONDITION_STALE] = "stale",
-		[CONDITION_ABSURD] = "absurd",
-		[CONDITION_FLAPPING] = "flapping",
-		[CONDITION_UNREACHABLE] = "unreachable",
-		[CONDITION_CLOCK] = "clock",
+		[CONDITION_OVERLOAD] = "overload",	 [CONDITION_UNDERLOAD] = "underload",
+		[CONDITION_IMBALANCE] = "imbalance",	 [CONDITION_CAPACITY] = "capacity",
+		[CONDITION_FAILURE] = "failure",	 [CONDITION_MAINTENANCE] = "maintenance",
+		[CONDITION_UNPROTECTED] = "unprotected", [CONDITION_STALE] = "stale",
+		[CONDITION_ABSURD] = "absurd",		 [CONDITION_FLAPPING] = "flapping",
+		[CONDITION_UNREACHABLE] = "unreachable", [CONDITION_CLOCK] = "clock",
 	};
 
 	return kind < CONDITION_KINDS ? names[kind] : "?";

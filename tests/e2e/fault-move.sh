@@ -14,6 +14,7 @@ END_MS=4000 # asserted; without the news of a death it is 15 s and more
 # held_move FROM TO: it waits in switch for gw2, and $to's host parks what gw steers
 held_move()
 {
+	# shellcheck disable=SC2034 # move_begin's
 	from=$1
 	to=$2
 	pids_learn
@@ -77,7 +78,7 @@ traffic_end_lossy
 [ "$lost" -le "$told" ] || fail "$lost packets lost, at most $told told"
 
 step "the target dies"
-traffic_start $UDP_FLOWS --ipv4 --ipv6 --rate 600 --proto both --tcp-flows 10 --tcp-rate 30 --tcp-echo
+traffic_start "$UDP_FLOWS" --ipv4 --ipv6 --rate 600 --proto both --tcp-flows 10 --tcp-rate 30 --tcp-echo
 wait_for protected 20
 wait_for "ff conditions -o json | jq -e '.conditions | all(.[]; .kind != \"failure\")'" 30
 ff instance remove fw-x
