@@ -78,7 +78,7 @@ struct move {
 	struct ff_error why;
 	uint32_t rounds;
 	uint64_t bytes, dirty;
-	uint64_t fence_us, final_us;
+	uint64_t precopy_us, fence_us, final_us;
 	json_t *result; /* what the target answered to final */
 
 	/* target */

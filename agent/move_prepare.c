@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "agent/move_internal.h"
+#include "agent/source.h"
 #include "lib/flow.h"
 #include "lib/json.h"
 #include "lib/log.h"
@@ -184,11 +185,21 @@ void move_delist(struct move *move, bool ended)
 		move_put(move);
 }
 
-static json_t *prepare_reply(struct move *move)
+static json_t *prepare_reply(struct move *move, bool copied)
 {
 	uint64_t flows = move->instance_from ? state_flows(&move->instance_from->state) : 0;
+	json_t *reply = json_pack("{si sI sb}", "cpus", move->agent->dp->cpus, "flows",
+				  (json_int_t)flows, "copied", copied);
 
-	return json_pack("{sisI}", "cpus", move->agent->dp->cpus, "flows", (json_int_t)flows);
+	if (copied) {
+		pthread_mutex_lock(&move->lock);
+		json_put_uint(reply, "rounds", move->rounds);
+		json_put_uint(reply, "bytes", move->bytes);
+		json_put(reply, "phases_us",
+			 json_pack("{sI}", "precopy", (json_int_t)move->precopy_us));
+		pthread_mutex_unlock(&move->lock);
+	}
+	return reply;
 }
 
 /* A repeated request waits until the first one has written the entries. */
@@ -209,7 +220,7 @@ static int prepare_again(struct move *move, json_t **ret_reply, struct ff_error 
 	r = move_step_begin(move, err); /* its instances stay */
 	if (r)
 		return r;
-	*ret_reply = prepare_reply(move);
+	*ret_reply = prepare_reply(move, false);
 	move_step_end(move);
 	return 0;
 }
@@ -292,9 +303,9 @@ int move_prepare(struct agent *agent, const char *id, json_t *body, json_t **ret
 	}
 	if (r)
 		prepare_undo(move);
-	else
-		*ret_reply = prepare_reply(move);
 	move_prepared(move, !r);
+	if (!r)
+		*ret_reply = prepare_reply(move, move->is_source && source_copy_early(move));
 	move_step_end(move);
 	return r;
 }

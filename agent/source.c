@@ -9,6 +9,7 @@
 #include "lib/json.h"
 #include "lib/log.h"
 
+#define EARLY_WAIT_NS (20 * NSEC_PER_MSEC) /* for a copy in prepare, answered then without it */
 /* Rounds of so many go before all ordinary work: while copying; and once packets wait, or soon will. */
 #define BRISK_FLOWS  1024 /* some 3 ms */
 #define URGENT_FLOWS CONVERGE_URGENT_FLOWS
@@ -242,9 +243,12 @@ static void *source_main(void *arg)
 	int r = 0;
 
 	if (!move->resending) {
+		uint64_t begun = clock_ns();
+
 		if (!move->no_precopy)
 			r = precopy(move, &err);
 		pthread_mutex_lock(&move->lock);
+		move->precopy_us = (clock_ns() - begun) / NSEC_PER_USEC;
 		if (!r && !cancelled(move))
 			move_source_phase(move, PHASE_CONVERGED);
 		pthread_mutex_unlock(&move->lock);
@@ -301,20 +305,57 @@ static int refuse(struct move *move, const char *what, struct ff_error *err)
 			 what, move->id, phase_name(move->source));
 }
 
+/* Under move.lock. */
+static int precopy_begin(struct move *move, struct ff_error *err)
+{
+	enum answer answer = phase_request(move->source, move->target_phase, REQUEST_PRECOPY);
+
+	if (answer == ANSWER_REFUSE)
+		return refuse(move, "copy", err);
+	if (answer == ANSWER_ALREADY || move->running)
+		return 0;
+	move_source_phase(move, PHASE_PRECOPY);
+	return thread_start(move, err);
+}
+
+/* Under move.lock. */
+static bool precopy_runs(const struct move *move)
+{
+	return move->running && !move->error && move->source == PHASE_PRECOPY;
+}
+
+bool source_copy_early(struct move *move)
+{
+	uint64_t until_ns = clock_ns() + EARLY_WAIT_NS;
+	bool copied, failed;
+
+	if (move->no_precopy || state_flows(&move->instance_from->state) > BRISK_FLOWS)
+		return false;
+	pthread_mutex_lock(&move->lock);
+	if (!precopy_begin(move, NULL))
+		while (precopy_runs(move) && clock_cond_wait(&move->changed, &move->lock, until_ns))
+			;
+	copied = move->source == PHASE_CONVERGED;
+	failed = move->source == PHASE_PRECOPY && !precopy_runs(move);
+	pthread_mutex_unlock(&move->lock);
+	if (!failed)
+		return copied;
+	/* most likely the target wasn't there yet: precopy does it over again, and tells what is wrong */
+	source_stop(move);
+	pthread_mutex_lock(&move->lock);
+	move->error = 0;
+	move_source_phase(move, PHASE_PREPARED);
+	pthread_mutex_unlock(&move->lock);
+	return false;
+}
+
 int source_precopy(struct move *move, json_t **ret_reply, struct ff_error *err)
 {
-	enum answer answer;
-	int r = 0;
+	int r;
 
 	pthread_mutex_lock(&move->lock);
-	answer = phase_request(move->source, move->target_phase, REQUEST_PRECOPY);
-	if (answer == ANSWER_REFUSE) {
-		r = refuse(move, "copy", err);
-	} else if (answer == ANSWER_GO && !move->running) {
-		move_source_phase(move, PHASE_PRECOPY);
-		r = thread_start(move, err);
-	}
-	while (!r && move->running && !move->error && move->source == PHASE_PRECOPY)
+	r = precopy_begin(move, err);
+	while (!r && precopy_runs(move))
 		pthread_cond_wait(&move->changed, &move->lock);
 	if (!r && move->error) {
 		*err = move->why;

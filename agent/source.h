@@ -11,6 +11,13 @@
 
 #include "agent/move.h"
 
+/*
+ * Within prepare, as its last step: where flows are few, starts the rounds and waits a moment for them.
+ * True: they have converged, so there's nothing left for precopy to do. Where it doesn't work out, the
+ * source is as if it hadn't been tried, or goes on, and precopy waits for that.
+ */
+bool source_copy_early(struct move *move);
+
 /* Starts the rounds, waits until they have converged. */
 int source_precopy(struct move *move, json_t **ret_reply, struct ff_error *err);
 

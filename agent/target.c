@@ -175,6 +175,8 @@ static int upload_begin(struct http_request *req, struct http_response *resp, vo
 	r = move ? req_header_u64(req, "X-Flowferry-Frozen-Ns", 0, &up->frozen_ns, err) : -ENOENT;
 	if (!r) {
 		pthread_mutex_lock(&move->lock);
+		while (!move->prepared && !move->failed) /* a source that copies early is early */
+			pthread_cond_wait(&move->changed, &move->lock);
 		others = receiving_end(move);
 		if (!move->is_target || move->target_phase != PHASE_PREPARED || others) {
 			r = error_set(err, EBUSY, FF_CODE_REFUSED, NULL,

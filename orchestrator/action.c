@@ -12,6 +12,7 @@
 #include "orchestrator/migration.h"
 #include "orchestrator/monitor.h"
 #include "orchestrator/settings.h"
+#include "orchestrator/move.h"
 #include "orchestrator/subject.h"
 
 /* ---- moves ----------------------------------------------------------------------------------- */
@@ -24,6 +25,9 @@ static void doc_fill(const struct model *model, struct operation *operation,
 
 	if (operation->subject->flows_n > OPERATION_FLOWS_SHOWN)
 		json_put_uint(subject, "flows_total", operation->subject->flows_n);
+	/* as the journal says until the switch: the driver begins at once */
+	json_put_str(doc, "state", "running");
+	json_put_str(doc, "phase", move_phase_name(MOVE_PREPARE));
 	json_put_str(doc, "service", model_service(model, move->service)->name);
 	json_put_str(doc, "from", model_instance_name(model, move->from));
 	json_put_str(doc, "to", model_instance_name(model, move->to));

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* events.c - a ring of lines under one lock; followers copy from it in the server's threads. */
+/*
+ * events.c - a ring of lines under one lock; followers copy from it in the server's threads.
+ *
+ * Who emits an event doesn't wait for the disk: a thread of ours stores what has gathered, in one
+ * transaction. It alone numbers events and writes the ring, so numbers and ring have the order of
+ * the queue. An event is seen by nobody before it is stored.
+ */
 #include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -14,39 +20,24 @@
 
 #define EVENTS_SHOWN_DEFAULT 100
 #define EVENTS_SHOWN_MAX     10000
+#define GATHER_NS	     (10 * NSEC_PER_MSEC) /* a move of few flows is over by then */
 
 struct events {
 	struct store *store;
 	struct http_server *server;
-	pthread_mutex_t lock;
+	pthread_t writer;
+	pthread_mutex_t lock; /* guards all below */
+	pthread_cond_t changed;
+	json_t *queue; /* emitted and not taken by the writer yet */
+	uint64_t emitted, stored;
+	unsigned int hurry; /* who waits for them to be stored */
+	bool stop;
 	int64_t last_seq; /* in the ring; 0: none yet */
 	struct {
 		int64_t seq;
 		char *line; /* ends with a newline */
 	} ring[EVENTS_RING];
 };
-
-int events_new(struct store *store, struct events **ret, struct ff_error *err)
-{
-	struct events *events = calloc(1, sizeof(*events));
-
-	if (!events)
-		return error_nomem(err);
-	pthread_mutex_init(&events->lock, NULL);
-	events->store = store;
-	*ret = events;
-	return 0;
-}
-
-void events_free(struct events *events)
-{
-	if (!events)
-		return;
-	for (size_t i = 0; i < EVENTS_RING; i++)
-		free(events->ring[i].line);
-	pthread_mutex_destroy(&events->lock);
-	free(events);
-}
 
 void events_set_server(struct events *events, struct http_server *server)
 {
@@ -65,29 +56,145 @@ static char *event_line(const json_t *event)
 	return line;
 }
 
-static void event_append(struct events *events, json_t *event)
+/* Under the lock. */
+static void ring_put(struct events *events, const json_t *event)
+{
+	int64_t seq = json_integer_value(json_object_get(event, "seq"));
+	size_t at = seq % EVENTS_RING;
+	char *line = event_line(event);
+
+	if (!seq || !line) {
+		free(line);
+		return;
+	}
+	free(events->ring[at].line);
+	events->ring[at].seq = seq;
+	events->ring[at].line = line;
+	events->last_seq = seq;
+}
+
+/* ---- the writer ------------------------------------------------------------------------------ */
+
+static void batch_write(struct events *events, json_t *batch)
 {
 	struct ff_error err = { 0 };
-	int64_t seq;
-	char *line;
+	json_t *event;
+	size_t i;
+	int r;
 
+	r = store_events_put(events->store, batch, &err);
+	if (r < 0)
+		log_error("%zu events not stored: %s", json_array_size(batch), err.message);
 	pthread_mutex_lock(&events->lock);
-	/* stored under the lock, so that the ring has them in the order of their numbers */
-	if (store_event_put(events->store, event, &err) < 0)
-		log_error("event not stored: %s", err.message);
-	seq = json_integer_value(json_object_get(event, "seq"));
-	line = event_line(event);
-	if (seq && line) {
-		size_t at = seq % EVENTS_RING;
-
-		free(events->ring[at].line);
-		events->ring[at].seq = seq;
-		events->ring[at].line = TAKE_PTR(line);
-		events->last_seq = seq;
-	}
-	free(line);
+	json_array_foreach(batch, i, event)
+		if (r == 0)
+			ring_put(events, event);
+	events->stored += json_array_size(batch);
 	if (events->server)
 		http_server_wake_streams(events->server);
+	pthread_cond_broadcast(&events->changed);
+	pthread_mutex_unlock(&events->lock);
+}
+
+/* What there is, once some has had the time to gather; NULL: there will be no more. */
+static json_t *batch_take(struct events *events)
+{
+	json_t *batch = NULL;
+	uint64_t until_ns;
+
+	pthread_mutex_lock(&events->lock);
+	while (!json_array_size(events->queue) && !events->stop)
+		pthread_cond_wait(&events->changed, &events->lock);
+	until_ns = clock_ns() + GATHER_NS;
+	while (!events->hurry && !events->stop &&
+	       clock_cond_wait(&events->changed, &events->lock, until_ns))
+		;
+	if (json_array_size(events->queue)) {
+		batch = json_copy(events->queue);
+		json_array_clear(events->queue);
+	}
+	pthread_mutex_unlock(&events->lock);
+	return batch;
+}
+
+static void *writer_main(void *arg)
+{
+	struct events *events = arg;
+	json_t *batch;
+
+	while ((batch = batch_take(events))) {
+		batch_write(events, batch);
+		json_decref(batch);
+	}
+	return NULL;
+}
+
+void events_settle(struct events *events)
+{
+	uint64_t upto;
+
+	pthread_mutex_lock(&events->lock);
+	upto = events->emitted;
+	events->hurry++;
+	pthread_cond_broadcast(&events->changed);
+	while (events->stored < upto)
+		pthread_cond_wait(&events->changed, &events->lock);
+	events->hurry--;
+	pthread_mutex_unlock(&events->lock);
+}
+
+int events_new(struct store *store, struct events **ret, struct ff_error *err)
+{
+	struct events *events = calloc(1, sizeof(*events));
+	int r;
+
+	if (!events)
+		return error_nomem(err);
+	events->store = store;
+	events->queue = json_array();
+	pthread_mutex_init(&events->lock, NULL);
+	clock_cond_init(&events->changed);
+	r = pthread_create(&events->writer, NULL, writer_main, events);
+	if (r) {
+		json_decref(events->queue);
+		free(events);
+		return error_set(err, r, FF_CODE_INTERNAL, "raise the limit of threads",
+				 "can't start a thread: %s", strerror(r));
+	}
+	*ret = events;
+	return 0;
+}
+
+void events_free(struct events *events)
+{
+	if (!events)
+		return;
+	pthread_mutex_lock(&events->lock);
+	events->stop = true;
+	pthread_cond_broadcast(&events->changed);
+	pthread_mutex_unlock(&events->lock);
+	pthread_join(events->writer, NULL);
+	for (size_t i = 0; i < EVENTS_RING; i++)
+		free(events->ring[i].line);
+	json_decref(events->queue);
+	pthread_cond_destroy(&events->changed);
+	pthread_mutex_destroy(&events->lock);
+	free(events);
+}
+
+/* ---- emitting -------------------------------------------------------------------------------- */
+
+static void event_append(struct events *events, json_t *event)
+{
+	pthread_mutex_lock(&events->lock);
+	if (json_array_append(events->queue, event)) {
+		log_error("event lost: out of memory");
+	} else {
+		events->emitted++;
+		/* one that gathers already needs no more telling */
+		if (json_array_size(events->queue) == 1)
+			pthread_cond_broadcast(&events->changed);
+	}
 	pthread_mutex_unlock(&events->lock);
 }
 
@@ -225,6 +332,7 @@ int events_answer(struct events *events, struct http_request *req, struct http_r
 	follower->events = events;
 	follower->follow = follow;
 	follower->next_seq = MAX(since, 0) + 1;
+	events_settle(events); /* what has been emitted before it was asked */
 	r = follower_load(follower, since, limit, err);
 	if (r < 0) {
 		follower_free(follower);

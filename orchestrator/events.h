@@ -14,7 +14,9 @@
 struct events;
 
 int events_new(struct store *store, struct events **ret, struct ff_error *err);
-void events_free(struct events *events);
+void events_free(struct events *events); /* stores what is left; NULL is fine */
+/* Returns when all that was emitted before is stored, and on its way to those who follow. */
+void events_settle(struct events *events);
 /* Whose open streams an event wakes. */
 void events_set_server(struct events *events, struct http_server *server);
 
@@ -26,7 +28,10 @@ struct event_about {
 	const char *instance;
 };
 
-/* Also logged at info. A failure to store is logged: nothing may fail because of an event. */
+/*
+ * Doesn't wait until it is stored: a few milliseconds later it is; events_answer() has it in any case.
+ * Also logged at info. A failure to store is logged: nothing may fail because of an event.
+ */
 void event_emit(struct events *events, const char *kind, struct event_about about, const char *fmt,
 		...) __attribute__((format(printf, 4, 5)));
 

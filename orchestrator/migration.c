@@ -61,13 +61,12 @@ static void owners_settle(struct migration *migration, struct service *service)
 }
 
 /*
- * Recovery does the same after a power cut whether it finds one of these phases or the one before;
- * so nobody waits for the disk. (An end that is lost is a `finish` that is done over again.)
+ * Recovery does the same whether it finds one of these phases or the one before: the row that an
+ * operation begins with says `prepare`. So they are shown, and not written.
  */
-static bool phase_is_lax(enum move_phase phase)
+static bool phase_is_implied(enum move_phase phase)
 {
-	return phase == MOVE_PREPARE || phase == MOVE_PRECOPY || phase == MOVE_FINAL ||
-	       phase == MOVE_ENDED;
+	return phase == MOVE_PREPARE || phase == MOVE_PRECOPY || phase == MOVE_FINAL;
 }
 
 static int journal_once(struct migration *migration, enum move_phase phase,
@@ -76,7 +75,9 @@ static int journal_once(struct migration *migration, enum move_phase phase,
 	struct store *store = migration->orch->store;
 	int r;
 
-	if (phase_is_lax(phase))
+	if (phase_is_implied(phase))
+		return 0;
+	if (phase == MOVE_ENDED) /* one that a power cut takes is a `finish` that is done again */
 		r = store_operation_note(store, migration->operation, err);
 	else
 		r = store_operation_put(store, migration->operation, service, err);

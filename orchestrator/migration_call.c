@@ -342,6 +342,7 @@ struct move_event migration_event(const struct http_completion *completion)
 	if (completion->result >= 0) {
 		event.kind = MOVE_EV_OK;
 		event.committed = phase_is_committed(completion->reply);
+		event.copied = json_is_true(json_object_get(completion->reply, "copied"));
 		event.switched = json_is_true(json_object_get(completion->reply, "switched"));
 	} else if (!completion->status || completion->status == 503) {
 		event.kind = MOVE_EV_LOST; /* 503: it is stopping, and will be back */

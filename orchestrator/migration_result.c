@@ -45,11 +45,17 @@ static void phase_timed(struct migration *migration)
 	uint64_t now_ns = clock_ns();
 	enum move_phase phase = MOVE_NEW;
 	const char *name = json_string_value(json_object_get(doc, "phase"));
+	json_t *phases_us = json_object_get(doc, "phases_us");
+	uint64_t us = (now_ns - migration->phase_ns) / NSEC_PER_USEC;
 
 	if (name && move_phase_parse(name, &phase) == 0 && phase_key(phase) &&
-	    !migration->recovering)
-		json_put_uint(json_object_get(doc, "phases_us"), phase_key(phase),
-			      (now_ns - migration->phase_ns) / NSEC_PER_USEC);
+	    !migration->recovering) {
+		/* the source copied while it was prepared, and says for how long */
+		if (phase == MOVE_PREPARE)
+			us -= MIN(us, (uint64_t)json_integer_value(
+					      json_object_get(phases_us, "precopy")));
+		json_put_uint(phases_us, phase_key(phase), us);
+	}
 	migration->phase_ns = now_ns;
 }
 
@@ -122,6 +128,11 @@ void result_reply(struct migration *migration, enum move_call call, const json_t
 	switch (call) {
 	case MOVE_CALL_PREPARE:
 		add_number(doc, "flows", reply, "flows"); /* only the source has any yet */
+		if (!json_is_true(json_object_get(reply, "copied")))
+			break;
+		copy_number(doc, "bytes", reply, "bytes");
+		copy_number(doc, "rounds", reply, "rounds");
+		json_object_update(json_object_get(doc, "phases_us"), phases_us);
 		break;
 	case MOVE_CALL_QUERY:
 		result_query(doc, reply);

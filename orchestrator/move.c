@@ -126,12 +126,18 @@ static void call_retry(const struct step *step, struct move_slot *slot)
 static void phase_call(struct step *step, enum move_call call, uint8_t roles)
 {
 	struct move *move = step->move;
+	/* which has the most to do, and to delete */
+	uint8_t first = call == MOVE_CALL_FINISH ? MOVE_SOURCE : 0;
 
-	for (unsigned int host = 0; host < move->hosts; host++) {
-		if (!(move->roles[host] & roles))
-			continue;
-		move->slots[host][call].attempts = 0;
-		call_send(step, host, call);
+	for (int pass = 0; pass < 2; pass++) {
+		for (unsigned int host = 0; host < move->hosts; host++) {
+			bool leads = move->roles[host] & first;
+
+			if (!(move->roles[host] & roles) || leads != (pass == 0))
+				continue;
+			move->slots[host][call].attempts = 0;
+			call_send(step, host, call);
+		}
 	}
 }
 
@@ -222,6 +228,8 @@ static bool forward_advance(struct step *step)
 	}
 	if (!phase_settled(move, phase))
 		return false;
+	if (phase == MOVE_PREPARE && move->copied)
+		phase = MOVE_PRECOPY; /* done already */
 	phase_enter(step, phases[phase].next);
 	return true;
 }
@@ -376,6 +384,8 @@ static void event_reply(struct step *step, const struct move_event *event)
 		slot->state = MOVE_SLOT_DONE;
 		if (event->call == MOVE_CALL_QUERY && event->committed)
 			phase_enter(step, MOVE_FINISH);
+		if (event->call == MOVE_CALL_PREPARE && event->copied)
+			move->copied = true;
 		if (event->call == MOVE_CALL_STAY && event->switched)
 			move->switched |= (uint16_t)(1u << event->host);
 		break;

@@ -20,6 +20,10 @@
  * before `hold`, to go forward at once where that is possible, and after it, when the source can't
  * send the final state any more and the answer can't change.
  *
+ * A source of few flows copies them as soon as it is prepared, and its answer to `prepare` says whether
+ * it has: then there is no `precopy`. It is nobody's truth yet, and whatever stops the move before the
+ * switch ends in `abort`, which deletes the copies, as after `precopy`.
+ *
  * `stay` is for order: what the target has parked goes before what the source parks from `hold` on, so
  * no packet may go to the target any more that was steered after packets that the source holds. A
  * steering host that is slow might still switch then. It has agreed not to before the source holds;
@@ -124,6 +128,7 @@ struct move_event {
 	uint32_t tag; /* of the action that is answered; others are stale, and ignored */
 	bool committed;
 	bool switched; /* OK to stay: it has, before */
+	bool copied;   /* OK to prepare, from the source: and has copied already */
 	enum move_phase phase;
 	bool doubt;
 };
@@ -178,6 +183,7 @@ struct move {
 	enum move_phase failed_in; /* the phase that it turned back from; MOVE_NEW: none */
 	uint16_t switched;	   /* a bit for each steering host that stays so */
 	uint16_t dead;		   /* a bit for each host of which it was said */
+	bool copied;		   /* in prepare: there's nothing left to do for precopy */
 	bool held;		   /* the source has answered hold, or won't */
 	uint8_t returns; /* how often `return` was refused; each time it is asked what it has */
 	bool doubt;	 /* went back without the target's word that it hasn't committed */

@@ -138,6 +138,22 @@ int move_post(struct http_request *req, struct http_response *resp)
 
 /* ---- operations ------------------------------------------------------------------------------ */
 
+/* Of those that run the store knows only what recovery needs. */
+static void docs_refresh(struct model *model, json_t *docs)
+{
+	json_t *doc;
+	size_t i;
+	MODEL_LOCKED(model);
+
+	json_array_foreach(docs, i, doc) {
+		const char *id = json_string_value(json_object_get(doc, "id"));
+		const struct operation *operation = id ? operation_find(model, id) : NULL;
+
+		if (operation)
+			json_array_set_new(docs, i, json_deep_copy(operation->doc));
+	}
+}
+
 int operations_get(struct http_request *req, struct http_response *resp)
 {
 	static const char *const states[] = { "queued", "running", "completed", "rolled-back",
@@ -162,6 +178,7 @@ int operations_get(struct http_request *req, struct http_response *resp)
 					 &docs, err);
 	if (r < 0)
 		return r;
+	docs_refresh(&req_orch(req)->model, docs);
 	return resp_json(resp, 200, json_pack("{so}", "operations", docs));
 }
 

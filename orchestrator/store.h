@@ -88,8 +88,9 @@ int store_setting_put(struct store *store, const char *key, const json_t *value,
 int store_setting_get(struct store *store, const char *key, json_t **ret_value,
 		      struct ff_error *err);
 
-/* Appends and numbers an event: puts "seq" into it. A power cut may take the last ones. */
-int store_event_put(struct store *store, json_t *event, struct ff_error *err);
+/* Appends and numbers events: puts "seq" into each of the array. All or none; a power cut may take
+ * the last ones. */
+int store_events_put(struct store *store, json_t *events, struct ff_error *err);
 /* Those after @since, oldest first, at most @limit; @since below 0: the last @limit ones. */
 int store_event_list(struct store *store, int64_t since, unsigned int limit, json_t **ret_events,
 		     struct ff_error *err);

@@ -272,15 +272,19 @@ static int event_write(struct store *store, json_t *event, struct ff_error *err)
 	return store_run(store, number, err);
 }
 
-int store_event_put(struct store *store, json_t *event, struct ff_error *err)
+int store_events_put(struct store *store, json_t *events, struct ff_error *err)
 {
 	STORE_LOCKED(store);
+	json_t *event;
+	size_t i;
 	int r;
 
 	r = store_transaction(store, STORE_LAX, err);
 	if (r < 0)
 		return r;
-	r = event_write(store, event, err);
+	json_array_foreach(events, i, event)
+		if (r == 0)
+			r = event_write(store, event, err);
 	if (r == 0)
 		r = store_exec(
 			store,

@@ -10,6 +10,7 @@
 #include "lib/http_client.h"
 #include "lib/json.h"
 #include "lib/log.h"
+#include "orchestrator/events.h"
 #include "tests/unit/orch_fixture.h"
 
 struct fake_world world;
@@ -108,6 +109,7 @@ bool told(const char *kind)
 	const json_t *event;
 	size_t i;
 
+	events_settle(orch->events);
 	cr_assert_eq(store_event_list(orch->store, 0, 1000, &events, &err), 0);
 	json_array_foreach(events, i, event)
 		if (!strcmp(text(event, "kind"), kind))

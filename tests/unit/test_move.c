@@ -27,7 +27,7 @@
 
 enum source_phase { S_NONE, S_PREPARED, S_CONVERGED, S_HANDOVER, S_DONE, S_HOLDING, S_RESUMED };
 enum target_phase { T_NONE, T_PREPARED, T_RELEASED, T_RETURNED };
-enum reply { NO_REPLY, REPLY_OK, REPLY_COMMITTED, REPLY_REFUSED, REPLY_GONE };
+enum reply { NO_REPLY, REPLY_OK, REPLY_COPIED, REPLY_COMMITTED, REPLY_REFUSED, REPLY_GONE };
 enum stream { STREAM_NONE, STREAM_SENT, STREAM_ACKED, STREAM_BROKEN };
 
 struct host {
@@ -65,7 +65,7 @@ struct world {
 	uint8_t restarts;
 	uint8_t cancels;
 	uint8_t deaths;
-	uint8_t phase, outcome, held, returns, doubt, decides, recovered;
+	uint8_t phase, outcome, copied, held, returns, doubt, decides, recovered;
 	uint8_t restless; /* a steering host has not promised to stay */
 	struct {
 		uint8_t state, attempts, tag;
@@ -92,6 +92,7 @@ static void world_to_move(const struct world *w, struct move *move)
 	move->patience_ns = move->patience_back_ns = UINT64_MAX;
 	move->phase = w->phase;
 	move->outcome = w->outcome;
+	move->copied = w->copied;
 	move->held = w->held;
 	move->returns = w->returns;
 	move->doubt = w->doubt;
@@ -114,6 +115,7 @@ static void world_from_move(struct world *w, const struct move *move)
 {
 	w->phase = move->phase;
 	w->outcome = move->outcome;
+	w->copied = move->copied;
 	w->held = move->held;
 	w->returns = move->returns;
 	w->doubt = move->doubt;
@@ -395,14 +397,15 @@ static void machine_feed(struct world *w, const struct move_event *event, uint64
 }
 
 static void machine_answer(struct world *w, uint32_t h, enum move_call call,
-			   enum move_event_kind kind, bool committed)
+			   enum move_event_kind kind, enum reply reply)
 {
 	const struct move_event event = {
 		.kind = kind,
 		.host = h,
 		.call = call,
 		.tag = w->wire[h][call].tag,
-		.committed = committed,
+		.committed = reply == REPLY_COMMITTED,
+		.copied = reply == REPLY_COPIED,
 	};
 
 	machine_feed(w, &event, 0);
@@ -418,26 +421,31 @@ static void step_request(const struct world *from, uint32_t h, enum move_call ca
 
 	w.wire[h][call].request = 0;
 	if (from->host[h].dead) {
-		machine_answer(&w, h, call, MOVE_EV_LOST, false);
+		machine_answer(&w, h, call, MOVE_EV_LOST, NO_REPLY);
 		return;
 	}
 	reply = host_call(&w, h, call, wire->fence);
 	w.wire[h][call].reply = reply;
 	w.wire[h][call].waiting = reply == NO_REPLY;
 	explorer_add(&w);
+	if (call == MOVE_CALL_PREPARE && w.host[h].source == S_PREPARED) {
+		w.host[h].source = S_CONVERGED; /* it may have copied by the time it answers */
+		w.wire[h][call].reply = REPLY_COPIED;
+		explorer_add(&w);
+	}
 	if (!from->faults)
 		return;
 
 	w = *from; /* it gets lost */
 	w.faults--;
 	w.wire[h][call].request = 0;
-	machine_answer(&w, h, call, MOVE_EV_LOST, false);
+	machine_answer(&w, h, call, MOVE_EV_LOST, NO_REPLY);
 
 	w = *from; /* it seems lost, but is executed some time */
 	w.faults--;
 	w.wire[h][call].request = 0;
 	w.wire[h][call].ghost = 1;
-	machine_answer(&w, h, call, MOVE_EV_LOST, false);
+	machine_answer(&w, h, call, MOVE_EV_LOST, NO_REPLY);
 
 	if (call == MOVE_CALL_QUERY)
 		return;
@@ -451,27 +459,26 @@ static void step_request(const struct world *from, uint32_t h, enum move_call ca
 static void step_reply(const struct world *from, uint32_t h, enum move_call call)
 {
 	static const enum move_event_kind kinds[] = {
-		[REPLY_OK] = MOVE_EV_OK,
-		[REPLY_COMMITTED] = MOVE_EV_OK,
-		[REPLY_REFUSED] = MOVE_EV_REFUSED,
+		[REPLY_OK] = MOVE_EV_OK,	[REPLY_COPIED] = MOVE_EV_OK,
+		[REPLY_COMMITTED] = MOVE_EV_OK, [REPLY_REFUSED] = MOVE_EV_REFUSED,
 		[REPLY_GONE] = MOVE_EV_GONE,
 	};
 	enum reply reply = from->wire[h][call].reply;
 	struct world w = *from;
 
 	w.wire[h][call].reply = NO_REPLY;
-	machine_answer(&w, h, call, kinds[reply], reply == REPLY_COMMITTED);
+	machine_answer(&w, h, call, kinds[reply], reply);
 	if (!from->faults)
 		return;
 
 	w = *from; /* twice */
 	w.faults--;
-	machine_answer(&w, h, call, kinds[reply], reply == REPLY_COMMITTED);
+	machine_answer(&w, h, call, kinds[reply], reply);
 
 	w = *from; /* never */
 	w.faults--;
 	w.wire[h][call].reply = NO_REPLY;
-	machine_answer(&w, h, call, MOVE_EV_LOST, false);
+	machine_answer(&w, h, call, MOVE_EV_LOST, NO_REPLY);
 }
 
 static void step_ghost(const struct world *from, uint32_t h, enum move_call call)
@@ -561,7 +568,7 @@ static void step_agent_death(const struct world *from, uint32_t h)
 		stream_stop(&w);
 	if (w.wire[h][MOVE_CALL_FINAL].waiting) {
 		w.wire[h][MOVE_CALL_FINAL].waiting = 0;
-		machine_answer(&w, h, MOVE_CALL_FINAL, MOVE_EV_LOST, false);
+		machine_answer(&w, h, MOVE_CALL_FINAL, MOVE_EV_LOST, NO_REPLY);
 		return;
 	}
 	explorer_add(&w);
@@ -582,7 +589,7 @@ static void host_dies(const struct world *from, uint32_t h, bool stops)
 		if (!wire->waiting && !wire->reply)
 			continue;
 		wire->waiting = wire->reply = 0;
-		machine_answer(&w, h, call, MOVE_EV_LOST, false);
+		machine_answer(&w, h, call, MOVE_EV_LOST, NO_REPLY);
 		return; /* there is at most one that matters: the others were added on the way */
 	}
 	explorer_add(&w);
@@ -620,7 +627,7 @@ static void step_restart(const struct world *from)
 	w.recovered = 1;
 	w.phase = MOVE_NEW;
 	w.outcome = MOVE_RUNNING;
-	w.held = w.returns = w.doubt = w.decides = 0;
+	w.copied = w.held = w.returns = w.doubt = w.decides = 0;
 	memset(w.slot, 0, sizeof(w.slot));
 	for (uint32_t h = 0; h < layout->hosts; h++) {
 		w.host[h].found = 0;

@@ -398,17 +398,20 @@ Test(store, events)
 {
 	_cleanup_json_ json_t *all = NULL, *last = NULL;
 
-	for (int i = 0; i < 5; i++) {
-		_cleanup_json_ json_t *event = json_pack("{si}", "n", i);
+	for (int i = 0; i < 3; i++) {
+		_cleanup_json_ json_t *pair = json_pack("[{si} {si}]", "n", 2 * i, "n", 2 * i + 1);
 
-		cr_assert_eq(store_event_put(store, event, &err), 0, "%s", err.message);
-		cr_assert_eq(json_integer_value(json_object_get(event, "seq")), i + 1);
+		cr_assert_eq(store_events_put(store, pair, &err), 0, "%s", err.message);
+		for (int j = 0; j < 2; j++)
+			cr_assert_eq(json_integer_value(
+					     json_object_get(json_array_get(pair, j), "seq")),
+				     2 * i + j + 1);
 	}
 	open_again();
 	cr_assert_eq(store_event_list(store, 2, 100, &all, &err), 0);
-	cr_assert_eq(json_array_size(all), 3);
+	cr_assert_eq(json_array_size(all), 4);
 	cr_assert_eq(json_integer_value(json_object_get(json_array_get(all, 0), "seq")), 3);
 	cr_assert_eq(store_event_list(store, -1, 2, &last, &err), 0);
 	cr_assert_eq(json_array_size(last), 2);
-	cr_assert_eq(json_integer_value(json_object_get(json_array_get(last, 1), "n")), 4);
+	cr_assert_eq(json_integer_value(json_object_get(json_array_get(last, 1), "n")), 5);
 }
