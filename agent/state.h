@@ -63,6 +63,8 @@ struct state {
 	uint32_t sweep_next;	/* group at which the next part begins */
 	uint32_t sweep_haste;	/* the more, the larger the parts; 0 .. SWEEP_HASTE_MAX */
 	uint32_t sweep_vain;	/* groups since a part was worth it */
+	uint32_t sweep_walked;	/* since its pace was judged */
+	uint64_t sweep_found;
 };
 
 /* The slot of a flow of this service. */

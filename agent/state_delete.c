@@ -17,8 +17,9 @@
  * enough for it.
  */
 #define SWEEP_CALLS	128
-#define SWEEP_HASTE_MAX 3 /* 128 >> 3 is 16 */
-#define SWEEP_WORTH	4 /* groups walked for each dead flow: its end is known to nobody until then */
+#define SWEEP_HASTE_MAX 3   /* 128 >> 3 is 16 */
+#define SWEEP_WINDOW	32u /* groups that are judged together */
+#define SWEEP_WORTH	4   /* groups for each dead flow: nobody knows of its end before */
 
 /* ---- forget -------------------------------------------------------------------------------- */
 
@@ -206,17 +207,21 @@ static uint32_t sweep_take(struct state *state, uint32_t *ret_first)
 /* What expires in masse is spread over all groups. A whole round in vain halves the pace. */
 static void sweep_note(struct state *state, uint32_t count, uint32_t walked, uint64_t swept)
 {
+	uint32_t rounds;
+
 	pthread_mutex_lock(&state->lock);
-	if (swept && swept * SWEEP_WORTH >= walked) {
+	rounds = state->sweep_vain / state->groups;
+	state->sweep_vain += count;
+	state->sweep_walked += walked;
+	state->sweep_found += swept;
+	if (state->sweep_found * SWEEP_WORTH >= MAX(state->sweep_walked, SWEEP_WINDOW)) {
 		state->sweep_vain = 0;
 		state->sweep_haste = SWEEP_HASTE_MAX;
-	} else {
-		uint32_t rounds = state->sweep_vain / state->groups;
-
-		state->sweep_vain += count;
-		if (state->sweep_haste && state->sweep_vain / state->groups > rounds)
-			state->sweep_haste--;
+	} else if (state->sweep_haste && state->sweep_vain / state->groups > rounds) {
+		state->sweep_haste--;
 	}
+	if (!state->sweep_vain || state->sweep_walked >= SWEEP_WINDOW)
+		state->sweep_walked = state->sweep_found = 0;
 	pthread_mutex_unlock(&state->lock);
 }
 
