@@ -338,7 +338,7 @@ void instance_free(struct instance *instance)
 	if (state->forget_slots)
 		munmap(state->forget_slots, page);
 	if (state->hints)
-		munmap((void *)state->hints, state->hints_size);
+		munmap(state->hints, state->hints_size);
 	if (state->dumped)
 		munmap(state->dumped, state->dumped_size);
 	if (state->staging)

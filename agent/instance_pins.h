@@ -30,6 +30,7 @@ struct bpf_map_info;
 #define PIN_STAGING	 "staging"
 #define PIN_FORGET_SLOTS "forget_slots"
 #define PIN_ABOUT	 "about"
+#define PIN_LOCKS	 "locks" /* the data path's, as all that NFs share with it */
 
 /* Letters, digits, _ and -, FF_NAME_MAX - 1 at most: it becomes a file's name. */
 bool instance_name_ok(const char *name);

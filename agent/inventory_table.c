@@ -20,7 +20,8 @@ static bool entry_busy(const void *ctx, const struct ff_flow_key *key, uint32_t 
 		if (!m || m->subject.service != b->service)
 			continue;
 		if (key ? subject_has_key(&m->subject, key) :
-			  rule < 0 && slotset_test(&m->subject.slots, slot))
+			  rule < 0 && (slotset_test(&m->subject.slots, slot) ||
+				       (m->handover && slotset_test(&m->held, slot))))
 			return true;
 		for (size_t k = 0; rule >= 0 && k < m->subject.rules_count; k++)
 			if (m->subject.rules[k].index == (uint32_t)rule)

@@ -58,6 +58,7 @@ void move_put(struct move *move)
 		return;
 	subject_done(&move->subject);
 	subject_done(&move->existed);
+	handing_free(move->handing);
 	http_client_free(move->target);
 	json_decref(move->request);
 	json_decref(move->result);
@@ -141,7 +142,8 @@ static struct table_entry entry_of(struct move *move)
 		.source = move->source,
 		.target = move->target_phase,
 		.switched = move->switched,
-		.parks = move->guarantee != GUARANTEE_NONE,
+		.parks = move->guarantee != GUARANTEE_NONE && !move->seamless,
+		.handover = move->handover,
 		.from = move->from,
 		.to = move->to,
 		.source_lane = (uint8_t)move->source_lane.number,

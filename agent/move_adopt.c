@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <string.h>
 
+#include "agent/handover.h"
 #include "agent/move_internal.h"
 #include "agent/target.h"
 #include "lib/json.h"
@@ -105,7 +106,9 @@ static int move_resume(struct move *move, struct ff_error *err)
 		r = move_apply(move, NULL, err);
 	cpus_quiesce(move->agent->cpus);
 	/* the truth is here: what was parked must not wait for anybody */
-	if (!r && move->target_phase == PHASE_COMMITTED)
+	if (!r && move->handover && move->source == PHASE_HANDOVER)
+		r = handover_complete(move, 0, err);
+	else if (!r && move->target_phase == PHASE_COMMITTED)
 		r = target_release(move, 0, err);
 	move_prepared(move, true);
 	move_step_end(move);
@@ -136,6 +139,8 @@ static int move_adopt(struct agent *agent, const char *id, json_t *body, struct 
 		r = move_instances_find(move, err);
 	if (!r)
 		r = existed_read(move, err);
+	if (!r)
+		handover_read(move);
 	if (!r)
 		r = move_enlist(move, err);
 	if (!r) /* once enlisted, requests go on with it, whatever comes of this */

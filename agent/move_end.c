@@ -2,6 +2,7 @@
 /* move_end.c - a move ends: entries settled, lanes freed, one copy of the state deleted. */
 #include <string.h>
 
+#include "agent/handover.h"
 #include "agent/move_internal.h"
 #include "agent/source.h"
 #include "agent/steering.h"
@@ -142,7 +143,9 @@ static int move_end(struct move *move, bool revert, struct instance *loser, bool
 		return r;
 	move_applied_await(move);
 	parked_settle(move, owner);
-	if (loser)
+	if (loser && move->handover)
+		r = handover_end(move, loser, err);
+	else if (loser)
 		r = move_forget(move, loser, staged_only, err);
 	if (r)
 		return r;

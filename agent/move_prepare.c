@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "agent/handover.h"
 #include "agent/move_internal.h"
 #include "agent/source.h"
 #include "lib/flow.h"
@@ -72,7 +73,7 @@ static int lanes_open(struct move *move, struct ff_error *err)
 	int r = 0;
 
 	if (move->is_source) {
-		spec.log = true;
+		spec.log = !move->handover;
 		r = lane_open(agent->dp, agent->cpus, &spec, &move->source_lane, err);
 		if (r)
 			return r;
@@ -80,7 +81,7 @@ static int lanes_open(struct move *move, struct ff_error *err)
 	}
 	if (move->is_target) {
 		spec.log = false;
-		spec.park = move->guarantee != GUARANTEE_NONE;
+		spec.park = move->guarantee != GUARANTEE_NONE && !move->seamless;
 		spec.token = move->token | 1;
 		r = lane_open(agent->dp, agent->cpus, &spec, &move->target_lane, err);
 		if (r)
@@ -124,7 +125,9 @@ static int overlap_check(const struct move *move, struct ff_error *err)
 		if (m && !r && !strcmp(m->id, move->id)) /* a repeated request, at the same time */
 			r = error_set(err, EAGAIN, FF_CODE_BUSY, "ask again",
 				      "move %s is being prepared", m->id);
-		else if (m && !r && subject_overlaps(&m->subject, &move->subject))
+		else if (m && !r &&
+			 (subject_overlaps(&m->subject, &move->subject) ||
+			  handover_excludes(m, move)))
 			r = error_set(err, EBUSY, FF_CODE_OVERLAP, "wait for it, or cancel it",
 				      "move %s is about some of these flows", m->id);
 		move_put(moves[i]);
@@ -243,8 +246,10 @@ static int prepare_begin(struct move *move, struct ff_error *err)
 	move->working++;
 	pthread_mutex_lock(&agent->lock);
 	r = move_instances_find(move, err);
-	if (!r)
+	if (!r) {
+		handover_decide(move);
 		r = move_enlist(move, err);
+	}
 	if (!r) {
 		r = lanes_open(move, err);
 		if (r) {
@@ -295,6 +300,8 @@ int move_prepare(struct agent *agent, const char *id, json_t *body, json_t **ret
 	if (r)
 		return r;
 	r = existed_note(move, err);
+	if (!r)
+		r = handover_note(move, err);
 	if (!r)
 		r = move_save(move, err);
 	if (!r && (move->is_source || move->is_target)) {

@@ -113,8 +113,10 @@ static void steer_source(const struct phase_view *v, struct ff_steer *steer)
 		return;
 	default:
 		steer->here = v->from;
-		steer->flags = FF_STEER_LOG;
-		steer->lane = v->source_lane;
+		if (!v->handover) {
+			steer->flags = FF_STEER_LOG;
+			steer->lane = v->source_lane;
+		}
 		return;
 	}
 }

@@ -57,7 +57,8 @@ const char *phase_name(enum phase phase);
 struct phase_view {
 	enum phase source, target;
 	bool switched; /* as a steering host */
-	bool parks;    /* guarantee other than none */
+	bool parks;    /* guarantee other than none, and no seamless handover */
+	bool handover; /* the maps themselves change hands: no change need be sent */
 	uint16_t from, to;
 	uint8_t source_lane, target_lane;
 };

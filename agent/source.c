@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "agent/handover.h"
 #include "agent/steering.h"
 #include "agent/transfer.h"
 #include "lib/clock.h"
@@ -245,7 +246,9 @@ static void *source_main(void *arg)
 	if (!move->resending) {
 		uint64_t begun = clock_ns();
 
-		if (!move->no_precopy)
+		if (move->handover)
+			r = handover_share(move, &err);
+		else if (!move->no_precopy)
 			r = precopy(move, &err);
 		pthread_mutex_lock(&move->lock);
 		move->precopy_us = (clock_ns() - begun) / NSEC_PER_USEC;
@@ -253,10 +256,10 @@ static void *source_main(void *arg)
 			move_source_phase(move, PHASE_CONVERGED);
 		pthread_mutex_unlock(&move->lock);
 	}
-	if (!r && move->source != PHASE_HANDOVER)
+	if (!r && !move->handover && move->source != PHASE_HANDOVER)
 		r = wait_switched(move, &err);
 	if (!r)
-		r = handover(move, &err);
+		r = move->handover ? handover_switch(move, &err) : handover(move, &err);
 	pthread_mutex_lock(&move->lock);
 	move->error = r;
 	if (r && !err.err)

@@ -30,13 +30,14 @@ uint64_t state_flows(const struct state *state)
 
 int state_group_open(const struct state *state, uint32_t group, int *ret_fd, struct ff_error *err)
 {
-	int fd = bpf_map_get_fd_by_id(state->group_ids[group]);
+	uint32_t id = __atomic_load_n(&state->group_ids[group], __ATOMIC_RELAXED);
+	int fd = bpf_map_get_fd_by_id(id);
 
 	if (fd < 0)
 		return error_set(err, -fd, FF_CODE_INTERNAL,
 				 "the agent needs CAP_SYS_ADMIN (or CAP_BPF) to open maps",
-				 "can't open map %u, group %u of instance %s: %s",
-				 state->group_ids[group], group, state->instance, strerror(-fd));
+				 "can't open map %u, group %u of instance %s: %s", id, group,
+				 state->instance, strerror(-fd));
 	*ret_fd = fd;
 	return 0;
 }
@@ -73,6 +74,19 @@ static int walk_grow(struct walk *walk, uint32_t room)
 	return 0;
 }
 
+/* In a copy of an entry, what has happened to its whole slot since it came. */
+static void head_settle(const struct state *state, struct ff_head *head)
+{
+	const struct ff_slot_hint *hint = &state->hints[head->slot & state->slot_mask];
+	uint16_t since = (uint16_t)(hint->handed - head->handed);
+
+	if ((int16_t)since <= 0)
+		return;
+	head->moves += since;
+	head->moved_by = hint->handed_by;
+	head->handed = (uint16_t)hint->handed;
+}
+
 static bool walk_wants(const struct walk *walk, const struct ff_flow_key *key,
 		       const struct ff_head *head)
 {
@@ -93,9 +107,10 @@ static int walk_batch(struct walk *walk, uint32_t count)
 
 	walk->scanned += count;
 	for (uint32_t i = 0; i < count; i++) {
-		const void *value = walk->values + (size_t)i * value_size;
+		void *value = walk->values + (size_t)i * value_size;
 		int r;
 
+		head_settle(walk->state, value);
 		if (!walk_wants(walk, &walk->keys[i], value))
 			continue;
 		r = walk->visit(walk->ctx, &walk->keys[i], value);
@@ -147,15 +162,18 @@ bool state_group_selected(const struct state *state, const struct slotset *slots
 	return next < FF_SLOTS_MAX && next >> state->group_shift == group;
 }
 
-static int walk_records(struct walk *walk, const uint8_t *at, uint32_t count)
+static int walk_records(struct walk *walk, uint8_t *at, uint32_t count)
 {
 	int r = 0;
 
 	for (uint32_t i = 0; i < count && !r; i++, at += walk->state->record_size) {
-		const struct ff_record *record = (const struct ff_record *)at;
+		struct ff_record *record = (struct ff_record *)at;
+		struct ff_head *head = (struct ff_head *)(record + 1);
 
-		if (record->found &&
-		    walk_wants(walk, &record->key, (const struct ff_head *)(record + 1)))
+		if (!record->found)
+			continue;
+		head_settle(walk->state, head);
+		if (walk_wants(walk, &record->key, head))
 			r = walk->visit(walk->ctx, &record->key, record + 1);
 	}
 	return r;
@@ -208,11 +226,11 @@ static int walk_search(struct walk *walk, uint32_t group, struct ff_error *err)
 }
 
 /* The slots of one group, of which the records have been looked up: whole, or not at all. */
-static int walk_hinted(struct walk *walk, const uint8_t *records, const struct hinted_slot *slots,
+static int walk_hinted(struct walk *walk, uint8_t *records, const struct hinted_slot *slots,
 		       uint32_t count, struct ff_error *err)
 {
 	const struct state *state = walk->state;
-	const uint8_t *at = records + slots[0].first * state->record_size;
+	uint8_t *at = records + slots[0].first * state->record_size;
 	uint32_t keys = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
@@ -317,6 +335,7 @@ int state_lookup(const struct state *state, const struct ff_flow_key *key, void 
 	r = bpf_map_lookup_elem(fd, key, value);
 	if (r < 0)
 		return r;
+	head_settle(state, (struct ff_head *)value);
 	memcpy(&head, value, sizeof(head));
 	if (head.expires_ns <= clock_ns())
 		return -ENOENT;
@@ -346,17 +365,21 @@ static int get_run(struct state *state, const struct ff_flow_key *keys, uint32_t
 	return r;
 }
 
-static int get_visit(const struct state *state, const uint8_t *copy, uint32_t count,
-		     state_visit_fn visit, void *ctx)
+static int get_visit(const struct state *state, uint8_t *copy, uint32_t count, state_visit_fn visit,
+		     void *ctx)
 {
 	uint64_t now_ns = clock_ns();
 
 	for (uint32_t i = 0; i < count; i++) {
-		const void *at = copy + i * state->record_size;
-		const struct ff_record *record = at;
-		const struct ff_head *head = (const struct ff_head *)(record + 1);
+		void *at = copy + i * state->record_size;
+		struct ff_record *record = at;
+		struct ff_head *head = (struct ff_head *)(record + 1);
 		bool live = record->found && head->expires_ns > now_ns;
-		int r = visit(ctx, &record->key, live ? head : NULL);
+		int r;
+
+		if (live)
+			head_settle(state, head);
+		r = visit(ctx, &record->key, live ? head : NULL);
 
 		if (r)
 			return r;

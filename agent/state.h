@@ -39,12 +39,13 @@ struct state {
 	uint32_t slot_mask;
 	uint32_t groups;
 	uint32_t group_shift;
-	uint32_t group_ids[FF_GROUPS_MAX]; /* ids of the inner maps */
-	const struct schema *schema;	   /* of the per-flow state */
-	const struct btf *btf;		   /* that schema's types are in */
-	struct ff_nf_control *control;	   /* mapped */
+	uint32_t group_ids[FF_GROUPS_MAX]; /* ids of the inner maps; atomic: handover_state.c */
+	_Atomic uint64_t shared[FF_GROUPS_MAX / 64]; /* bits: groups that a handover is about */
+	const struct schema *schema;		     /* of the per-flow state */
+	const struct btf *btf;			     /* that schema's types are in */
+	struct ff_nf_control *control;		     /* mapped */
 	const struct meters *meters;
-	const struct ff_slot_hint *hints; /* mapped: [slot] */
+	struct ff_slot_hint *hints; /* mapped: [slot]; written by packets, and handover_state.c */
 	size_t hints_size;
 
 	pthread_mutex_t dump_lock; /* of the dump area; never held together with the other one */
@@ -78,6 +79,15 @@ static inline uint64_t state_age_ms(const struct ff_head *head, uint64_t now_ns)
 
 /* Entries, expired but unswept ones included. */
 uint64_t state_flows(const struct state *state);
+
+/*
+ * Two instances have the group's map, see handover_state.h: what this one has counted needn't be all
+ * that is in it, and none of them deletes.
+ */
+static inline bool state_group_shared(const struct state *state, uint32_t group)
+{
+	return atomic_load(&state->shared[group / 64]) & 1ull << (group % 64);
+}
 
 /* Which entries: all conditions hold. NULL members are no condition. */
 struct state_select {
@@ -211,6 +221,9 @@ struct state_inner {
 int state_groups_create(int outer_fd, const struct state_inner *inner, int btf_fd,
 			const struct state_geometry *geometry, const char *name,
 			struct ff_error *err);
+
+/* Puts map fds[i] into the place of group groups[i]; no program sees the old ones any more. */
+int state_groups_place(int outer_fd, const uint32_t *groups, const int *fds, uint32_t count);
 
 /* Fills state->group_ids from the outer map. */
 int state_groups_read(struct state *state, int outer_fd, struct ff_error *err);

@@ -124,6 +124,13 @@ int state_forget_slots(struct state *state, const struct slotset *slots, uint64_
 
 /* ---- sweep --------------------------------------------------------------------------------- */
 
+/* Now, and not only when the sweep began. Under state->lock. */
+static void sweep_skip_shared(const struct state *state, struct ff_sweep *sweep)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(sweep->skip); i++)
+		sweep->skip[i] |= atomic_load(&state->shared[i]);
+}
+
 static bool sweep_skips(const struct ff_sweep *sweep, uint32_t group)
 {
 	return sweep->skip[group / 64] & 1ull << (group % 64);
@@ -144,6 +151,7 @@ static int groups_sweep(struct state *state, struct ff_sweep *sweep, uint32_t fi
 		if (!sweep->count)
 			continue;
 		pthread_mutex_lock(&state->lock);
+		sweep_skip_shared(state, sweep);
 		r = state_program_free(state, state->sweep_fd, "sweep", sweep, sizeof(*sweep), err);
 		pthread_mutex_unlock(&state->lock);
 		if (r == 0)

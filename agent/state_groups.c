@@ -59,7 +59,8 @@ static int groups_make(const struct state_inner *inner, int btf_fd,
 struct placing {
 	pthread_t thread;
 	int outer_fd;
-	uint32_t first, count;
+	uint32_t count;
+	const uint32_t *groups;
 	const int *fds;
 	int result;
 };
@@ -68,12 +69,10 @@ static void *placing_run(void *ctx)
 {
 	struct placing *placing = ctx;
 	LIBBPF_OPTS(bpf_map_batch_opts, batch);
-	uint32_t keys[FF_GROUPS_MAX], count = placing->count;
+	uint32_t count = placing->count;
 
-	for (uint32_t i = 0; i < count; i++)
-		keys[i] = placing->first + i;
-	placing->result = bpf_map_update_batch(placing->outer_fd, keys,
-					       placing->fds + placing->first, &count, &batch);
+	placing->result = bpf_map_update_batch(placing->outer_fd, placing->groups, placing->fds,
+					       &count, &batch);
 	return NULL;
 }
 
@@ -81,18 +80,18 @@ static void *placing_run(void *ctx)
  * Kernels before 6.7 wait for an RCU grace period after each element of the batch, 8 to 30 ms, and
  * not once: 512 of them are ten seconds. Threads wait for the same grace periods side by side.
  */
-static int groups_place(int outer_fd, const int *fds, uint32_t groups)
+int state_groups_place(int outer_fd, const uint32_t *groups, const int *fds, uint32_t count)
 {
 	struct placing parts[PLACING_THREADS];
-	uint32_t share = (groups + PLACING_THREADS - 1) / PLACING_THREADS, started = 0, first = 0;
+	uint32_t share = (count + PLACING_THREADS - 1) / PLACING_THREADS, started = 0, first = 0;
 	int r = 0;
 
-	for (; first < groups && r == 0; first += share, started++) {
+	for (; first < count && r == 0; first += share, started++) {
 		parts[started] = (struct placing){
 			.outer_fd = outer_fd,
-			.first = first,
-			.count = MIN(share, groups - first),
-			.fds = fds,
+			.count = MIN(share, count - first),
+			.groups = groups + first,
+			.fds = fds + first,
 		};
 		r = -pthread_create(&parts[started].thread, NULL, placing_run, &parts[started]);
 		if (r < 0)
@@ -110,17 +109,20 @@ int state_groups_create(int outer_fd, const struct state_inner *inner, int btf_f
 			struct ff_error *err)
 {
 	_cleanup_free_ int *fds = malloc(FF_GROUPS_MAX * sizeof(*fds));
+	uint32_t groups[FF_GROUPS_MAX];
 	char short_name[BPF_OBJ_NAME_LEN];
 	int r;
 
 	if (!fds)
 		return error_nomem(err);
-	for (uint32_t i = 0; i < FF_GROUPS_MAX; i++)
+	for (uint32_t i = 0; i < FF_GROUPS_MAX; i++) {
+		groups[i] = i;
 		fds[i] = -1;
+	}
 	snprintf(short_name, sizeof(short_name), "%s", name);
 	r = groups_make(inner, btf_fd, geometry, short_name, fds, err);
 	if (r == 0) {
-		r = groups_place(outer_fd, fds, geometry->groups);
+		r = state_groups_place(outer_fd, groups, fds, geometry->groups);
 		if (r < 0)
 			error_set(err, -r, FF_CODE_INTERNAL, NULL,
 				  "can't put the maps of state %s into place: %s", name,
@@ -135,8 +137,10 @@ int state_groups_create(int outer_fd, const struct state_inner *inner, int btf_f
 int state_groups_read(struct state *state, int outer_fd, struct ff_error *err)
 {
 	for (uint32_t i = 0; i < state->groups; i++) {
-		int r = bpf_map_lookup_elem(outer_fd, &i, &state->group_ids[i]);
+		uint32_t id;
+		int r = bpf_map_lookup_elem(outer_fd, &i, &id);
 
+		__atomic_store_n(&state->group_ids[i], r < 0 ? 0 : id, __ATOMIC_RELAXED);
 		if (r < 0)
 			return error_set(err, -r, FF_CODE_INTERNAL,
 					 "remove the instance and load it again",

@@ -51,6 +51,8 @@ enum hints_answer hints_add_group(struct hints *hints, const struct state *state
 	uint32_t first = group << state->group_shift, end = first + (1u << state->group_shift);
 	enum hints_answer answer = HINTS_EMPTY;
 
+	if (state_group_shared(state, group))
+		return HINTS_SEARCH;
 	for (uint32_t slot = first; slot < end && answer <= HINTS_TAKEN; slot++) {
 		enum hints_answer one;
 

@@ -127,6 +127,7 @@ static int record_stage(const struct state *state, const struct state_origin *or
 	head->moves++;
 	head->moved_by = origin->token;
 	head->slot = (uint16_t)slot;
+	head->handed = (uint16_t)state->hints[slot].handed;
 	return 0;
 }
 

@@ -245,7 +245,7 @@ int target_release(struct move *move, uint64_t frozen_ns, struct ff_error *err)
 	return move_apply(move, NULL, err);
 }
 
-static json_t *released_json(struct move *move)
+json_t *target_released_json(struct move *move)
 {
 	struct ff_lane *lane = move->target_lane.map;
 
@@ -276,7 +276,7 @@ static int upload_end(void *ctx, struct http_request *req, struct http_response 
 	r = commit(move, err);
 	if (!r)
 		r = target_release(move, up->frozen_ns + clock_ns() - up->begun_ns, err);
-	return r ? r : resp_json(resp, 200, released_json(move));
+	return r ? r : resp_json(resp, 200, target_released_json(move));
 }
 
 const struct http_upload_ops target_state_upload = {

@@ -19,5 +19,8 @@ int target_release(struct move *move, uint64_t frozen_ns, struct ff_error *err);
  */
 int target_return(struct move *move, const json_t *json, json_t **ret_reply, struct ff_error *err);
 
+/* What the release has come to. Under move.lock. */
+json_t *target_released_json(struct move *move);
+
 /* Waits until no state is being received any more. */
 void target_wait(struct move *move);

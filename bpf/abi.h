@@ -384,11 +384,12 @@ _Static_assert(sizeof(struct ff_slot_load) == 16, "ff_slot_load");
 #define FF_HINTS 4 /* a power of two; a slot of so few flows needs no search */
 
 struct ff_slot_hint {
-	__u32 born; /* atomic; key n is keys[n % FF_HINTS] */
-	__u32 pad;
+	__u32 born;   /* atomic; key n is keys[n % FF_HINTS] */
+	__u32 handed; /* how often the slot's map has changed hands, see agent/handover_state.h */
 	struct ff_flow_key keys[FF_HINTS];
+	__u64 handed_by; /* token of the move that did it last */
 };
-_Static_assert(sizeof(struct ff_slot_hint) == 168, "ff_slot_hint");
+_Static_assert(sizeof(struct ff_slot_hint) == 176, "ff_slot_hint");
 
 static inline __attribute__((always_inline)) void ff_slot_hint_add(struct ff_slot_hint *hint,
 								   const struct ff_flow_key *key)
@@ -661,7 +662,7 @@ struct ff_head {
 	__u32 moves;	  /* how many times it has moved */
 	__u64 moved_by;	  /* token of the move that brought it here; 0: born here */
 	__u16 slot;
-	__u16 flags;
+	__u16 handed; /* its slot's, when it came: what came on top are moves that left no trace here */
 	__u32 born; /* ff_born(), of this host's clock; it goes with the flow when that moves */
 };
 _Static_assert(sizeof(struct ff_head) == 32, "ff_head");

@@ -112,6 +112,15 @@ static __noinline __attribute__((unused)) int ff_flow_count(struct ff_pkt *pkt, 
 	return 0;
 }
 
+/* Of the packet's slot, for a new entry's head. */
+static __always_inline __u16 ff_slot_handed(const struct ff_pkt *pkt)
+{
+	__u32 slot = pkt->slot;
+	const struct ff_slot_hint *hint = bpf_map_lookup_elem(&slot_hints, &slot);
+
+	return hint ? hint->handed : 0;
+}
+
 #define FF_LIFE_NONE	(FF_LIVES + 1) /* ff_flow_began(): there was none before */
 #define FF_LIFE_UNKNOWN FF_LIVES
 
@@ -227,27 +236,8 @@ static __always_inline void ff_keep(struct ff_head *head, const struct ff_pkt *p
 	*(volatile __u64 *)&head->expires_ns = pkt->now_ns + lifetime;
 }
 
-/*
- * Locks for the flows' state, each shared by the flows that hash to it. Of the NF's own making, for
- * bpf_spin_lock takes 60 ns: two functions, of which each saves or restores the flags of interrupts. That
- * isn't needed here, as an NF's packets never interrupt each other: all run with softirqs off. (Nor
- * is one allowed in the value of an inner map, which a flow's entry is, before kernel 6.2.)
- */
-#define FF_LOCKS 1024 /* a power of two; enough that two CPUs seldom want the same one */
-
 /* A CPU waits so many times at most, 40 ms, for one that was stopped with the lock in its hands. */
 #define FF_LOCK_TRIES (1 << 22)
-
-struct ff_lock {
-	__u32 held;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, FF_LOCKS);
-	__type(key, __u32);
-	__type(value, struct ff_lock);
-} locks SEC(".maps");
 
 static __always_inline int ff_lock_take(struct ff_lock *lock)
 {
@@ -370,6 +360,7 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 		head->expires_ns = pkt->now_ns + lifetime;                                         \
 		head->slot = pkt->slot;                                                            \
 		head->born = ff_born(pkt->now_ns);                                                 \
+		head->handed = ff_slot_handed(pkt);                                                \
 		if (ff_flow_count(pkt, 1))                                                         \
 			return -1;                                                                 \
 		r = bpf_map_update_elem(map, &pkt->key, fresh, BPF_NOEXIST);                       \

@@ -157,6 +157,26 @@ struct {
 	__array(values, struct ff_log_ring);
 } log_rings SEC(".maps");
 
+/*
+ * Locks for the flows' state, each shared by the flows that hash to it. Of the NF's own making, for
+ * bpf_spin_lock takes 60 ns: two functions, of which each saves or restores the flags of interrupts. That
+ * isn't needed here, as an NF's packets never interrupt each other: all run with softirqs off. (Nor
+ * is one allowed in the value of an inner map, which a flow's entry is, before kernel 6.2.) One set for all
+ * NFs of a host: so flows that go from one instance to another with their map keep their locks.
+ */
+#define FF_LOCKS 1024 /* a power of two; enough that two CPUs seldom want the same one */
+
+struct ff_lock {
+	__u32 held;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FF_LOCKS);
+	__type(key, __u32);
+	__type(value, struct ff_lock);
+} locks SEC(".maps");
+
 static __always_inline struct ff_pkt *ff_scratch(void)
 {
 	__u32 zero = 0;

@@ -57,6 +57,14 @@ struct ff_state_dump {
 };
 _Static_assert(sizeof(struct ff_state_dump) == 16, "ff_state_dump");
 
+/* Context of handover.bpf.c's program take: the slots are in map moved_slots. */
+struct ff_state_take {
+	__u32 slots; /* of the service */
+	__u32 cpus;  /* rows of slot_loads */
+	__s64 taken; /* flows */
+};
+_Static_assert(sizeof(struct ff_state_take) == 16, "ff_state_take");
+
 /* Map about: [0]. What an agent must know to adopt a pinned instance. */
 struct ff_about {
 	__u8 name[FF_NAME_MAX];

@@ -22,6 +22,7 @@
 #include "bpf/traffic_abi.h"
 
 #include "bpf/datapath.skel.h"
+#include "bpf/handover.skel.h"
 #include "bpf/lab.skel.h"
 #include "bpf/state.skel.h"
 #include "bpf/traffic.skel.h" /* checks the sizes of traffic_abi.h's types */
@@ -69,6 +70,14 @@ static void datapath_load(void)
 
 	object_load(bpf ? bpf->obj : NULL, "datapath");
 	datapath_bpf__destroy(bpf);
+}
+
+static void handover_load(void)
+{
+	struct handover_bpf *bpf = handover_bpf__open();
+
+	object_load(bpf ? bpf->obj : NULL, "handover");
+	handover_bpf__destroy(bpf);
 }
 
 static void lab_load(void)
@@ -173,6 +182,7 @@ int main(int argc, char **argv)
 	if (uname(&kernel) == 0)
 		printf("%s %s %s\n", kernel.sysname, kernel.release, kernel.version);
 	datapath_load();
+	handover_load();
 	lab_load();
 	for (int i = 1; i < argc; i++)
 		nf_load(argv[i]);

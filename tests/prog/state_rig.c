@@ -66,7 +66,8 @@ static void scratch_learn(const struct bpf_object *object)
 
 void state_rig_init(void)
 {
-	static const char *const shared[] = { "scratch", "reasons", "progs", "lanes", "log_rings" };
+	static const char *const shared[] = { "scratch", "reasons",   "progs",
+					      "lanes",	 "log_rings", "locks" };
 	char path[256];
 	struct bpf_object *object;
 

@@ -310,6 +310,23 @@ Test(phase, a_steering_host_alone_follows_its_switch)
 	cr_expect(steer.owner == TO && !steer.here && !steer.flags);
 }
 
+Test(phase, nothing_is_logged_where_maps_change_hands)
+{
+	for (enum phase source = PHASE_PREPARED; source <= PHASE_CONVERGED; source++) {
+		struct phase_view view = { .source = source,
+					   .target = PHASE_PREPARED,
+					   .from = FROM,
+					   .to = TO,
+					   .source_lane = SOURCE_LANE };
+
+		cr_expect(phase_steer(&view).flags & FF_STEER_LOG);
+		view.handover = true;
+		cr_expect_not(phase_steer(&view).flags);
+		cr_expect_not(phase_steer(&view).lane);
+		cr_expect_eq(phase_steer(&view).here, FROM);
+	}
+}
+
 Test(phase, nothing_is_parked_without_a_guarantee)
 {
 	for (enum phase target = PHASE_PREPARED; target < PHASES; target++) {
