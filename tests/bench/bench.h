@@ -56,4 +56,4 @@ struct bench_suite {
 
 /* In the order in which they run; all are listed in suites.c. */
 extern const struct bench_suite suite_datapath, suite_state, suite_conntrackd, suite_move,
-	suite_throughput, suite_idle, suite_monitor, suite_loop, suite_protect;
+	suite_throughput, suite_handover, suite_idle, suite_monitor, suite_loop, suite_protect;

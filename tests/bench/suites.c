@@ -5,8 +5,17 @@
 #include <string.h>
 
 const struct bench_suite *const suites[] = {
-	&suite_datapath, &suite_state,	 &suite_conntrackd, &suite_move,    &suite_throughput,
-	&suite_idle,	 &suite_monitor, &suite_loop,	    &suite_protect, NULL,
+	&suite_datapath,
+	&suite_state,
+	&suite_conntrackd,
+	&suite_move,
+	&suite_throughput,
+	&suite_handover,
+	&suite_idle,
+	&suite_monitor,
+	&suite_loop,
+	&suite_protect,
+	NULL,
 };
 
 const struct bench_suite *suite_find(const char *name)
