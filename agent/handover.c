@@ -180,7 +180,7 @@ int handover_switch(struct move *move, struct ff_error *err)
 	if (r)
 		return r;
 	/* what the source's NF had in hand has ended: nothing is counted there any more */
-	cpus_quiesce(move->agent->cpus);
+	move_applied_await(move);
 	r = handover_complete(move, switched_ns, err);
 	move->final_us = (clock_ns() - began) / NSEC_PER_USEC;
 	return r;

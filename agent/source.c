@@ -332,7 +332,8 @@ bool source_copy_early(struct move *move)
 	uint64_t until_ns = clock_ns() + EARLY_WAIT_NS;
 	bool copied, failed;
 
-	if (move->no_precopy || state_flows(&move->instance_from->state) > BRISK_FLOWS)
+	if (move->no_precopy ||
+	    (!move->handover && state_flows(&move->instance_from->state) > BRISK_FLOWS))
 		return false;
 	pthread_mutex_lock(&move->lock);
 	if (!precopy_begin(move, NULL))
