@@ -33,7 +33,8 @@ static const struct {
 	[COMPLETE_PLAN] = { "plan", "/v1/plans?limit=50", "plans", "id" },
 	[COMPLETE_VERB] = { "verb", NULL, NULL, NULL },
 	[COMPLETE_SHELL] = { "=bash", NULL, NULL, NULL },
-	[COMPLETE_SUITE] = { "=datapath state conntrackd move throughput idle monitor loop protect",
+	[COMPLETE_SUITE] = { "=datapath state conntrackd move throughput handover idle monitor "
+			     "loop protect",
 			     NULL, NULL, NULL },
 };
 
