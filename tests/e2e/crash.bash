@@ -151,8 +151,8 @@ assert_nothing_under_way()
 # bank_of HOST: the one that packets read
 bank_of()
 {
-	bpftool -j map lookup pinned "/sys/fs/bpf/flowferry/$1/maps/services" key 1 0 0 0 |
-		jq '.formatted.value.active % 2'
+	bpftool -j map dump pinned "/sys/fs/bpf/flowferry/$1/maps/services" |
+		jq -e '.[0].formatted.value[".data.services"][0].services[1].active % 2'
 }
 
 # slots_dump HOST: the entries of that bank, as [{owner, here, flags}]
