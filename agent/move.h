@@ -42,9 +42,9 @@ struct move {
 	uint32_t park_limit;
 	bool no_precopy; /* everything goes in the last round */
 	bool is_source, is_target, is_steering;
-	bool handover;	     /* no copy: see handover.h */
-	bool seamless;	     /* and nothing parked */
-	struct slotset held; /* of a handover: all slots of the groups */
+	bool handover;				 /* no copy: see handover.h */
+	bool seamless;				 /* and nothing parked */
+	struct slotset held;			 /* of a handover: all slots of the groups */
 	uint16_t place;				 /* own, among the steering hosts */
 	uint16_t steering_cpus[FF_STEERING_MAX]; /* by place */
 	struct subject subject;
@@ -83,7 +83,7 @@ struct move {
 	uint32_t rounds;
 	uint64_t bytes, dirty;
 	uint64_t precopy_us, fence_us, final_us;
-	json_t *result; /* what the target answered to final */
+	json_t *result;		 /* what the target answered to final */
 	struct handing *handing; /* from its first step on; one step at a time */
 
 	/* target */
