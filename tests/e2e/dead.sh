@@ -44,14 +44,14 @@ in_host client iperf3 -c 198.18.2.2 -n 256K -P 8 >/dev/null
 in_host client iperf3 -c 2001:db8:2::2 -n 256K -P 8 >/dev/null
 
 step "the pinned maps say what is in them"
-assert_json "$(bpftool -j map lookup pinned $PINS/gw/maps/services key 1 0 0 0)" \
-	'.formatted.value | .used == 1 and .slot_mask == 4095 and .epoch >= 1 and
+assert_json "$(bpftool -j map dump pinned $PINS/gw/maps/services)" \
+	'.[0].formatted.value[".data.services"][0].services[1] | .used == 1 and .slot_mask == 4095 and .epoch >= 1 and
 	(.seed | length) == 2 and has("active") and has("version")'
 # slot 0 of service 1 in its first bank, see FF_TABLE_INDEX
 assert_json "$(bpftool -j map lookup pinned $PINS/gw/maps/table key 0 0x80 0 0)" \
 	'.formatted.value.steer | .owner == 2 or .owner == 1'
 assert_json "$(bpftool -j map dump pinned $PINS/nf1/maps/peers)" \
-	'[.[].formatted.value | select(.ready == 1)] | length >= 2'
+	'[.[0].formatted.value[".data.peers"][0].peers[] | select(.ready == 1)] | length >= 2'
 # the per-flow state: an array of the groups' maps
 groups=$(bpftool -j map dump pinned $PINS/nf2/instances/fw-2/fw_flows |
 	jq -r '.[].value | map(ltrimstr("0x")) | reverse | "0x" + join("")')

@@ -163,7 +163,7 @@ dump_state()
 		[ -e "$map" ] || continue
 		echo "=== $map"
 		bpftool -j map dump pinned "$map" 2>&1 |
-			jq -c '.[].formatted | select(.value.used != 0)' || true
+			jq -c '.[0].formatted.value[".data.services"][0].services[] | select(.used != 0)' || true
 	done
 }
 
