@@ -330,7 +330,7 @@ static bool precopy_runs(const struct move *move)
 bool source_copy_early(struct move *move)
 {
 	uint64_t until_ns = clock_ns() + EARLY_WAIT_NS;
-	bool copied, failed;
+	bool copied;
 
 	if (move->no_precopy ||
 	    (!move->handover && state_flows(&move->instance_from->state) > BRISK_FLOWS))
@@ -340,17 +340,21 @@ bool source_copy_early(struct move *move)
 		while (precopy_runs(move) && clock_cond_wait(&move->changed, &move->lock, until_ns))
 			;
 	copied = move->source == PHASE_CONVERGED;
-	failed = move->source == PHASE_PRECOPY && !precopy_runs(move);
 	pthread_mutex_unlock(&move->lock);
-	if (!failed)
-		return copied;
-	/* most likely the target wasn't there yet: precopy does it over again, and tells what is wrong */
-	source_stop(move);
-	pthread_mutex_lock(&move->lock);
+	return copied;
+}
+
+/*
+ * Under move.lock. Most likely the target wasn't there yet; it may be stopped, so that the copy within
+ * prepare failed only after that was answered. Whoever waits for it goes on to wait for the next one.
+ */
+static void failed_forget(struct move *move)
+{
+	if (!move->running || !move->error || move->source > PHASE_PRECOPY)
+		return;
+	pthread_join(move->thread, NULL); /* what it did last was to say so, under this lock */
+	move->running = false;
 	move->error = 0;
-	move_source_phase(move, PHASE_PREPARED);
-	pthread_mutex_unlock(&move->lock);
-	return false;
 }
 
 int source_precopy(struct move *move, json_t **ret_reply, struct ff_error *err)
@@ -358,6 +362,7 @@ int source_precopy(struct move *move, json_t **ret_reply, struct ff_error *err)
 	int r;
 
 	pthread_mutex_lock(&move->lock);
+	failed_forget(move);
 	r = precopy_begin(move, err);
 	while (!r && precopy_runs(move))
 		pthread_cond_wait(&move->changed, &move->lock);

@@ -13,8 +13,8 @@
 
 /*
  * Within prepare, as its last step: where flows are few, starts the rounds and waits a moment for them.
- * True: they have converged, so there's nothing left for precopy to do. Where it doesn't work out, the
- * source is as if it hadn't been tried, or goes on, and precopy waits for that.
+ * True: they have converged, so there's nothing left for precopy to do. Otherwise they go on, and precopy
+ * waits for them; or they have failed, or will, and precopy begins over again.
  */
 bool source_copy_early(struct move *move);
 
