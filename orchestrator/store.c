@@ -62,6 +62,26 @@ int store_prepare(struct store *store, const char *sql, sqlite3_stmt **ret, stru
 	return store_fail(store, "prepare", err);
 }
 
+int store_keep(struct store *store, enum kept kept, const char *sql, sqlite3_stmt **ret,
+	       struct ff_error *err)
+{
+	sqlite3_stmt **statement = &store->kept[kept];
+
+	if (!*statement && sqlite3_prepare_v3(store->db, sql, -1, SQLITE_PREPARE_PERSISTENT,
+					      statement, NULL) != SQLITE_OK)
+		return store_fail(store, "prepare", err);
+	*ret = *statement;
+	return 0;
+}
+
+static int kept_run(struct store *store, enum kept kept, const char *sql, struct ff_error *err)
+{
+	sqlite3_stmt *statement = NULL;
+	int r = store_keep(store, kept, sql, &statement, err);
+
+	return r < 0 ? r : store_run(store, statement, err);
+}
+
 int store_run(struct store *store, sqlite3_stmt *statement, struct ff_error *err)
 {
 	int r = sqlite3_step(statement);
@@ -91,13 +111,13 @@ int store_transaction(struct store *store, enum durability durability, struct ff
 	if (r < 0)
 		return r;
 	store->lax = lax;
-	return store_exec(store, "BEGIN IMMEDIATE", err);
+	return kept_run(store, KEPT_BEGIN, "BEGIN IMMEDIATE", err);
 }
 
 int store_finish(struct store *store, int r, struct ff_error *err)
 {
 	if (r == 0) {
-		r = store_exec(store, "COMMIT", err);
+		r = kept_run(store, KEPT_COMMIT, "COMMIT", err);
 		if (r == 0)
 			return 0;
 	}
@@ -239,6 +259,8 @@ void store_close(struct store *store)
 {
 	if (!store)
 		return;
+	for (size_t i = 0; i < ARRAY_SIZE(store->kept); i++)
+		sqlite3_finalize(store->kept[i]); /* takes NULL */
 	sqlite3_close(store->db);
 	pthread_mutex_destroy(&store->lock);
 	free(store->path);

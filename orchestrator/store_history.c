@@ -12,6 +12,7 @@
 
 /* ---- operations ----------------------------------------------------------------------------- */
 
+/* Each one that is new may push an old one out. */
 static int operation_insert(struct store *store, const struct operation *operation,
 			    struct ff_error *err)
 {
@@ -32,18 +33,24 @@ static int operation_insert(struct store *store, const struct operation *operati
 	if (store_bind_json(statement, 3, operation->doc) ||
 	    store_bind_json(statement, 5, operation->request))
 		return error_nomem(err);
-	return store_run(store, statement, err);
+	r = store_run(store, statement, err);
+	if (r < 0)
+		return r;
+	return store_exec(store,
+			  "DELETE FROM operations WHERE state NOT IN ('queued','running') AND"
+			  " seq <= (SELECT max(seq) FROM operations) - " STR(STORE_OPERATIONS_MAX),
+			  err);
 }
 
 /* The request never changes, and may hold 100,000 flows: it is written once. */
 static int operation_write(struct store *store, const struct operation *operation,
 			   struct ff_error *err)
 {
-	_cleanup_statement_ sqlite3_stmt *statement = NULL;
+	sqlite3_stmt *statement = NULL;
 	int r;
 
-	r = store_prepare(store, "UPDATE operations SET state=?, doc=? WHERE id=?", &statement,
-			  err);
+	r = store_keep(store, KEPT_OPERATION, "UPDATE operations SET state=?, doc=? WHERE id=?",
+		       &statement, err);
 	if (r < 0)
 		return r;
 	sqlite3_bind_text(statement, 1, operation_state(operation), -1, SQLITE_TRANSIENT);
@@ -72,12 +79,6 @@ static int operation_put(struct store *store, const struct operation *operation,
 		r = store_owners_write(store, service, err);
 	if (r == 0 && model)
 		r = store_instances_write(store, model, service->id, err);
-	if (r == 0)
-		r = store_exec(store,
-			       "DELETE FROM operations WHERE state NOT IN ('queued','running') AND"
-			       " seq <= (SELECT max(seq) FROM operations) - " STR(
-				       STORE_OPERATIONS_MAX),
-			       err);
 	return store_finish(store, r, err);
 }
 

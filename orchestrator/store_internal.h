@@ -8,12 +8,22 @@
 #include "lib/cleanup.h"
 #include "orchestrator/store.h"
 
+/* What each move writes, prepared once; the rest is prepared for each use. */
+enum kept {
+	KEPT_BEGIN,
+	KEPT_COMMIT,
+	KEPT_OPERATION,
+	KEPT_OWNERS,
+	KEPT_COUNT,
+};
+
 struct store {
 	sqlite3 *db;
 	pthread_mutex_t lock;
 	uint32_t epoch;
 	bool lax; /* PRAGMA synchronous is NORMAL now */
 	char *path;
+	sqlite3_stmt *kept[KEPT_COUNT];
 };
 
 enum durability {
@@ -39,6 +49,9 @@ static inline void store_unlockp(struct store **held)
 int store_fail(struct store *store, const char *doing, struct ff_error *err);
 int store_exec(struct store *store, const char *sql, struct ff_error *err);
 int store_prepare(struct store *store, const char *sql, sqlite3_stmt **ret, struct ff_error *err);
+/* Likewise, but the store keeps it; its parameters are those of the last time until they are bound. */
+int store_keep(struct store *store, enum kept kept, const char *sql, sqlite3_stmt **ret,
+	       struct ff_error *err);
 /* Runs a statement that returns no rows. */
 int store_run(struct store *store, sqlite3_stmt *statement, struct ff_error *err);
 /* 1: a row; 0: no more. */

@@ -67,14 +67,14 @@ static json_t *rules_to_json(const struct owners *table)
 int store_owners_write(struct store *store, const struct service *service, struct ff_error *err)
 {
 	_cleanup_json_ json_t *rules = rules_to_json(&service->table);
-	_cleanup_statement_ sqlite3_stmt *statement = NULL;
+	sqlite3_stmt *statement = NULL;
 	int r;
 
 	if (!rules)
 		return error_nomem(err);
-	r = store_prepare(store,
-			  "UPDATE services SET owners=?, pins=?, rules=?, version=? WHERE id=?",
-			  &statement, err);
+	r = store_keep(store, KEPT_OWNERS,
+		       "UPDATE services SET owners=?, pins=?, rules=?, version=? WHERE id=?",
+		       &statement, err);
 	if (r < 0)
 		return r;
 	if (bind_owners(statement, 1, &service->table) ||
