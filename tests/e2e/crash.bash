@@ -77,10 +77,13 @@ pids_learn()
 		"\(.name) \(.processes[0].pid)"')
 }
 
-# hold HOST, let_go HOST: its daemon stops in its tracks, so that the operation stays where it is
+# hold HOST, let_go HOST: its daemon stops in its tracks, so that the operation stays where it is. One
+# of its threads has to take the signal first, when it gets a CPU; until then all others go on.
 hold()
 {
-	kill -STOP "${pid_of[$1]}"
+	local pid=${pid_of[$1]}
+	kill -STOP "$pid"
+	wait_for "grep -q '^State:.*stopped' /proc/$pid/status"
 }
 
 let_go()
