@@ -152,11 +152,14 @@ static const json_t *instance(const char *name)
 	return NULL;
 }
 
+/* The standby that has a whole copy of it; NULL: none has. Valid until this is asked again. */
 static const char *synced_by(const char *name)
 {
+	static char standby_name[64];
 	const json_t *standby = json_object_get(instance(name), "standby");
 
-	return !strcmp(text(standby, "state"), "synced") ? text(standby, "instance") : NULL;
+	snprintf(standby_name, sizeof(standby_name), "%s", text(standby, "instance"));
+	return !strcmp(text(standby, "state"), "synced") ? standby_name : NULL;
 }
 
 /* Of the newest recovery; "": there is none. */
