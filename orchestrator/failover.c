@@ -14,9 +14,6 @@
 #include "orchestrator/migration.h"
 #include "orchestrator/samples.h"
 
-#define ORPHANS_MS                                                                                 \
-	250 /* between configurations while a move holds flows of an owner that is no more */
-
 /* ---- what is known --------------------------------------------------------------------------- */
 
 bool failover_is_dead(const struct orchestrator *orch, uint16_t host)
@@ -339,26 +336,6 @@ static void moves_judge(struct watch *watch)
 				migration_host_lost(op, &model->hosts[i]);
 }
 
-/*
- * A move that was about an owner which is no more keeps its flows until it has ended, on each host for as
- * long as that takes part: as each lets go, it should know the new owner. (A move of an earlier run of ours:
- * others know the heir.)
- */
-static void orphans_touch(struct watch *watch, uint64_t now_ns)
-{
-	struct model *model = &watch->f->orch->model;
-	bool orphaned = false;
-
-	if (now_ns < watch->orphans_ns)
-		return;
-	watch->orphans_ns = now_ns + ORPHANS_MS * NSEC_PER_MSEC;
-	for (const struct operation *op = model->operations; op; op = op->next)
-		orphaned |= op->migration &&
-			    (!model_instance(model, op->from) || !model_instance(model, op->to));
-	if (orphaned)
-		model_touch(model);
-}
-
 /* ---- the thread ------------------------------------------------------------------------------ */
 
 static void watch_step(struct watch *watch, struct detect_facts *facts)
@@ -383,7 +360,6 @@ static void watch_step(struct watch *watch, struct detect_facts *facts)
 			change_apply(watch, &watch->changes[i]);
 		recoveries_begin(watch);
 		moves_judge(watch);
-		orphans_touch(watch, facts->now_ns);
 	}
 	/* told when those who recover are at work: an event costs a write to the disk */
 	for (size_t i = 0; i < n; i++)

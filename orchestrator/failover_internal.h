@@ -50,7 +50,6 @@ struct watch {
 	struct detect_change changes[FF_HOSTS_MAX];
 	struct http_multi *multi; /* for leases: nobody waits for their answers */
 	uint64_t failure_ms;
-	uint64_t orphans_ns;
 };
 
 /* failover_lease.c: renews what is due; nobody waits for the answers. The lock isn't held. */

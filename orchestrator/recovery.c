@@ -33,6 +33,65 @@ static int prepare_read(struct operation *operation, struct ff_error *err)
 	return r;
 }
 
+/* ---- heirs ----------------------------------------------------------------------------------- */
+
+#define RECOVERIES_MAX 64 /* looked at: those that were made while a move ran */
+
+/* Who has taken over from the instance of that name since then; NULL: nobody. The newest is first. */
+static const char *taken_over(const json_t *recoveries, json_int_t since_ms, const char *name)
+{
+	const json_t *doc;
+	size_t i;
+
+	json_array_foreach(recoveries, i, doc) {
+		const char *from = json_string_value(json_object_get(doc, "from")) ?: "";
+		const char *phase = json_string_value(json_object_get(doc, "phase")) ?: "";
+		const char *state = json_string_value(json_object_get(doc, "state")) ?: "";
+
+		/* its owners are in the store since `switch`, by the same transaction */
+		if (!strcmp(from, name) && strcmp(phase, "fence") != 0 &&
+		    strcmp(state, "rolled-back") != 0 &&
+		    json_integer_value(json_object_get(doc, "created")) >= since_ms)
+			return json_string_value(json_object_get(doc, "to"));
+	}
+	return NULL;
+}
+
+/* An instance of the move, by key; or who has taken over from it before we were restarted. */
+static uint16_t heir_find(const struct model *model, const json_t *recoveries, const json_t *doc,
+			  const char *key, uint16_t id)
+{
+	json_int_t since_ms = json_integer_value(json_object_get(doc, "created"));
+	const char *name = json_string_value(json_object_get(doc, key));
+	const struct instance *instance = model_instance(model, id);
+	size_t hops = json_array_size(recoveries);
+
+	if (instance && name && !strcmp(instance->name, name))
+		return id;
+	while (name && hops-- > 0) {
+		name = taken_over(recoveries, since_ms, name);
+		instance = name ? model_find_instance(model, name) : NULL;
+		if (instance)
+			return instance->id;
+	}
+	return id;
+}
+
+static int heirs_find(struct orchestrator *orch, struct operation *move, struct ff_error *err)
+{
+	_cleanup_json_ json_t *recoveries = NULL;
+	int r;
+
+	r = store_operation_list(orch->store, "recovery", NULL, RECOVERIES_MAX, &recoveries, err);
+	if (r < 0)
+		return r;
+	move->from = heir_find(&orch->model, recoveries, move->doc, "from", move->from);
+	move->to = heir_find(&orch->model, recoveries, move->doc, "to", move->to);
+	return 0;
+}
+
+/* ---- operations ------------------------------------------------------------------------------ */
+
 static bool is_of_kind(const struct operation *operation, const char *wanted)
 {
 	const char *kind = json_string_value(json_object_get(operation->doc, "kind"));
@@ -84,6 +143,8 @@ static int operation_resume(struct orchestrator *orch, struct operation *operati
 				 "its service isn't in the database");
 	r = change_from_json(json_object_get(prepare, "subject"), service->table.slots,
 			     &operation->subject, err);
+	if (r == 0)
+		r = heirs_find(orch, operation, err);
 	if (r < 0)
 		return r;
 	r = migration_start(orch, operation, true, err);

@@ -678,12 +678,36 @@ Test(failover, a_crash_while_a_lease_is_awaited)
 Test(failover, a_crash_after_the_switch)
 {
 	protect();
-	fake_script(&world, "nf2", "config", FAKE_BLOCK, 1);
-	fake_script(&world, "nf3", "config", FAKE_BLOCK, 1);
+	/* the monitors may have one under way, too */
+	fake_script(&world, "nf2", "config", FAKE_BLOCK, 3);
+	fake_script(&world, "nf3", "config", FAKE_BLOCK, 3);
 	host_die(nf1);
 	wait_for(phase_is("switch"));
 	orchestrator_crash();
 	wait_for(!strcmp(recovery_state(), "completed"));
 	assert_taken_over();
 	wait_for(owner_at(gw) == number(instance("fw-2"), "id"));
+}
+
+/* Where a move that was under way ends is decided by who has taken over, which the journal knows. */
+Test(failover, a_crash_while_a_move_has_an_heir)
+{
+	struct fake_agent *target = third_host();
+	const json_t *op;
+	char id[32];
+
+	fake_script(&world, "nf1", "final", FAKE_BLOCK, 1);
+	move_begin(id);
+	wait_for(has_called(nf1, "final") && has_called(gw, "switch"));
+	fake_script(&world, target->name, "return", FAKE_BLOCK, 1);
+	fake_host_die(nf1);
+	wait_for(!strcmp(recovery_state(), "completed"));
+	cr_assert(json_is_null(json_object_get(operation(id), "ended")));
+	orchestrator_crash();
+	wait_for(!json_is_null(json_object_get(operation(id), "ended")));
+	op = operation(id);
+	cr_expect_str_eq(text(op, "state"), "rolled-back");
+	cr_expect(strstr(text(op, "note"), "fw-1 was lost: its flows are fw-2's"), "%s",
+		  text(op, "note"));
+	cr_expect_eq(number(instance("fw-2"), "slots"), 64);
 }
