@@ -7,6 +7,7 @@
  * the queue. An event is seen by nobody before it is stored.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@
 #define EVENTS_SHOWN_DEFAULT 100
 #define EVENTS_SHOWN_MAX     10000
 #define GATHER_NS	     (10 * NSEC_PER_MSEC) /* a move of few flows is over by then */
+#define QUEUE_MAX	     16384 /* 8 MB, while the disk hangs; a busy minute has some thousands */
 
 struct events {
 	struct store *store;
@@ -30,6 +32,7 @@ struct events {
 	pthread_cond_t changed;
 	json_t *queue; /* emitted and not taken by the writer yet */
 	uint64_t emitted, stored;
+	uint64_t lost;	    /* the queue was full: told when it isn't any more */
 	unsigned int hurry; /* who waits for them to be stored */
 	bool stop;
 	int64_t last_seq; /* in the ring; 0: none yet */
@@ -110,8 +113,8 @@ static json_t *batch_take(struct events *events)
 	       clock_cond_wait(&events->changed, &events->lock, until_ns))
 		;
 	if (json_array_size(events->queue)) {
-		batch = json_copy(events->queue);
-		json_array_clear(events->queue);
+		batch = events->queue;
+		events->queue = json_array(); /* NULL: event_append() tries again */
 	}
 	pthread_mutex_unlock(&events->lock);
 	return batch;
@@ -157,6 +160,8 @@ int events_new(struct store *store, struct events **ret, struct ff_error *err)
 	r = pthread_create(&events->writer, NULL, writer_main, events);
 	if (r) {
 		json_decref(events->queue);
+		pthread_cond_destroy(&events->changed);
+		pthread_mutex_destroy(&events->lock);
 		free(events);
 		return error_set(err, r, FF_CODE_INTERNAL, "raise the limit of threads",
 				 "can't start a thread: %s", strerror(r));
@@ -187,9 +192,17 @@ void events_free(struct events *events)
 static void event_append(struct events *events, json_t *event)
 {
 	pthread_mutex_lock(&events->lock);
-	if (json_array_append(events->queue, event)) {
+	if (!events->queue)
+		events->queue = json_array();
+	if (json_array_size(events->queue) >= QUEUE_MAX) {
+		if (!events->lost++)
+			log_error("events are lost: the disk doesn't take them");
+	} else if (json_array_append(events->queue, event)) {
 		log_error("event lost: out of memory");
 	} else {
+		if (events->lost)
+			log_error("%" PRIu64 " events were lost", events->lost);
+		events->lost = 0;
 		events->emitted++;
 		/* one that gathers already needs no more telling */
 		if (json_array_size(events->queue) == 1)
