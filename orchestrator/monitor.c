@@ -65,6 +65,7 @@ static bool host_learn(struct host *host, const json_t *report)
 	return news;
 }
 
+/* Not one that was found dead while it answered. */
 static void host_set_up(struct watch *watch, json_t *report)
 {
 	struct orchestrator *orch = watch->orch;
@@ -77,6 +78,8 @@ static void host_set_up(struct watch *watch, json_t *report)
 	{
 		MODEL_LOCKED(&orch->model);
 
+		if (!failover_admits(orch, host))
+			return;
 		appeared = !host->up;
 		restarted = uptime_s < watch->uptime_s;
 		watch->uptime_s = uptime_s;
