@@ -119,18 +119,25 @@ static void idle_keep(const struct model *model, const struct owners *table, uin
 
 static void left_unpin(struct step_run *run, uint16_t from, struct change *left)
 {
-	struct model *model = &run->e->orch->model;
-	struct service *service = model_service(model, run->e->plan.service);
+	struct orchestrator *orch = run->e->orch;
+	struct service *service = model_service(&orch->model, run->e->plan.service);
+	struct instance *instance = model_instance(&orch->model, from);
 	struct ff_error err = { 0 };
+	unsigned int slots, rules;
+	size_t pins;
 
-	if (!service)
+	if (!service || !instance)
 		return;
-	idle_keep(model, &service->table, service->id, from, left);
-	if (!owners_unpin(&service->table, left->flows, left->flows_n, from))
-		return;
-	if (store_owners_put(run->e->orch->store, service, &err) < 0)
+	idle_keep(&orch->model, &service->table, service->id, from, left);
+	if (owners_unpin(&service->table, left->flows, left->flows_n, from)) {
+		if (store_owners_put(orch->store, service, &err) < 0)
+			log_error("%s", err.message);
+		model_touch(&orch->model);
+	}
+	/* nothing is left there to wait for: whether it goes is for the next plan to say */
+	owners_count(&service->table, from, &slots, &pins, &rules);
+	if (!pins && settings_retire(orch, instance, false, &err) < 0)
 		log_error("%s", err.message);
-	model_touch(model);
 }
 
 /* The lock is held, and dropped while hosts are waited for. */

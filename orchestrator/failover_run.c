@@ -11,6 +11,7 @@
 #include "orchestrator/migration.h"
 #include "orchestrator/monitor.h"
 #include "orchestrator/samples.h"
+#include "orchestrator/settings.h"
 
 #define REPORT_MS 1000 /* for the steering hosts' next samples, of which one is due each 100 ms */
 
@@ -149,6 +150,8 @@ static int owners_switch(struct run *run, struct ff_error *err)
 		return error_nomem(err);
 	replica_note(run);
 	standby->standby_of = 0;
+	if (settings_retire(run->orch, owner, false, err) < 0)
+		log_error("%s", err->message);
 	model_remove_instance(model, owner);
 	json_put_str(run->op->doc, "phase", "switch");
 	/* nobody is woken yet: who needs it most gets it from here */

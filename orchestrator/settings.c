@@ -35,6 +35,21 @@ static int policy_load_stored(struct orchestrator *orch, struct service *service
 	return 0;
 }
 
+/* Nobody is there any more to go on with them. */
+static int retirements_end(struct orchestrator *orch, const struct service *service,
+			   struct ff_error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < FF_INSTANCES_MAX; i++) {
+		struct instance *instance = orch->model.instances[i];
+
+		if (instance && instance->service == service->id)
+			r = settings_retire(orch, instance, false, err);
+	}
+	return r;
+}
+
 int settings_policy(struct orchestrator *orch, struct service *service, const struct policy *policy,
 		    struct ff_error *err)
 {
@@ -53,10 +68,12 @@ int settings_policy(struct orchestrator *orch, struct service *service, const st
 	service->governed = policy != NULL;
 	if (policy)
 		service->policy = *policy;
+	else
+		r = retirements_end(orch, service, err);
 	model_touch(&orch->model); /* heartbeats, lag and lease follow from policies */
 	if (!fenced && service_is_fenced(service))
 		failover_fence(orch, service->id);
-	return 0;
+	return r;
 }
 
 /* ---- drains ---------------------------------------------------------------------------------- */

@@ -14,6 +14,7 @@
 #include "lib/json.h"
 #include "lib/log.h"
 #include "orchestrator/orchestrator.h"
+#include "orchestrator/settings.h"
 #include "tests/unit/fake_agent.h"
 
 #define CALL_MS 20000
@@ -426,6 +427,27 @@ Test(failover, a_steering_host_that_refuses)
 	wait_for(!strcmp(recovery_state(), "completed"));
 	assert_taken_over();
 	wait_for(owner_at(gw) == number(instance("fw-2"), "id"));
+}
+
+/* What is set for an instance goes with it: its name and number may be another one's some day. */
+Test(failover, one_that_was_retired_is_forgotten)
+{
+	_cleanup_json_ json_t *kept = NULL;
+	struct ff_error err = { 0 };
+
+	protect();
+	{
+		MODEL_LOCKED(&orch->model);
+
+		cr_assert_eq(settings_retire(orch, model_find_instance(&orch->model, "fw-1"), true,
+					     &err),
+			     0, "%s", err.message);
+	}
+	host_die(nf1);
+	wait_for(!strcmp(recovery_state(), "completed"));
+	assert_taken_over();
+	cr_assert_eq(store_setting_get(orch->store, "retire/fw-1", &kept, &err), 0);
+	cr_expect_null(kept);
 }
 
 /* ---- moves under way ------------------------------------------------------------------------- */

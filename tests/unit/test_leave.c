@@ -82,6 +82,14 @@ static struct plan plan_make(void)
 	return plan;
 }
 
+static bool is_retiring(const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/v1/instances/%s", name);
+	return !json_is_null(json_object_get(call(200, "GET", path, NULL), "retiring_since"));
+}
+
 static void carry_out(void)
 {
 	struct plan plan = plan_make();
@@ -197,6 +205,21 @@ Test(leave, a_move_that_fails_leaves_nothing_behind)
 	cr_expect_gt(number(step_of(0), "left"), 0);
 	cr_expect_eq(number(call(200, "GET", "/v1/instances/fw-1", NULL), "pins"), 0);
 	cr_expect_eq(number(call(200, "GET", "/v1/instances/fw-1", NULL), "slots"), 32);
+	cr_expect_not(is_retiring("fw-1"));
+}
+
+/* Nobody is there any more who would go on with it; what is left there ends by itself. */
+Test(leave, without_a_policy_nothing_is_retired)
+{
+	flows_make();
+	carry_out();
+	cr_assert(is_retiring("fw-1"));
+	call(204, "DELETE", "/v1/services/fw/policy", NULL);
+	cr_expect_not(is_retiring("fw-1"));
+	orchestrator_down();
+	orchestrator_up();
+	cr_expect_not(is_retiring("fw-1"));
+	cr_expect_gt(number(call(200, "GET", "/v1/instances/fw-1", NULL), "pins"), 0);
 }
 
 /* Another one that is given its name isn't retired for that. */
@@ -217,6 +240,5 @@ Test(leave, a_name_that_is_used_again_is_not_retired)
 	     json_pack("{ss ss}", "name", "fw-1", "host", "nf1"));
 	orchestrator_down();
 	orchestrator_up();
-	cr_expect(json_is_null(
-		json_object_get(call(200, "GET", "/v1/instances/fw-1", NULL), "retiring_since")));
+	cr_expect_not(is_retiring("fw-1"));
 }
