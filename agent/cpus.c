@@ -34,6 +34,26 @@ struct cpus {
 	} threads[];
 };
 
+static void cpu_set_only(cpu_set_t *set, int cpu)
+{
+	CPU_ZERO(set);
+	CPU_SET(cpu, set);
+}
+
+/*
+ * The threads of a CPU that goes offline are moved to others, and may stay there when it is back: ours
+ * would then say of another CPU what it is asked of this one. One that is offline runs nothing.
+ */
+static void cpu_return(const struct cpu_thread *self)
+{
+	cpu_set_t set;
+
+	if (sched_getcpu() == self->cpu)
+		return;
+	cpu_set_only(&set, self->cpu);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
 static void *cpu_main(void *arg)
 {
 	struct cpu_thread *self = arg;
@@ -52,6 +72,7 @@ static void *cpu_main(void *arg)
 		fn = cpus->fn;
 		fn_arg = cpus->arg;
 		pthread_mutex_unlock(&cpus->lock);
+		cpu_return(self);
 		if (fn)
 			fn(self->cpu, fn_arg);
 		pthread_mutex_lock(&cpus->lock);
@@ -73,8 +94,7 @@ static int cpu_start(struct cpus *cpus, int cpu)
 
 	self->cpus = cpus;
 	self->cpu = cpu;
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
+	cpu_set_only(&set, cpu);
 	pthread_attr_init(&attr);
 	r = pthread_attr_setaffinity_np(&attr, sizeof(set), &set);
 	if (!r)
@@ -169,13 +189,27 @@ static void run_locked(struct cpus *cpus, uint64_t mask, cpus_fn fn, void *arg)
 /* The CPU that we are on runs this thread, and so no packet program: it needn't be asked. */
 static void grace_locked(struct cpus *cpus)
 {
+	uint64_t mask = mask_all(cpus);
 	int here;
 
 	cpus->begun++;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	here = sched_getcpu();
-	run_locked(cpus, here < 0 ? mask_all(cpus) : mask_all(cpus) & ~(1ull << here), NULL, NULL);
+	if (here >= 0 && here < cpus->count)
+		mask &= ~(1ull << here);
+	run_locked(cpus, mask, NULL, NULL);
 	cpus->ended = cpus->begun;
+}
+
+/* A grace period that began after the mark is over. */
+static bool grace_has_ended(struct cpus *cpus, uint64_t mark)
+{
+	bool ended;
+
+	pthread_mutex_lock(&cpus->lock);
+	ended = cpus->ended > mark;
+	pthread_mutex_unlock(&cpus->lock);
+	return ended;
 }
 
 void cpus_run(struct cpus *cpus, cpus_fn fn, void *arg)
@@ -210,6 +244,8 @@ uint64_t cpus_mark(struct cpus *cpus)
 
 void cpus_quiesce_since(struct cpus *cpus, uint64_t mark)
 {
+	if (grace_has_ended(cpus, mark)) /* nor does it wait for a release of many packets */
+		return;
 	pthread_mutex_lock(&cpus->serial);
 	pthread_mutex_lock(&cpus->lock);
 	if (cpus->ended <= mark)
