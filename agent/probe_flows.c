@@ -90,7 +90,7 @@ static void instance_feed(struct flows_instance *own, const struct instance *ins
 static json_t *age_json(const struct instance *instance, const struct ff_flow_key *key,
 			uint64_t now_ns)
 {
-	uint8_t value[STREAM_VALUE_MAX];
+	_Alignas(struct ff_head) uint8_t value[STREAM_VALUE_MAX];
 	const struct ff_head *head = (const struct ff_head *)value;
 
 	if (state_lookup(&instance->state, key, value) || !head->born)

@@ -680,12 +680,20 @@ static inline __attribute__((always_inline)) __u32 ff_born(__u64 ns)
 	return born ? born : 1;
 }
 
+/* What is older is told as 26 days old, up to 52 days. */
+#define FF_AGE_MAX 0x7fffffffu
+
+/* Clocks differ: what seems to begin so little later than now, 18 minutes, begins now. */
+#define FF_AGE_SLACK 0xfffffu
+
 /* How old it is at @ns, in those units. Two hosts' clocks are brought together by the unit: never below 0. */
 static inline __attribute__((always_inline)) __u32 ff_age(__u32 born, __u64 ns)
 {
 	__u32 age = (__u32)(ns >> FF_BORN_SHIFT) - born;
 
-	return age >> 31 ? 0 : age;
+	if (age >= ~FF_AGE_SLACK)
+		return 0;
+	return age < FF_AGE_MAX ? age : FF_AGE_MAX;
 }
 
 /* Lives by their length: 0 in bin 0, [2^(n-1), 2^n) units in bin n. */

@@ -2,6 +2,7 @@
 /* test_life.c - lives of known distributions: how much longer a flow of some age is likely to stay. */
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdint.h>
 
 #include "orchestrator/life.h"
 
@@ -56,7 +57,7 @@ Test(life, bins_double)
 	cr_expect_eq(ff_life_bin(3), 2);
 	cr_expect_eq(ff_life_bin(4), 3);
 	cr_expect_eq(ff_life_bin(0x3fffffff), 30);
-	cr_expect_eq(ff_life_bin(0x7fffffff), 31, "the longest that ff_age() tells");
+	cr_expect_eq(ff_life_bin(FF_AGE_MAX), FF_LIVES - 1, "the longest that ff_age() tells");
 }
 
 Test(life, ages_wrap_and_are_never_below_zero)
@@ -64,6 +65,19 @@ Test(life, ages_wrap_and_are_never_below_zero)
 	cr_expect_eq(ff_age(0xffffffff, 4ull << FF_BORN_SHIFT), 5);
 	cr_expect_eq(ff_age(6, 4ull << FF_BORN_SHIFT), 0);
 	cr_expect_eq(ff_born(1ull << 52), 1, "0 is none");
+}
+
+#define DAY_NS 86400000000000ull
+
+Test(life, flow_of_a_month_is_no_new_one)
+{
+	uint64_t born_ns = 0x1ffffull << 36;
+	uint32_t born = ff_born(born_ns);
+
+	cr_expect_eq(ff_age(born, born_ns + 26 * DAY_NS), 26 * DAY_NS >> FF_BORN_SHIFT);
+	cr_expect_eq(ff_age(born, born_ns + 27 * DAY_NS), FF_AGE_MAX);
+	cr_expect_eq(ff_age(born, born_ns + 52 * DAY_NS), FF_AGE_MAX);
+	cr_expect_eq(ff_age(born, born_ns - DAY_NS / 100), 0, "14 minutes to go");
 }
 
 /* Whatever its age, what is left of it is the same: the half-life. */
