@@ -244,9 +244,10 @@ static __always_inline int ff_lock_take(struct ff_lock *lock)
 	return !__sync_val_compare_and_swap(&lock->held, 0, 1);
 }
 
+/* Not in the last round, after which bpf_loop() says the same whether it was told to end or not. */
 static long ff_lock_try(__u32 i, struct ff_lock **lock)
 {
-	return !*(volatile __u32 *)&(*lock)->held && ff_lock_take(*lock);
+	return i < FF_LOCK_TRIES && !*(volatile __u32 *)&(*lock)->held && ff_lock_take(*lock);
 }
 
 /* The lock of the packet's flow, taken. NULL: it can't be had, and the packet must be dropped. */
@@ -257,7 +258,7 @@ static __always_inline struct ff_lock *ff_lock(const struct ff_pkt *pkt)
 
 	if (!lock || ff_lock_take(lock))
 		return lock;
-	return bpf_loop(FF_LOCK_TRIES, ff_lock_try, &lock, 0) < FF_LOCK_TRIES ? lock : NULL;
+	return bpf_loop(FF_LOCK_TRIES + 1, ff_lock_try, &lock, 0) <= FF_LOCK_TRIES ? lock : NULL;
 }
 
 static __always_inline void ff_unlock(struct ff_lock *lock)
