@@ -308,6 +308,7 @@ Test(planner, moves_nothing_to_an_older_version)
 	cr_expect_eq(plan_count(&plan, PLAN_MOVE), 0, "%s", plan.reason);
 	plan_done(&plan);
 
+	world_done(&w);
 	two_instances(1000, 2000);
 	w.service.instances[1].outdated = true;
 	w.input.flags = PLANNER_SHRINK;
