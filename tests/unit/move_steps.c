@@ -103,13 +103,12 @@ static void step_stream(const struct world *from, uint32_t source)
 	}
 	if (w.stream != STREAM_SENT && w.stream != STREAM_ACKED)
 		return;
-	if (w.stream == STREAM_ACKED && w.host[source].dead) {
-		w.stream = STREAM_BROKEN;
-	} else if (w.stream == STREAM_ACKED) {
+	if (w.stream == STREAM_ACKED && !w.host[source].dead) {
 		w.stream = STREAM_NONE;
 		w.host[source].source = S_DONE;
-	} else if (target->known && target->target == T_PREPARED && !target->dead &&
-		   !target->orphan) { /* an upload is of the move that it began with */
+	} else if (w.stream == STREAM_SENT && target->known && target->target == T_PREPARED &&
+		   !target->dead && !target->orphan) {
+		/* an upload is of the move that it began with */
 		target->target = T_RELEASED;
 		w.committed = 1;
 		w.stream = STREAM_ACKED;
