@@ -80,8 +80,8 @@ uncut()
 host_kill()
 {
 	in_host "$1" sysctl -q net.ipv6.conf.f0.keep_addr_on_down=1
-	in_host "$1" ip -o -4 route show | grep via | tr -d '\\' >/run/routes4
-	in_host "$1" ip -o -6 route show | grep via | tr -d '\\' >/run/routes6
+	in_host "$1" ip -o -4 route show | grep via | tr -d \\\\ >/run/routes4
+	in_host "$1" ip -o -6 route show | grep via | tr -d \\\\ >/run/routes6
 	kill -KILL "$(lab_pid "$1")"
 	in_host "$1" ip link set f0 down
 	cut "$1"

@@ -23,10 +23,10 @@ turn()
 	to=$x
 }
 
-# handed ARGUMENTS...: a move without a copy
+# handed: a move without a copy
 handed()
 {
-	move --from $from --to $to "$@"
+	move --from $from --to $to
 	assert_json "$operation" '.bytes == 0 and .rounds == 0 and .freeze_us == 0 and
 		.packets_parked == 0 and .flows > 0'
 }
@@ -82,7 +82,7 @@ traffic_start 90 --ipv4 --ipv6 --rate 2000 --proto both --tcp-flows 4 --tcp-rate
 traffic_progress
 
 step "a whole instance, to and fro"
-for turn in 1 2 3 4; do
+for _ in 1 2 3 4; do
 	handed
 	assert_eq "$(instance $from | jq .flows)" 0 "flows left behind"
 	assert_one_owner
@@ -132,7 +132,7 @@ capacity: {packets_per_s: 1000000}
 protect: {enabled: true, lag_ms: 50}
 POLICY
 ff policy set fw /run/policy.yaml
-for turn in 1 2 3; do
+for _ in 1 2 3; do
 	wait_for protected 20
 	handed
 	turn
@@ -142,9 +142,10 @@ step "nothing lost, every packet counted"
 traffic_end
 assert_json "$traffic" '.tcp.reset == 0 and .tcp.broken == 0'
 assert_conserved
-assert_eq $dropped_sum 0 "packets that operations report as lost"
+assert_eq "$dropped_sum" 0 "packets that operations report as lost"
 
 step "the standby has the same"
+# shellcheck disable=SC2034 # wait_for's
 standby=$(ff instances -o json | jq -er --arg name $from \
 	'.instances[] | select(.name == $name).standby.instance')
 packets_of nf1 $from >/run/owner.json
