@@ -54,6 +54,17 @@ const struct cli_run *cli_run_tty(const char *after, const char *keys, const cha
 /* stdout as JSON, which must be one valid value; borrowed until the next call. */
 const json_t *cli_json(const struct cli_run *run);
 
+/* A verb with its arguments, the last request that it makes, and what it shows. */
+struct cli_verb {
+	const char *args, *method;
+	const char *path; /* NULL: it may be another one */
+	const char *shows;
+};
+
+/* cli_verbs.c: each of them succeeds, as a table and as JSON. */
+void cli_verbs_show(const struct cli_verb *verbs, size_t n);
+void cli_verbs_json(const struct cli_verb *verbs, size_t n);
+
 /* One text within another, with both shown when it isn't there. */
 #define assert_has(text, part)                                                                     \
 	cr_assert(strstr(text, part) != NULL, "no \"%s\" in:\n%s", part, text)

@@ -25,9 +25,7 @@ static const char *file_make(const char *text)
 
 /* ---- every verb answers, in both formats --------------------------------------------------- */
 
-static const struct {
-	const char *args, *method, *path, *shows;
-} verbs[] = {
+static const struct cli_verb verbs[] = {
 	{ "policy show fw", "GET", "/v1/services/fw/policy", "mode: observe" },
 	{ "policy show fw", "GET", "/v1/services/fw/policy", "  target_percent: 65" },
 	{ "policy unset fw", "DELETE", "/v1/services/fw/policy", "no policy any more" },
@@ -61,30 +59,12 @@ static const struct {
 
 Test(cli_loop, tables)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
-		const struct cli_run *run;
-
-		cli.polls = 0;
-		cli.method[0] = cli.path[0] = '\0';
-		run = cli_run("%s", verbs[i].args);
-		assert_status(run, 0);
-		assert_has(run->out, verbs[i].shows);
-		cr_assert_str_eq(cli.path, verbs[i].path);
-		cr_assert_str_eq(cli.method, verbs[i].method);
-	}
+	cli_verbs_show(verbs, ARRAY_SIZE(verbs));
 }
 
 Test(cli_loop, json)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
-		const struct cli_run *run;
-
-		cli.polls = 0;
-		run = cli_run("%s -o json", verbs[i].args);
-		assert_status(run, 0);
-		cr_assert(json_is_object(cli_json(run)), "%s", verbs[i].args);
-		cr_assert_str_empty(run->err);
-	}
+	cli_verbs_json(verbs, ARRAY_SIZE(verbs));
 }
 
 /* ---- policies ------------------------------------------------------------------------------ */
