@@ -106,7 +106,8 @@ static int move_resume(struct move *move, struct ff_error *err)
 		r = move_apply(move, NULL, err);
 	cpus_quiesce(move->agent->cpus);
 	/* the truth is here: what was parked must not wait for anybody */
-	if (!r && move->handover && move->source == PHASE_HANDOVER)
+	if (!r && move->handover && move->source == PHASE_HANDOVER &&
+	    move->target_phase != PHASE_RETURNED)
 		r = handover_complete(move, 0, err);
 	else if (!r && move->target_phase == PHASE_COMMITTED)
 		r = target_release(move, 0, err);

@@ -95,12 +95,23 @@ static void steer_target(const struct phase_view *v, struct ff_steer *steer)
 	}
 }
 
+/*
+ * The host of both is to forget the move, and may have taken the target's state away: if packets
+ * don't wait for the end of that, they find the source.
+ */
+static bool gave_back(const struct phase_view *v)
+{
+	return v->target == PHASE_RETURNED && !v->parks;
+}
+
 static void steer_source(const struct phase_view *v, struct ff_steer *steer)
 {
 	switch (v->source) {
 	case PHASE_HANDOVER:
 	case PHASE_DONE:
-		if (v->target) /* both on this host: the flows change hands right here */
+		if (gave_back(v))
+			steer->here = v->from;
+		else if (v->target) /* both on this host: the flows change hands right here */
 			steer_target(v, steer);
 		return;
 	case PHASE_HOLDING:
@@ -125,7 +136,7 @@ struct ff_steer phase_steer(const struct phase_view *v)
 {
 	bool gone = v->source == PHASE_HANDOVER || v->source == PHASE_DONE;
 	bool come = v->target == PHASE_COMMITTED || v->target == PHASE_RELEASED;
-	bool back = v->target == PHASE_RETURNED && !gone;
+	bool back = v->target == PHASE_RETURNED && (!gone || gave_back(v));
 	struct ff_steer steer = { .owner = !back && (v->switched || gone || come) ? v->to :
 										    v->from };
 

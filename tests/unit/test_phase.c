@@ -327,6 +327,27 @@ Test(phase, nothing_is_logged_where_maps_change_hands)
 	}
 }
 
+/* An agent that dies while it aborts may leave the target without state: none may come there. */
+Test(phase, what_was_given_back_is_with_the_source)
+{
+	static const enum phase sources[] = { PHASE_HANDOVER, PHASE_DONE, PHASE_RESUMED };
+
+	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
+		struct phase_view view = { .source = sources[i],
+					   .target = PHASE_RETURNED,
+					   .handover = true,
+					   .switched = sources[i] != PHASE_RESUMED,
+					   .from = FROM,
+					   .to = TO };
+		struct ff_steer steer = phase_steer(&view);
+
+		cr_expect(steer.owner == FROM && steer.here == FROM && !steer.flags, "source %s",
+			  phase_name(sources[i]));
+		view.parks = true;
+		cr_expect_not(delivers(phase_steer(&view)) && phase_steer(&view).here == TO);
+	}
+}
+
 Test(phase, nothing_is_parked_without_a_guarantee)
 {
 	for (enum phase target = PHASE_PREPARED; target < PHASES; target++) {
