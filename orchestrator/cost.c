@@ -184,6 +184,8 @@ int cost_learn(struct cost_model *model, const struct cost_sample *sample)
 		model->refused++;
 		return -EINVAL;
 	}
+	if (!sample->rounds)
+		return -ENODATA;
 	model->window[model->next] = *sample;
 	model->next = (model->next + 1) % COST_WINDOW;
 	model->n = MIN(model->n + 1, (size_t)COST_WINDOW);

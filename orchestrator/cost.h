@@ -73,7 +73,11 @@ struct cost_model {
 /* Priors only. */
 void cost_init(struct cost_model *model);
 
-/* -EINVAL: not finite, negative, without flows, longer than COST_LONGEST_US; counted, not used. */
+/*
+ * -EINVAL: not finite, negative, without flows, longer than COST_LONGEST_US; counted, not used.
+ * -ENODATA: without a round nothing was copied, the maps of two instances on one host have changed
+ * hands. What that took says nothing of copies, which the model is of.
+ */
 int cost_learn(struct cost_model *model, const struct cost_sample *sample);
 
 /* Never negative, never NaN; what isn't finite or negative in *subject counts as 0. */

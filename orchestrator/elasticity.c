@@ -140,8 +140,9 @@ void elasticity_learn(struct execution *e, const struct plan_step *step, const j
 
 	if (!class)
 		return;
-	cost_learn(&class->model, &sample); /* refused ones are counted there */
-	account_add(&class->account, step, &sample);
+	/* refused ones are counted there; what wasn't copied wasn't predicted, either */
+	if (cost_learn(&class->model, &sample) != -ENODATA)
+		account_add(&class->account, step, &sample);
 }
 
 /* ---- a plan ---------------------------------------------------------------------------------- */

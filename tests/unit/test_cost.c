@@ -99,6 +99,28 @@ Test(cost, follows_a_site_that_changes)
 	expect_site(&model, 0.25); /* it was 5 times as dear */
 }
 
+/* Between two instances of one host nothing is copied: it costs next to nothing, others do. */
+Test(cost, what_was_handed_over_says_nothing_of_copies)
+{
+	struct random random = { 5 };
+	struct cost_model model;
+
+	cost_init(&model);
+	for (int i = 0; i < 2 * COST_WINDOW; i++) {
+		const struct cost_sample handed = { .flows = 1e6,
+						    .packets_per_s = 100000,
+						    .total_us = 47000,
+						    .precopy_us = 30000 };
+		struct cost_sample s = site_move(&random);
+
+		cr_assert_eq(cost_learn(&model, &s), 0);
+		cr_assert_eq(cost_learn(&model, &handed), -ENODATA);
+	}
+	expect_site(&model, 0.15);
+	cr_expect_eq(model.learned, 2 * COST_WINDOW);
+	cr_expect_eq(model.refused, 0);
+}
+
 Test(cost, coefficients_are_never_negative)
 {
 	struct random random = { 4 };
