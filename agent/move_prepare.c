@@ -125,11 +125,13 @@ static int overlap_check(const struct move *move, struct ff_error *err)
 		if (m && !r && !strcmp(m->id, move->id)) /* a repeated request, at the same time */
 			r = error_set(err, EAGAIN, FF_CODE_BUSY, "ask again",
 				      "move %s is being prepared", m->id);
-		else if (m && !r &&
-			 (subject_overlaps(&m->subject, &move->subject) ||
-			  handover_excludes(m, move)))
+		else if (m && !r && subject_overlaps(&m->subject, &move->subject))
 			r = error_set(err, EBUSY, FF_CODE_OVERLAP, "wait for it, or cancel it",
 				      "move %s is about some of these flows", m->id);
+		else if (m && !r && handover_excludes(m, move)) /* soon over: no reason to fail */
+			r = error_set(err, EAGAIN, FF_CODE_BUSY, "ask again",
+				      "move %s hands over the maps that these flows come into",
+				      m->id);
 		move_put(moves[i]);
 	}
 	return r;
