@@ -75,6 +75,9 @@ int move_step_begin(struct move *move, struct ff_error *err)
 	int r = 0;
 
 	pthread_mutex_lock(&move->lock);
+	/* one that is being taken up may be half-way through a step of its own */
+	while (!move->prepared && !move->failed && !atomic_load(&move->ending))
+		pthread_cond_wait(&move->changed, &move->lock);
 	if (atomic_load(&move->ending))
 		r = error_set(err, ECANCELED, FF_CODE_REFUSED, NULL, "move %s is ending", move->id);
 	else

@@ -128,7 +128,10 @@ int move_apply(struct move *move, uint64_t *ret_ns, struct ff_error *err);
 /* Returns when every packet sees the entries as they were written last. */
 void move_applied_await(struct move *move);
 
-/* Between these a step may use the move's lanes: abort and finish wait for it. -ECANCELED. */
+/*
+ * Between these a step may use the move's lanes: abort and finish wait for it. It begins once the
+ * move is prepared, or taken up. -ECANCELED.
+ */
 int move_step_begin(struct move *move, struct ff_error *err);
 void move_step_end(struct move *move);
 
