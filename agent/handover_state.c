@@ -264,21 +264,22 @@ static void fds_close(int *fds, uint32_t count)
 	}
 }
 
-/* Puts maps into the instance's places for these groups. */
+/* Puts maps into the instance's places for these groups. What is where is known on failure, too. */
 static int maps_place(struct instance *instance, const uint32_t *groups, const int *fds,
 		      uint32_t count, struct ff_error *err)
 {
 	struct state *state = &instance->state;
 	_cleanup_close_ int outer = -1;
-	int r = pin_open(instance->pin_dir, state->schema->name, &outer, err);
+	int placed, r = pin_open(instance->pin_dir, state->schema->name, &outer, err);
 
-	if (!r)
-		r = state_groups_place(outer, groups, fds, count);
 	if (r)
-		return error_set(err, -r, FF_CODE_INTERNAL, NULL,
-				 "can't put maps into the places of instance %s: %s",
-				 instance->name, strerror(-r));
-	return state_groups_read(state, outer, err);
+		return r;
+	placed = state_groups_place(outer, groups, fds, count);
+	r = state_groups_read(state, outer, err);
+	return placed ? error_set(err, -placed, FF_CODE_INTERNAL, NULL,
+				  "can't put maps into the places of instance %s: %s",
+				  instance->name, strerror(-placed)) :
+			r;
 }
 
 /* An empty map, as that one is. */
@@ -303,8 +304,8 @@ static int map_create_like(int fd)
 }
 
 /*
- * No entry is touched: that all have moved is told by their slot, which is compared with what they were
- * born with. `to` has none in these slots yet.
+ * No entry is touched: that all have moved is told by their slot, which is compared with what they
+ * were born with. `to` has none in these slots yet.
  */
 static void slots_mark(struct handing *handing, uint64_t token)
 {

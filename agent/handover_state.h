@@ -3,11 +3,12 @@
  * handover_state.h - flows of one instance become those of another one of this host, with the maps
  * that they are in: nothing is copied.
  *
- * Three steps. share: `to` has the maps of `from` in its places, too. take: what `from` has counted is
- * `to`'s, hints as well. part: `from` has empty maps in its places. Packets may run all the time, but
- * are with `from` until share has ended, and with `to` when take begins; what they are with in between
- * is the caller's business: they find the same entries either way. Until then none of the two sweeps
- * these groups, and who looks for their flows reads the maps (state_group_shared()).
+ * Three steps. share: `to` has the maps of `from` in its places, too. take: what `from` has counted
+ * is `to`'s, hints as well. part: `from` has empty maps in its places. Packets may run all the time,
+ * but are with `from` until share has ended, and with `to` when take begins; what they are with in
+ * between is the caller's business: they find the same entries either way. Until they have parted
+ * none of the two sweeps these groups, and who looks for their flows reads the maps
+ * (state_group_shared()).
  *
  * Each step may be repeated, by another agent, too. What is pinned tells how far it came: a group is
  * shared if both instances have the same map in its place; the counts have gone if `from` has none.
@@ -27,8 +28,8 @@ bool handing_fits(const struct instance *from, const struct instance *to,
 		  const struct slotset *slots);
 
 /*
- * Do both run the same program over the same locks, the data path's, pinned in @maps_dir? Then it makes no
- * difference which of the two has a flow's packet.
+ * Do both run the same program over the same locks, the data path's, pinned in @maps_dir? Then it
+ * makes no difference which of the two has a flow's packet.
  */
 bool handing_seamless(const struct instance *from, const struct instance *to, const char *maps_dir);
 

@@ -3,11 +3,13 @@
  * Flows change hands with the maps that they are in: all of them, once, with their counts, hints and
  * history; in each state in between, and over again from each.
  */
+#include <bpf/bpf.h>
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <string.h>
 
 #include "agent/handover_state.h"
+#include "agent/instance_pins.h"
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "tests/prog/state_rig.h"
@@ -295,6 +297,36 @@ Test(handover, it_goes_back_from_each_step)
 		owned(b, 0);
 		cr_assert(handing_fits(a, b, &all));
 	}
+}
+
+/* One place of many takes no map: those that did are known to be shared, and are parted again. */
+Test(handover, it_goes_back_from_half_a_share)
+{
+	_cleanup_close_ int fd = -1;
+	struct ff_error err = { 0 };
+	struct bpf_map_info other;
+	uint32_t last, id;
+	struct handing *h;
+
+	two_load();
+	state_rig_fill(a, 0, FLOWS, FOREVER);
+	last = a->state.groups - 1;
+	id = a->state.group_ids[last];
+	cr_assert_eq(pin_open(b->pin_dir, PIN_CONTROL, &fd, &err), 0);
+	cr_assert_eq(map_info(fd, &other), 0);
+	h = handing(a, b);
+	a->state.group_ids[last] = other.id; /* no map of flows */
+	cr_assert_lt(handing_share(h, TOKEN, &err), 0);
+	a->state.group_ids[last] = id;
+	handing_free(h);
+	cr_assert_eq(a->state.group_ids[0], b->state.group_ids[0]);
+	h = handing(b, a);
+	take(h);
+	part(h);
+	handing_free(h);
+	packets(b, FLOWS, FEW);
+	owned(a, FLOWS);
+	owned(b, FEW);
 }
 
 Test(handover, some_slots_go_if_their_groups_hold_no_others)
