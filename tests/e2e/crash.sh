@@ -72,10 +72,10 @@ at finish 100 nf1 nf2 gw orch
 step "a target that goes while its source copies within prepare"
 begun=$EPOCHREALTIME
 pids_learn
-hold "$(host_of $to)"
+hold "$(host_of "$to")"
 move_begin
-wait_for "host_api $(host_of $from) GET /v1/host | jq -e '.moves | any(.prepared)'"
-strike "$(host_of $to)"
+wait_for "host_api $(host_of "$from") GET /v1/host | jq -e '.moves | any(.prepared)'"
+strike "$(host_of "$to")"
 crash_end "prepare" "$begun"
 assert_json "$operation" '.state == "completed"'
 
