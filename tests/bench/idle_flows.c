@@ -16,18 +16,30 @@
 
 /* ---- the instances ----------------------------------------------------------------------------- */
 
+/* The services are one section of data. */
 static int service_read(const char *maps_dir, struct ff_service *ret, struct ff_error *err)
 {
+	_cleanup_free_ struct ff_service *services = NULL;
 	_cleanup_close_ int fd = -1;
-	uint32_t number = SERVICE;
+	struct bpf_map_info info = {};
+	uint32_t length = sizeof(info), section = 0;
 	char path[256];
 
 	snprintf(path, sizeof(path), "%s/services", maps_dir);
 	fd = bpf_obj_get(path);
-	if (fd < 0 || bpf_map_lookup_elem(fd, &number, ret))
-		return error_set(err, errno, FF_CODE_INTERNAL, NULL, "%s: %s", path,
-				 strerror(errno));
-	return 0;
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &length))
+		goto failed;
+	services = calloc(1, info.value_size);
+	if (!services)
+		return error_nomem(err);
+	if (info.value_size < (SERVICE + 1) * sizeof(*services))
+		errno = EPROTO;
+	else if (!bpf_map_lookup_elem(fd, &section, services)) {
+		*ret = services[SERVICE];
+		return 0;
+	}
+failed:
+	return error_set(err, errno, FF_CODE_INTERNAL, NULL, "%s: %s", path, strerror(errno));
 }
 
 int idle_instance_take(const struct lab_host *host, const char *name, struct instance **ret,
@@ -35,7 +47,7 @@ int idle_instance_take(const struct lab_host *host, const char *name, struct ins
 {
 	char pin_dir[128], maps_dir[160];
 	struct instance_spec spec = { .name = name, .pin_dir = pin_dir, .maps_dir = maps_dir };
-	struct ff_service service;
+	struct ff_service service = {};
 	int r;
 
 	snprintf(pin_dir, sizeof(pin_dir), LAB_PIN_DIR "/%s", host->name);

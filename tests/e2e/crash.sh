@@ -46,7 +46,7 @@ at()
 	shift 2
 	pids_learn
 	move_begin
-	phase_wait "$phase" || echo "it has ended before $phase"
+	phase_wait "$phase" || fail "it has ended before $phase"
 	sleep_ms $delay_ms
 	strike "$@"
 	crash_end "$phase + $delay_ms ms, $*" "$begun"
@@ -58,7 +58,7 @@ traffic_progress
 for host in nf1 nf2 gw orch; do
 	step "$host"
 	held prepare $host
-	at precopy 50 $host
+	at prepare 50 $host
 	held switch $host
 	at finish 100 $host
 	anywhere $host

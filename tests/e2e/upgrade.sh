@@ -81,7 +81,7 @@ events_follow "$(ff events -o json --limit 1 | jq .seq)"
 id=$(ff service upgrade fw --nf firewall2 --no-wait)
 assert_exit 1 ff service upgrade fw --nf firewall
 assert_contains "$output" "is being upgraded"
-orch_strike 'from fw-1 to fw-4: precopy'
+orch_strike 'from fw-1 to fw-4: switch'
 orch_strike 'from fw-3 to fw-6: prepare'
 kill "$events_pid"
 ff operations "$id" --follow
