@@ -4,19 +4,15 @@
  *
  * 64-byte TCP segments of established connections, of one flow or of 100,000 in random order, on one
  * CPU. drive.bpf.c tells how they are made and judged. Beside the programs run two floors, over the
- * same packets (floor.bpf.c). They take turns, round after round, so that what disturbs one
- * disturbs all; a sample is the least of some short runs, because a disturbance only ever adds, less
- * the least of as many of the driver alone: one of either in turn, for a shared machine is now slower
- * and now faster. A figure of which the data path's own counters tell another story, or
- * whose packets come out otherwise than due, has failed.
+ * same packets (floor.bpf.c). A sample is the least of some short runs, because a disturbance only
+ * ever adds, less the least of as many of the driver alone, one of either in turn. A shared machine is
+ * slower by half for seconds, but for some milliseconds now and then: so runs are short and many, and
+ * spread over some visits, between which all other programs have theirs. A figure of which the data path's own counters tell another
+ * story, or whose packets come out otherwise than due, has failed.
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <linux/if_ether.h>
 #include <net/if.h>
-#include <netinet/ip.h>
-#include <netinet/tcp.h>
-#include <netinet/udp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,29 +23,25 @@
 #include "agent/routes.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/drive.h"
+#include "tests/bench/frame.h"
 #include "tests/bench/host.h"
 /* after what declares the types of their variables */
 #include "bpf/datapath.skel.h"
 #include "tests/bench/floor.skel.h"
 
-#define TURNS	20	    /* of each program, for one sample */
-#define PACKETS 10000	    /* in a turn: 1 to 10 ms */
+#define VISITS	6	    /* to each program, for one sample */
+#define TURNS	24	    /* in a visit */
+#define PACKETS 2500	    /* in a turn: some 0.2 to 2 ms */
 #define SEED	2463534243u /* odd: with even steps it is never 0 */
 
 #define TCP_SYN 0x02
 #define TCP_ACK 0x10
-#define FRAME	60 /* and 4 of checksum, which XDP doesn't see */
 
 /* What `steer` may cost of the first floor, and `fabric` with the firewall of the second. */
 #define STEER_LIMIT    2.0
 #define FIREWALL_LIMIT 1.3
 /* "The same" with 1 flow and with 100,000: steering looks no flow up. */
 #define SAME 1.1
-
-struct frame {
-	uint8_t bytes[FF_ENCAP_V4 + FRAME];
-	size_t len;
-};
 
 static const struct shape {
 	const char *name, *what;
@@ -103,9 +95,16 @@ static const struct about {
 		      -FF_ENCAP_V4, HOST_NEAR, HOST_MONITOR, ALONE_TUNNELLED, .opens = true },
 };
 
+/* What a sample is made of, so far; 0: nothing yet. */
+struct least {
+	double ns, base_ns;
+	struct ff_error err; /* it failed */
+};
+
 struct program {
 	struct frame frame;
 	struct figure *figures[SHAPES];
+	struct least least[SHAPES];
 };
 
 struct rig {
@@ -119,56 +118,6 @@ struct rig {
 	struct lane lane;
 	bool logging; /* of service 1 now */
 };
-
-/* ---- frames ------------------------------------------------------------------------------------ */
-
-static void client_frame(uint8_t *at)
-{
-	struct ethhdr eth = { .h_source = { 2, 0, 0, 0, 1, 2 }, .h_proto = htons(ETH_P_IP) };
-	struct iphdr ip = { .version = 4,
-			    .ihl = 5,
-			    .tot_len = htons(sizeof(struct iphdr) + sizeof(struct tcphdr)),
-			    .protocol = IPPROTO_TCP };
-	struct tcphdr tcp = { .doff = 5, .window = htons(65535) };
-
-	memcpy(eth.h_dest, HOST_CLIENT_MAC, sizeof(eth.h_dest));
-	memcpy(at, &eth, sizeof(eth));
-	memcpy(at + sizeof(eth), &ip, sizeof(ip));
-	memcpy(at + sizeof(eth) + sizeof(ip), &tcp, sizeof(tcp));
-}
-
-/* What this host would send to the other one, the other way round. */
-static void tunnel_header(uint8_t *at, const struct ff_peer *peer, uint8_t vni)
-{
-	struct iphdr *ip = (struct iphdr *)(at + sizeof(struct ethhdr));
-	struct udphdr *udp = (struct udphdr *)(ip + 1);
-	struct ff_geneve *geneve = (struct ff_geneve *)(udp + 1);
-	struct ff_geneve_option *option = (struct ff_geneve_option *)(geneve + 1);
-	__be32 own;
-
-	memcpy(at, peer->header, FF_ENCAP_V4);
-	memcpy(at, peer->header + 6, 6);
-	memcpy(at + 6, peer->header, 6);
-	own = ip->saddr;
-	ip->saddr = ip->daddr;
-	ip->daddr = own;
-	ip->tot_len = htons(FF_ENCAP_V4 + FRAME - sizeof(struct ethhdr));
-	udp->len = htons(FF_ENCAP_V4 + FRAME - sizeof(struct ethhdr) - sizeof(*ip));
-	geneve->vni[2] = vni;
-	option->hops = 1;
-	option->kind = FF_KIND_DATA;
-	option->proto = IPPROTO_TCP;
-}
-
-static void frame_make(const struct rig *rig, uint8_t vni, struct frame *ret)
-{
-	size_t outer = vni ? FF_ENCAP_V4 : 0;
-
-	*ret = (struct frame){ .len = outer + FRAME };
-	if (vni)
-		tunnel_header(ret->bytes, host_peer(rig->host), vni);
-	client_frame(ret->bytes + outer);
-}
 
 /* ---- programs ---------------------------------------------------------------------------------- */
 
@@ -225,7 +174,7 @@ static int drives_make(struct rig *rig, struct ff_error *err)
 		r = drive_new(&spec, &rig->drives[tunnelled], err);
 	}
 	for (int number = 0; number < PROGRAMS && !r; number++)
-		frame_make(rig, abouts[number].vni, &rig->programs[number].frame);
+		frame_make(host_peer(rig->host), abouts[number].vni, &rig->programs[number].frame);
 	return r;
 }
 
@@ -367,16 +316,13 @@ static void log_take(struct rig *rig)
 	lane_round(&rig->lane, &keys, &count, &full);
 }
 
-/*
- * The least of some turns, less that of its base; 0: it failed. First all flows once, so that what they
- * need is in the caches as usual.
- */
-static double turns_take(struct rig *rig, int number, size_t shape, struct ff_error *err)
+/* First all flows once, so that what they need is in the caches as usual. */
+static int visit(struct rig *rig, int number, size_t shape, struct ff_error *err)
 {
 	struct drive_plan plan = {
 		.flows = shapes[shape].flows, .tcp_flags = TCP_ACK, .seq = 1001, .ack = 5001
 	};
-	double least = 0, base = 0;
+	struct least *least = &rig->programs[number].least[shape];
 	int r = program_choose(rig, number, err);
 
 	if (!r)
@@ -385,27 +331,40 @@ static double turns_take(struct rig *rig, int number, size_t shape, struct ff_er
 		plan.random = rig->random += 2;
 		if (abouts[number].logs)
 			log_take(rig);
-		r = turn_take(rig, number, &plan, &least, err);
+		r = turn_take(rig, number, &plan, &least->ns, err);
 		if (!r && abouts[number].base >= 0)
-			r = turn_take(rig, abouts[number].base, &plan, &base, err);
+			r = turn_take(rig, abouts[number].base, &plan, &least->base_ns, err);
 	}
-	return r ? 0 : least - base;
+	return r;
 }
 
 /* ---- samples ----------------------------------------------------------------------------------- */
 
+static void round_visit(struct rig *rig)
+{
+	for (int number = 0; number < PROGRAMS; number++) {
+		for (size_t shape = 0; shape < SHAPES; shape++) {
+			struct ff_error *err = &rig->programs[number].least[shape].err;
+
+			if (!err->err)
+				visit(rig, number, shape, err);
+		}
+	}
+}
+
 static void round_sample(struct rig *rig)
 {
 	for (int number = 0; number < PROGRAMS; number++) {
-		struct figure **figures = rig->programs[number].figures;
+		struct program *program = &rig->programs[number];
 
 		for (size_t shape = 0; shape < SHAPES; shape++) {
-			struct ff_error err = {};
-			double ns = turns_take(rig, number, shape, &err);
+			struct least *least = &program->least[shape];
 
-			if (!ns)
-				figure_failed(figures[shape], "%s", err.message);
-			figure_sample(figures[shape], ns);
+			if (least->err.err)
+				figure_failed(program->figures[shape], "%s", least->err.message);
+			else
+				figure_sample(program->figures[shape], least->ns - least->base_ns);
+			*least = (struct least){};
 		}
 	}
 }
@@ -484,6 +443,8 @@ static int datapath_run(struct bench *bench, struct ff_error *err)
 			r = flows_open(&rig, number, err);
 	for (int run = 0; run < bench_runs(bench) && !r; run++) {
 		bench_progress(bench, "round %d of %d", run + 1, bench_runs(bench));
+		for (int i = 0; i < VISITS; i++)
+			round_visit(&rig);
 		round_sample(&rig);
 	}
 	rig_done(&rig);
