@@ -36,7 +36,6 @@
 #include "agent/table.h"
 #include "lib/http_client.h"
 #include "lib/http_server.h"
-#include "lib/tls.h"
 
 struct heartbeat;
 struct monitor;
@@ -58,10 +57,7 @@ struct agent_ended {
 
 /* Clients of other hosts' agents; see neighbours.h. */
 struct agent_neighbours {
-	struct neighbour {
-		struct http_client *client;
-		struct tls_stamp stamp; /* of the certificates that it was made with */
-	} list[FF_HOSTS_MAX];
+	struct http_client *list[FF_HOSTS_MAX];
 	size_t next; /* to be replaced */
 };
 

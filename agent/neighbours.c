@@ -3,38 +3,25 @@
 
 #include <string.h>
 
-/* Under agent.moves_lock. */
-static struct neighbour *find(struct agent_neighbours *n, const char *url)
+/* Under agent.moves_lock. A reference, or NULL. */
+static struct http_client *known(struct agent *agent, const char *url)
 {
+	const struct agent_neighbours *n = &agent->neighbours;
+
 	for (size_t i = 0; i < ARRAY_SIZE(n->list); i++)
-		if (n->list[i].client && !strcmp(http_client_base(n->list[i].client), url))
-			return &n->list[i];
+		if (n->list[i] && !strcmp(http_client_base(n->list[i]), url))
+			return http_client_ref(n->list[i]);
 	return NULL;
 }
 
-/* Likewise. Its connections have shown the certificates of its time: after a renewal it is of no use. */
-static struct http_client *known(struct agent *agent, const char *url,
-				 const struct tls_stamp *stamp)
-{
-	const struct neighbour *neighbour = find(&agent->neighbours, url);
-
-	return neighbour && !memcmp(&neighbour->stamp, stamp, sizeof(*stamp)) ?
-		       http_client_ref(neighbour->client) :
-		       NULL;
-}
-
-/* Likewise. It takes the place of an older one for the same host, or of the one kept for longest. */
-static struct http_client *keep(struct agent *agent, struct http_client *client,
-				const struct tls_stamp *stamp)
+/* Likewise. It takes the place of the one kept for longest, which is returned. */
+static struct http_client *keep(struct agent *agent, struct http_client *client)
 {
 	struct agent_neighbours *n = &agent->neighbours;
-	struct neighbour *place = find(n, http_client_base(client));
-	struct http_client *old;
+	struct http_client **place = &n->list[n->next++ % ARRAY_SIZE(n->list)];
+	struct http_client *old = *place;
 
-	if (!place)
-		place = &n->list[n->next++ % ARRAY_SIZE(n->list)];
-	old = place->client;
-	*place = (struct neighbour){ .client = http_client_ref(client), .stamp = *stamp };
+	*place = http_client_ref(client);
 	return old;
 }
 
@@ -43,27 +30,24 @@ int neighbour_get(struct agent *agent, const char *url, struct http_client **ret
 {
 	const struct agent_tls *own = agent->config->tls;
 	struct http_client *client, *fresh, *extra;
-	struct tls_stamp stamp = {};
 	struct tls_files tls = {};
 	int r;
 
-	if (own) {
-		tls = (struct tls_files){ own->ca, own->cert, own->key };
-		tls_stamp_take(&tls, &stamp); /* before they are read: never newer than what is */
-	}
 	pthread_mutex_lock(&agent->moves_lock);
-	client = known(agent, url, &stamp);
+	client = known(agent, url);
 	pthread_mutex_unlock(&agent->moves_lock);
 	if (client) {
 		*ret = client;
 		return 0;
 	}
-	r = http_client_new(url, own ? &tls : NULL, &fresh, err); /* reads files: not locked */
+	if (own)
+		tls = (struct tls_files){ own->ca, own->cert, own->key };
+	r = http_client_new(url, own ? &tls : NULL, &fresh, err); /* may read files: not locked */
 	if (r)
 		return r;
 	pthread_mutex_lock(&agent->moves_lock);
-	client = known(agent, url, &stamp);
-	extra = client ? fresh : keep(agent, fresh, &stamp);
+	client = known(agent, url);
+	extra = client ? fresh : keep(agent, fresh);
 	pthread_mutex_unlock(&agent->moves_lock);
 	http_client_free(extra);
 	*ret = client ?: fresh;
@@ -73,5 +57,5 @@ int neighbour_get(struct agent *agent, const char *url, struct http_client **ret
 void neighbours_done(struct agent *agent)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(agent->neighbours.list); i++)
-		http_client_free(TAKE_PTR(agent->neighbours.list[i].client));
+		http_client_free(TAKE_PTR(agent->neighbours.list[i]));
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * neighbours.h - clients of the agents on other hosts, with their connections, kept for the next
- * move: a TLS handshake takes longer than the flows of a small move need to be copied. Certificates that
- * have been renewed are taken up with the next move; the agent's own listener needs a restart for that.
+ * move: a TLS handshake takes longer than the flows of a small move need to be copied.
  */
 #pragma once
 

@@ -20,9 +20,7 @@ static void curl_start(void)
 static int base_parse(struct http_client *client, const char *base, const struct tls_files *tls,
 		      struct ff_error *err)
 {
-	struct tls_pems pems;
 	size_t len = strlen(base);
-	int r;
 
 	client->base = strdup(base);
 	if (base[0] == '/') {
@@ -43,15 +41,7 @@ static int base_parse(struct http_client *client, const char *base, const struct
 	if (!tls)
 		return error_set(err, EINVAL, FF_CODE_BAD_REQUEST, "configure ca, cert and key",
 				 "%s needs a certificate of ours", base);
-	/* libcurl reads the files at each connection; what is wrong with them we can say better */
-	r = tls_pems_load(tls, &pems, err);
-	if (r < 0)
-		return r;
-	tls_pems_done(&pems);
-	client->ca = strdup(tls->ca);
-	client->cert = strdup(tls->cert);
-	client->key = strdup(tls->key);
-	return client->ca && client->cert && client->key ? 0 : error_nomem(err);
+	return tls_store_open(tls, &client->tls, err);
 }
 
 int http_client_new(const char *base, const struct tls_files *tls, struct http_client **ret,
@@ -98,9 +88,7 @@ void http_client_free(struct http_client *client)
 	free(client->base);
 	free(client->url);
 	free(client->socket_path);
-	free(client->ca);
-	free(client->cert);
-	free(client->key);
+	tls_store_close(client->tls);
 	free(client);
 }
 
@@ -111,8 +99,12 @@ const char *http_client_base(const struct http_client *client)
 
 /* ----------------------------------------------------------------------------------- the pool */
 
-/* The one put back last comes first: its connection is the likeliest to be alive. */
-static int pool_take(struct http_client *client, struct http_conn *ret)
+struct tls_identity *http_client_identity(struct http_client *client)
+{
+	return client->tls ? tls_store_get(client->tls) : NULL;
+}
+
+static bool pool_pop(struct http_client *client, struct http_conn *ret)
 {
 	bool idle;
 
@@ -121,9 +113,23 @@ static int pool_take(struct http_client *client, struct http_conn *ret)
 	if (idle)
 		*ret = client->idle[--client->idle_n];
 	pthread_mutex_unlock(&client->lock);
-	if (idle)
-		return 0;
-	*ret = (struct http_conn){ .easy = curl_easy_init(), .multi = curl_multi_init() };
+	return idle;
+}
+
+/*
+ * The one put back last comes first: its connection is the likeliest to be alive. What was made with
+ * certificates that aren't those of now is closed: who we are and whom we trust has changed.
+ */
+static int pool_take(struct http_client *client, uint64_t identity, struct http_conn *ret)
+{
+	while (pool_pop(client, ret)) {
+		if (ret->identity == identity)
+			return 0;
+		conn_done(ret);
+	}
+	*ret = (struct http_conn){ .easy = curl_easy_init(),
+				   .multi = curl_multi_init(),
+				   .identity = identity };
 	if (ret->easy && ret->multi)
 		return 0;
 	conn_done(ret);
@@ -174,8 +180,11 @@ static int exchange_run(struct http_exchange_spec *spec, unsigned int *ret_statu
 
 	if (ret_status)
 		*ret_status = 0;
-	if (pool_take(spec->client, &conn) < 0)
+	spec->tls = http_client_identity(spec->client);
+	if (pool_take(spec->client, http_identity_number(spec->tls), &conn) < 0) {
+		tls_identity_put(spec->tls);
 		return error_nomem(err);
+	}
 	spec->easy = conn.easy;
 	r = http_exchange_init(&ex, spec, err);
 	if (r >= 0)

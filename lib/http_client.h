@@ -35,7 +35,8 @@ struct http_client;
 /*
  * base: "/run/flowferry/orchestrator.sock" (a path: unix socket), "https://198.18.8.2:4433", or
  * "http://127.0.0.1:8080". `tls` is needed for https and not used otherwise; its strings are
- * copied. Nothing is connected yet.
+ * copied. When the files change, the next call shows and trusts what is in them then, and uses no
+ * connection of before; see tls_store.h. Nothing is connected yet.
  */
 int http_client_new(const char *base, const struct tls_files *tls, struct http_client **ret,
 		    struct ff_error *err);

@@ -189,6 +189,7 @@ static void body_set(struct http_exchange *ex)
 static void transport_set(struct http_exchange *ex)
 {
 	const struct http_client *client = ex->spec.client;
+	const struct tls_identity *tls = ex->spec.tls;
 
 	SET(ex, NOSIGNAL, 1L); /* threads */
 	SET(ex, PROXY, ""); /* nor by the environment: this is between hosts that know each other */
@@ -202,12 +203,14 @@ static void transport_set(struct http_exchange *ex)
 	SET(ex, SOCKOPTFUNCTION, on_socket);
 	SET(ex, UNIX_SOCKET_PATH, client->socket_path);
 	SET(ex, SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	if (client->ca) {
-		SET(ex, CAINFO, client->ca);
+	if (tls) {
+		SET(ex, CAINFO, tls->ca);
 		SET(ex, CAPATH, NULL); /* this site's CA and no other */
-		SET(ex, SSLCERT, client->cert);
-		SET(ex, SSLKEY, client->key);
+		SET(ex, SSLCERT, tls->cert);
+		SET(ex, SSLKEY, tls->key);
 	}
+	SET(ex, FRESH_CONNECT, (long)ex->spec.alone);
+	SET(ex, FORBID_REUSE, (long)ex->spec.alone);
 }
 
 int http_exchange_init(struct http_exchange *ex, const struct http_exchange_spec *spec,
@@ -249,6 +252,7 @@ void http_exchange_done(struct http_exchange *ex)
 	free(TAKE_PTR(ex->url));
 	free(TAKE_PTR(ex->body));
 	free(TAKE_PTR(ex->reply));
+	tls_identity_put(TAKE_PTR(ex->spec.tls));
 }
 
 /* ----------------------------------------------------------------------------------- judgment */

@@ -211,21 +211,49 @@ static gnutls_session_t conn_session(struct MHD_Connection *mhd)
 	return info ? (gnutls_session_t)info->tls_session : NULL;
 }
 
+/* Who may come in: a client, by the words of its certificate. */
+static gnutls_typed_vdata_st purpose = { .type = GNUTLS_DT_KEY_PURPOSE_OID,
+					 .data = (unsigned char *)GNUTLS_KP_TLS_WWW_CLIENT };
+
 /*
  * libmicrohttpd asks for a client's certificate and leaves it at that. Before the handshake we make
- * it a requirement, to be verified in the handshake against the CA and for use by a client.
+ * it a requirement, to be verified in the handshake against the CA and for use by a client; and both
+ * ends' certificates and the CA are those of now.
  */
-static bool session_harden(struct MHD_Connection *mhd)
+static bool session_harden(struct http_conn *conn, struct MHD_Connection *mhd)
 {
-	static const char oid[] = GNUTLS_KP_TLS_WWW_CLIENT;
-	static gnutls_typed_vdata_st purpose = { .type = GNUTLS_DT_KEY_PURPOSE_OID,
-						 .data = (unsigned char *)oid };
 	gnutls_session_t session = conn_session(mhd);
 
 	if (!session)
 		return false;
+	conn->tls = tls_store_get(conn->listener->tls);
+	if (gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, conn->tls->credentials) < 0)
+		return false;
 	gnutls_certificate_server_set_request(session, GNUTLS_CERT_REQUIRE);
 	gnutls_session_set_verify_cert2(session, &purpose, 1, 0);
+	return true;
+}
+
+/*
+ * A connection may be kept for longer than a CA is trusted. When the certificates have been renewed, the
+ * one that the peer has shown is judged anew.
+ */
+static bool session_trusted_still(struct http_conn *conn, gnutls_session_t session)
+{
+	struct tls_identity *tls = tls_store_get(conn->listener->tls);
+	unsigned int status = 0;
+
+	if (tls == conn->tls) {
+		tls_identity_put(tls);
+		return true;
+	}
+	if (gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, tls->credentials) < 0 ||
+	    gnutls_certificate_verify_peers(session, &purpose, 1, &status) < 0 || status != 0) {
+		tls_identity_put(tls);
+		return false;
+	}
+	tls_identity_put(conn->tls);
+	conn->tls = tls;
 	return true;
 }
 
@@ -242,11 +270,19 @@ static void conn_peer_unix(struct http_conn *conn)
 	snprintf(conn->peer, sizeof(conn->peer), "uid %u pid %d", cred.uid, cred.pid);
 }
 
+static void conn_free(struct http_conn *conn)
+{
+	if (conn)
+		tls_identity_put(conn->tls);
+	free(conn);
+}
+DEFINE_CLEANUP(struct http_conn *, conn_free);
+
 static struct http_conn *conn_new(struct http_listener *listener, struct MHD_Connection *mhd)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
-	_cleanup_free_ struct http_conn *conn = calloc(1, sizeof(*conn));
+	_cleanup_(conn_freep) struct http_conn *conn = calloc(1, sizeof(*conn));
 
 	if (!conn || !info)
 		return NULL;
@@ -254,7 +290,7 @@ static struct http_conn *conn_new(struct http_listener *listener, struct MHD_Con
 	conn->fd = info->connect_fd;
 	if (listener->kind == HTTP_LISTENER_UNIX)
 		conn_peer_unix(conn);
-	if (listener->kind == HTTP_LISTENER_TLS && !session_harden(mhd))
+	if (listener->kind == HTTP_LISTENER_TLS && !session_harden(conn, mhd))
 		return NULL;
 	MHD_set_connection_option(mhd, MHD_CONNECTION_OPTION_TIMEOUT,
 				  (unsigned int)HTTP_HANDSHAKE_S);
@@ -267,7 +303,7 @@ void http_conn_notify(void *cls, struct MHD_Connection *mhd, void **conn,
 	if (code == MHD_CONNECTION_NOTIFY_STARTED)
 		*conn = conn_new(cls, mhd); /* NULL: each of its requests is refused */
 	else
-		free(TAKE_PTR(*conn));
+		conn_free(TAKE_PTR(*conn));
 }
 
 static void conn_peer_name(struct http_conn *conn, gnutls_session_t session)
@@ -316,5 +352,8 @@ int http_conn_admit(struct http_conn *conn, struct MHD_Connection *mhd, struct f
 		return error_set(err, EPERM, FF_CODE_REFUSED,
 				 "present a certificate of this site's CA",
 				 "%s has no valid certificate", conn->peer);
+	if (!session_trusted_still(conn, session))
+		return error_set(err, EKEYREJECTED, FF_CODE_REFUSED, NULL,
+				 "%s isn't trusted any more", conn->peer);
 	return 0;
 }

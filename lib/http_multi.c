@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Many calls in flight, over libcurl's multi interface. One thread owns it. */
+/*
+ * Many calls in flight, over libcurl's multi interface. One thread owns it; another may wake it, for which
+ * alone there is a lock. Connections that were made with older certificates than those of now go as soon as
+ * nothing is in flight, which libcurl can't do for some of them; until then calls get connections of their own.
+ */
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -21,7 +25,9 @@ struct call {
 };
 
 struct http_multi {
+	pthread_mutex_t lock; /* while `curl` is exchanged, and who wakes uses it */
 	CURLM *curl;
+	uint64_t identity; /* the number of the newest that any kept connection has */
 	struct call *calls;
 	unsigned int calls_n;
 	atomic_bool woken;
@@ -39,20 +45,48 @@ static void call_free(struct call *call)
 }
 DEFINE_CLEANUP(struct call *, call_free);
 
+static CURLM *connections_new(void)
+{
+	CURLM *curl = curl_multi_init();
+
+	if (curl)
+		curl_multi_setopt(curl, CURLMOPT_MAXCONNECTS, CONNECTIONS_KEPT);
+	return curl;
+}
+
 int http_multi_new(struct http_multi **ret, struct ff_error *err)
 {
 	struct http_multi *multi = calloc(1, sizeof(*multi));
 
 	if (!multi)
 		return error_nomem(err);
-	multi->curl = curl_multi_init();
+	multi->curl = connections_new();
 	if (!multi->curl) {
 		free(multi);
 		return error_nomem(err);
 	}
-	curl_multi_setopt(multi->curl, CURLMOPT_MAXCONNECTS, CONNECTIONS_KEPT);
+	pthread_mutex_init(&multi->lock, NULL);
 	*ret = multi;
 	return 0;
+}
+
+/* Whether connections may be kept that are made with this identity: they would be mixed with older ones. */
+static bool connections_renew(struct http_multi *multi, uint64_t identity)
+{
+	CURLM *fresh, *old;
+
+	if (identity <= multi->identity)
+		return true;
+	fresh = multi->calls_n == 0 ? connections_new() : NULL;
+	if (!fresh)
+		return false;
+	pthread_mutex_lock(&multi->lock);
+	old = multi->curl;
+	multi->curl = fresh;
+	pthread_mutex_unlock(&multi->lock);
+	curl_multi_cleanup(old);
+	multi->identity = identity;
+	return true;
 }
 
 /* Takes the call off the list and off libcurl. */
@@ -78,6 +112,7 @@ void http_multi_free(struct http_multi *multi)
 		call_free(call);
 	}
 	curl_multi_cleanup(multi->curl);
+	pthread_mutex_destroy(&multi->lock);
 	free(multi);
 }
 
@@ -104,18 +139,24 @@ int http_multi_start(struct http_multi *multi, struct http_client *client, const
 		     unsigned int timeout_ms, void *user, struct ff_error *err)
 {
 	_cleanup_(call_freep) struct call *call = call_new(method, path, user);
+	struct tls_identity *tls;
 	int running, r;
 
 	if (!call)
 		return error_nomem(err);
+	tls = http_client_identity(client);
 	r = http_exchange_init(&call->ex,
-			       &(struct http_exchange_spec){ .client = client,
-							     .easy = call->easy,
-							     .method = call->method,
-							     .path = call->path,
-							     .body = body,
-							     .headers = headers,
-							     .timeout_ms = timeout_ms },
+			       &(struct http_exchange_spec){
+				       .client = client,
+				       .easy = call->easy,
+				       .tls = tls,
+				       .alone =
+					       !connections_renew(multi, http_identity_number(tls)),
+				       .method = call->method,
+				       .path = call->path,
+				       .body = body,
+				       .headers = headers,
+				       .timeout_ms = timeout_ms },
 			       err);
 	if (r < 0)
 		return r;
@@ -203,5 +244,7 @@ unsigned int http_multi_cancel(struct http_multi *multi, const void *user)
 void http_multi_wakeup(struct http_multi *multi)
 {
 	atomic_store(&multi->woken, true);
+	pthread_mutex_lock(&multi->lock);
 	curl_multi_wakeup(multi->curl);
+	pthread_mutex_unlock(&multi->lock);
 }

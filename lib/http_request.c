@@ -195,7 +195,7 @@ enum MHD_Result http_request_handle(void *cls, struct MHD_Connection *mhd, const
 		/* a handler, or a peer that makes us wait, may take its time; keep-alive finds the dead */
 		MHD_set_connection_option(mhd, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
 		req->result = request_open(req);
-		return MHD_YES;
+		return req->result == -EKEYREJECTED ? MHD_NO : MHD_YES; /* see http_conn_admit() */
 	}
 	if (*upload_data_size > 0) {
 		result = request_data(req, upload_data, *upload_data_size);

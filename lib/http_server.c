@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The server's life: its listeners, each an MHD daemon of its own, and its orderly end. */
 #include <errno.h>
+#include <gnutls/abstract.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,14 +69,23 @@ static int listener_new(struct http_server *server, enum http_listener_kind kind
 	return 0;
 }
 
+/* libmicrohttpd's own credentials are for its whole life, and empty; http_listen.c gives each session its own. */
+static int certificate_none(gnutls_session_t session, const gnutls_datum_t *ca_names,
+			    int ca_names_n, const gnutls_pk_algorithm_t *algorithms,
+			    int algorithms_n, gnutls_pcert_st **ret_certs,
+			    unsigned int *ret_certs_n, gnutls_privkey_t *ret_key)
+{
+	(void)session, (void)ca_names, (void)ca_names_n, (void)algorithms, (void)algorithms_n;
+	(void)ret_certs, (void)ret_certs_n, (void)ret_key;
+	return -1;
+}
+
 static struct MHD_Daemon *listener_daemon(struct http_listener *listener)
 {
 	unsigned int flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION |
 			     MHD_USE_POLL | MHD_USE_ITC | MHD_USE_ERROR_LOG;
 	struct MHD_OptionItem tls[] = {
-		{ MHD_OPTION_HTTPS_MEM_TRUST, 0, listener->pems.ca },
-		{ MHD_OPTION_HTTPS_MEM_CERT, 0, listener->pems.cert },
-		{ MHD_OPTION_HTTPS_MEM_KEY, 0, listener->pems.key },
+		{ MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)certificate_none },
 		{ MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)TLS_PRIORITY },
 		{ MHD_OPTION_END, 0, NULL },
 	};
@@ -146,7 +156,7 @@ int http_server_listen_tcp(struct http_server *server, const char *address, uint
 	r = listener_new(server, tls ? HTTP_LISTENER_TLS : HTTP_LISTENER_TCP, &listener, err);
 	if (r < 0)
 		return r;
-	if (tls && (r = tls_pems_load(tls, &listener->pems, err)) < 0)
+	if (tls && (r = tls_store_open(tls, &listener->tls, err)) < 0)
 		return r;
 	r = http_socket_tcp(address, port, !tls, insecure, &listener->fd, &bound, err);
 	if (r < 0)
@@ -186,7 +196,7 @@ static void listener_free(struct http_listener *listener)
 	listener_quiesce(listener);
 	if (listener->mhd)
 		MHD_stop_daemon(listener->mhd); /* cuts the connections, joins their threads */
-	tls_pems_done(&listener->pems);
+	tls_store_close(listener->tls);
 	free(listener);
 }
 

@@ -9,7 +9,9 @@
  * http_server_stopping() may be called from anywhere, the rest of http_server_* from one thread.
  *
  * Who gets in: on the unix socket root and the daemon's own uid (SO_PEERCRED; others read a 403);
- * over TLS whoever presents a certificate of the CA (others fail in the handshake).
+ * over TLS whoever presents a certificate of the CA (others fail in the handshake). Certificate, key and
+ * CA may be replaced on disk (tls_store.h): each connection begins with those of now, and a kept one is
+ * judged by them anew at its next request. An answer that is under way, a stream too, goes on to its end.
  */
 #pragma once
 

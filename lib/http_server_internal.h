@@ -17,6 +17,7 @@
 #include <sys/types.h>
 
 #include "lib/http_server.h"
+#include "lib/tls_store.h"
 
 #define HTTP_LISTENERS_MAX 4 /* a unix socket, IPv4, IPv6, and one to spare */
 #define HTTP_PARAMS_MAX	   4 /* the API's longest pattern has one */
@@ -40,8 +41,8 @@ struct http_listener {
 	char *path; /* of the unix socket, else NULL */
 	dev_t path_dev;
 	ino_t path_ino;
-	uid_t uid; /* the daemon's own, as it made the socket */
-	struct tls_pems pems;
+	uid_t uid;	       /* the daemon's own, as it made the socket */
+	struct tls_store *tls; /* NULL: no TLS */
 };
 
 struct http_stream;
@@ -62,6 +63,7 @@ struct http_conn {
 	struct http_listener *listener;
 	int fd;
 	bool unix_allowed;
+	struct tls_identity *tls; /* by which it was judged last */
 	char peer[HTTP_PEER_TEXT_MAX];
 };
 
@@ -112,7 +114,10 @@ int http_socket_tcp(const char *address, uint16_t port, bool plain, bool insecur
 /* libmicrohttpd's upcall for a connection's begin and end */
 void http_conn_notify(void *cls, struct MHD_Connection *mhd, void **conn,
 		      enum MHD_ConnectionNotificationCode code);
-/* Is it somebody who may speak to us? Learns the peer's name by the way. */
+/*
+ * Is it somebody who may speak to us? Learns the peer's name by the way. -EKEYREJECTED: not any more,
+ * since the certificates were renewed; it gets no answer, so that it comes anew, with what it has now.
+ */
 int http_conn_admit(struct http_conn *conn, struct MHD_Connection *mhd, struct ff_error *err);
 
 /* http_request.c: libmicrohttpd's upcalls for a request */

@@ -177,19 +177,3 @@ void tls_pems_done(struct tls_pems *pems)
 	free(pems->ca);
 	*pems = (struct tls_pems){};
 }
-
-void tls_stamp_take(const struct tls_files *files, struct tls_stamp *ret)
-{
-	const char *const paths[] = { files->ca, files->cert, files->key };
-
-	memset(ret, 0, sizeof(*ret));
-	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
-		struct stat st;
-
-		if (stat(paths[i], &st) < 0)
-			continue;
-		ret->files[i].dev = st.st_dev;
-		ret->files[i].ino = st.st_ino;
-		ret->files[i].changed = st.st_ctim;
-	}
-}

@@ -5,10 +5,6 @@
  */
 #pragma once
 
-#include <stddef.h>
-#include <sys/types.h>
-#include <time.h>
-
 struct ff_error;
 
 /* GnuTLS's priority string: TLS 1.2 and 1.3, nothing below 128 bits. */
@@ -35,17 +31,3 @@ struct tls_pems {
  */
 int tls_pems_load(const struct tls_files *files, struct tls_pems *ret, struct ff_error *err);
 void tls_pems_done(struct tls_pems *pems);
-
-/*
- * Which files they are, and when they last changed: two stamps that are equal, byte by byte, are of the
- * same certificates. A file that can't be looked at counts as none.
- */
-struct tls_stamp {
-	struct {
-		dev_t dev;
-		ino_t ino;
-		struct timespec changed;
-	} files[3];
-};
-
-void tls_stamp_take(const struct tls_files *files, struct tls_stamp *ret);

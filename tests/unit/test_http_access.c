@@ -148,8 +148,8 @@ Test(http_access, certificates_are_checked_before_they_are_used)
 	files.cert = "/nonexistent.pem";
 	cr_assert_eq(http_client_new(fixture.url4, &files, &client, &err), -ENOENT);
 	cr_assert_str_eq(err.code, FF_CODE_NOT_FOUND);
-	cr_assert_eq(chmod(fixture.files.key, 0644), 0);
-	cr_assert_eq(http_client_new(fixture.url4, &fixture.files, &client, &err), -EPERM);
+	cr_assert_eq(chmod(fixture.stranger.key, 0644), 0);
+	cr_assert_eq(http_client_new(fixture.url4, &fixture.stranger, &client, &err), -EPERM);
 	cr_assert(strstr(err.message, "mode 0644"), "%s", err.message);
 	cr_assert_eq(http_client_new(fixture.url4, NULL, &client, &err), -EINVAL);
 	cr_assert_eq(http_client_new("ftp://x", NULL, &client, &err), -EINVAL);
