@@ -17,12 +17,24 @@
 #include "lib/cleanup.h"
 
 #define MEND_HALF "remove the instance and add it again"
-#define MAPS_MAX  64 /* that a program uses; the verifier's own limit */
+#define MEND_OTHER                                                                                      \
+	"start the agent of before again and empty the instance with `flowferry drain`, then upgrade; " \
+	"or give its flows' state up: rm -r its directory"
+#define MAPS_MAX 64 /* that a program uses; the verifier's own limit */
 
 static int half(const struct instance *instance, struct ff_error *err, const char *what)
 {
 	return error_set(err, EINVAL, FF_CODE_REFUSED, MEND_HALF, "instance %s in %s: %s",
 			 instance->name, instance->pin_dir, what);
+}
+
+/* Nobody knows what is where in it. */
+static int other_version(const struct instance *instance, struct ff_error *err)
+{
+	return error_set(err, EPROTO, FF_CODE_REFUSED, MEND_OTHER,
+			 "%s was pinned by another version of the agent: it goes on as it is, but "
+			 "can't be moved, copied or configured",
+			 instance->pin_dir);
 }
 
 /* A pin that must be there. */
@@ -55,7 +67,7 @@ static int about_read(struct instance *instance, struct ff_about *ret_about, str
 		return r;
 	if (map_info(fd, &info) < 0 || info.value_size != sizeof(*ret_about) ||
 	    bpf_map_lookup_elem(fd, &zero, ret_about) < 0 || ret_about->version != FF_ABOUT_VERSION)
-		return half(instance, err, "pinned by another version of the agent");
+		return other_version(instance, err);
 	ret_about->nf[FF_NAME_MAX - 1] = 0;
 	ret_about->state[FF_NAME_MAX - 1] = 0;
 	if (!ret_about->groups || ret_about->groups > FF_GROUPS_MAX)
@@ -79,7 +91,7 @@ static int pin_map(const struct instance *instance, const char *name, size_t nee
 		return half(instance, err, "its pins make no sense");
 	size = (size_t)(info.value_size + 7) / 8 * 8 * info.max_entries;
 	if (size < need)
-		return half(instance, err, "pinned by another version of the agent");
+		return other_version(instance, err);
 	size = (size + (size_t)getpagesize() - 1) & ~((size_t)getpagesize() - 1);
 	mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (mem == MAP_FAILED)

@@ -69,8 +69,8 @@ int instance_reload(const struct instance_spec *spec, struct instance **ret, str
 
 /*
  * Takes up what an earlier agent left pinned. spec: name, pin_dir, maps_dir, slots and seed (of the
- * service, as the data path has them) are used. -ENOENT: not pinned; -EINVAL: pinned in part, by
- * another version, or for a data path that is gone.
+ * service, as the data path has them) are used. -ENOENT: not pinned; -EINVAL: pinned in part, or for a
+ * data path that is gone; -EPROTO: whole, but by an agent that lays it out otherwise.
  */
 int instance_adopt(const struct instance_spec *spec, struct instance **ret, struct ff_error *err);
 

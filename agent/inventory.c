@@ -100,8 +100,13 @@ static int instance_start(struct agent *agent, const struct desired *d, uint16_t
 		instance = NULL;
 		r = -ENOENT;
 	}
+	if (r == -EPROTO) { /* its own program goes on with its packets, until it is removed */
+		if (!agent->foreign[id])
+			agent->foreign[id] = strdup(spec.name);
+		return r;
+	}
 	if (r) {
-		if (r == -EINVAL) /* pinned half, or by another version */
+		if (r == -EINVAL) /* pinned half */
 			instance_purge(spec.pin_dir, spec.name, NULL);
 		*err = (struct ff_error){};
 		r = instance_load(&spec, &instance, err);
@@ -117,6 +122,7 @@ static int instance_start(struct agent *agent, const struct desired *d, uint16_t
 	}
 	pthread_rwlock_wrlock(&agent->instances_lock);
 	agent->instances[id] = instance;
+	free(TAKE_PTR(agent->foreign[id]));
 	pthread_rwlock_unlock(&agent->instances_lock);
 	return 0;
 }
@@ -146,6 +152,16 @@ static void instance_end(struct agent *agent, uint16_t id)
 	log_info("instance %s: removed", instance->name);
 	instance_remove(instance, NULL);
 	instance_free(instance);
+}
+
+static void foreign_end(struct agent *agent, uint16_t id)
+{
+	_cleanup_free_ char *name = TAKE_PTR(agent->foreign[id]);
+
+	datapath_nf_set(agent->dp, id, -1);
+	cpus_quiesce(agent->cpus);
+	log_info("instance %s: removed, with the state that another version had pinned", name);
+	instance_purge(agent->dp->pin_dir, name, NULL);
 }
 
 /* Where every instance is, before the tables name it. */
@@ -188,6 +204,7 @@ static int instances_start(struct agent *agent, const struct desired *d, struct 
 
 	for (uint16_t id = 1; id < FF_INSTANCES_MAX; id++) {
 		const struct desired_instance *w = &d->instances[id];
+		bool told = agent->foreign[id];
 		struct ff_error why = {};
 		int r;
 
@@ -197,7 +214,9 @@ static int instances_start(struct agent *agent, const struct desired *d, struct 
 					   instance_start(agent, d, id, &why);
 		if (r) {
 			error_prefix(&why, "instance %s", w->name);
-			log_error("%s", why.message);
+			if (!told || r != -EPROTO) /* that stays so until somebody mends it */
+				log_error("%s%s%s", why.message, why.mend[0] ? "; mend: " : "",
+					  why.mend);
 			result = r;
 			*err = why;
 		}
@@ -207,11 +226,14 @@ static int instances_start(struct agent *agent, const struct desired *d, struct 
 
 static void instances_end(struct agent *agent, const struct desired *d)
 {
-	for (uint16_t id = 1; id < FF_INSTANCES_MAX; id++)
-		if (agent->instances[id] &&
-		    (!d->instances[id].is || d->instances[id].host != d->host) &&
-		    !instance_in_move(agent, agent->instances[id]))
+	for (uint16_t id = 1; id < FF_INSTANCES_MAX; id++) {
+		if (d->instances[id].is && d->instances[id].host == d->host)
+			continue;
+		if (agent->instances[id] && !instance_in_move(agent, agent->instances[id]))
 			instance_end(agent, id);
+		if (agent->foreign[id])
+			foreign_end(agent, id);
+	}
 }
 
 /* ---- services ---------------------------------------------------------------------------------- */

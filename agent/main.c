@@ -187,6 +187,8 @@ static void agent_stop(struct agent *agent)
 	neighbours_done(agent);
 	for (size_t i = 0; i < FF_INSTANCES_MAX; i++)
 		instance_free(agent->instances[i]);
+	for (size_t i = 0; i < FF_INSTANCES_MAX; i++)
+		free(agent->foreign[i]);
 	for (size_t i = 0; i < FF_SERVICES_MAX; i++)
 		json_decref(agent->services[i].config);
 	table_free(agent->table);

@@ -84,6 +84,31 @@ assert_eq "$(find "$state_dir/moves" -type f)" "" "files of moves"
 move --from fw-1 --to fw-2
 in_host client ping -q -c 2 -i 0.1 -W 5 198.18.2.2
 
+step "what another version has pinned forwards, and is left alone until it is removed"
+move --from fw-2 --to fw-1
+about=/sys/fs/bpf/flowferry/nf1/instances/fw-1/about
+packets() { bpftool -j map dump pinned "${about%about}meter" | jq '[.[].formatted.value.stats.packets] | add'; }
+value=$(bpftool -j map lookup pinned $about key 0 0 0 0 | jq -r '.value | .[104] = "0x03" | join(" ")')
+kill -KILL "$(lab_pid nf1)"
+# shellcheck disable=SC2086 # bytes
+bpftool map update pinned $about key 0 0 0 0 value $value
+ff lab restart nf1 >/dev/null
+wait_for "grep -q 'pinned by another version' /run/flowferry/lab/nf1.log"
+wait_for "host_api nf1 GET /v1/host"
+assert_json "$(host_api nf1 GET /v1/host)" '.instances == []'
+before=$(packets)
+in_host client ping -q -c 2 -i 0.1 -W 5 198.18.2.2
+wait_for "[ \$(packets) -ge $((before + 4)) ]"
+assert_exit 1 ff move --service fw --from fw-1 --to fw-2
+assert_eq "$(bpftool -j map lookup pinned $about key 0 0 0 0 | jq -r '.value[104]')" 0x03 "its version"
+
+step "or until its state is given up"
+rm -r "${about%/about}"
+ff lab restart nf1 >/dev/null
+wait_for "host_api nf1 GET /v1/host | jq -e '[.instances[].name] == [\"fw-1\"]'"
+in_host client ping -q -c 2 -i 0.1 -W 5 198.18.2.2
+move --from fw-1 --to fw-2
+
 step "a CPU that goes or comes: the agent starts anew, with its instances"
 cpus_are() # N: on every host
 {

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "bpf/state_abi.h"
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/json.h"
@@ -154,6 +155,30 @@ Test(instance, half_pinned_is_not_adopted_but_replaced)
 	cr_assert_eq(instance_adopt(&spec, &again, &err), -ENOENT);
 	instance_free(fw);
 	fw = state_rig_load("fw-1", "counter", 5);
+	instance_free(fw);
+}
+
+/* Its packets go on; what is where in its maps is for the agent to know that pinned them. */
+Test(instance, of_another_version_is_left_alone)
+{
+	struct instance *fw = state_rig_load("fw-1", "counter", 5), *again = NULL;
+	struct instance_spec spec = state_rig_spec("fw-1", "counter", 5);
+	struct ff_error err = { 0 };
+	struct ff_about about;
+	uint32_t zero = 0;
+	char path[512];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/about", fw->pin_dir);
+	fd = bpf_obj_get(path);
+	cr_assert_eq(bpf_map_lookup_elem(fd, &zero, &about), 0);
+	about.version--;
+	cr_assert_eq(bpf_map_update_elem(fd, &zero, &about, BPF_ANY), 0);
+	close(fd);
+	cr_assert_eq(instance_adopt(&spec, &again, &err), -EPROTO, "neither half nor gone");
+	cr_expect(strstr(err.message, "another version"), "%s", err.message);
+	cr_expect(strstr(err.mend, "the agent of before"), "%s", err.mend);
+	cr_expect_null(instance_pins_fault(fw));
 	instance_free(fw);
 }
 
