@@ -80,6 +80,7 @@ struct agent {
 	uint64_t routes_rest_ns;  /* until then routes_vouch() doesn't look */
 	struct replicas replicas; /* see replica.h */
 	struct standbys standbys; /* see standby.h */
+	uint64_t heirs_until_ns[FF_INSTANCES_MAX]; /* see heir.h; 0: never was a standby */
 
 	pthread_rwlock_t instances_lock;
 	struct desired_host hosts[FF_HOSTS_MAX];

@@ -5,6 +5,7 @@
 
 #include "agent/desired.h"
 #include "agent/heartbeat.h"
+#include "agent/heir.h"
 #include "agent/inventory_table.h"
 #include "agent/lease.h"
 #include "agent/move.h"
@@ -148,6 +149,7 @@ static void instance_end(struct agent *agent, uint16_t id)
 	cpus_quiesce(agent->cpus);
 	pthread_rwlock_wrlock(&agent->instances_lock);
 	agent->instances[id] = NULL;
+	agent->heirs_until_ns[id] = 0;
 	pthread_rwlock_unlock(&agent->instances_lock);
 	log_info("instance %s: removed", instance->name);
 	instance_remove(instance, NULL);
@@ -329,6 +331,8 @@ static int desired_apply(struct agent *agent, struct desired *d, struct ff_error
 	failed = instances_start(agent, d, err);
 	standby_apply(agent, d);
 	r = services_apply(agent, d, failed ? NULL : err);
+	if (!r)
+		heirs_trim(agent);
 	replicas_want(agent, d);
 	replicas_sync(agent);
 	if (!r)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/agent.h"
+#include "agent/heir.h"
 #include "lib/clock.h"
 #include "lib/json.h"
 #include "lib/log.h"
@@ -81,7 +82,11 @@ void standby_apply(struct agent *agent, const struct desired *d)
 		pthread_mutex_lock(&agent->standbys.lock);
 		ended = relation_set(agent, d, id);
 		pthread_mutex_unlock(&agent->standbys.lock);
-		if (ended && w->is && w->host == d->host && !owns(&d->services[w->service], id))
+		if (!ended || !w->is || w->host != d->host)
+			continue;
+		if (owns(&d->services[w->service], id))
+			heir_begins(agent, id);
+		else
 			state_forget(instance);
 	}
 }
@@ -279,28 +284,30 @@ const struct http_upload_ops standby_state_upload = {
 struct dropping {
 	uint64_t life, turn; /* of the round that brought all that there is, */
 	uint64_t keep;	     /* and its token */
-	struct ff_flow_key *keys;
-	size_t count, room;
+	struct flow_keys gone;
 };
+
+int flow_keys_add(struct flow_keys *keys, const struct ff_flow_key *key)
+{
+	if (keys->count == keys->room) {
+		size_t room = keys->room ? 2 * keys->room : 256;
+		struct ff_flow_key *more = reallocarray(keys->keys, room, sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		keys->keys = more;
+		keys->room = room;
+	}
+	keys->keys[keys->count++] = *key;
+	return 0;
+}
 
 static int drop_visit(void *ctx, const struct ff_flow_key *key, const void *value)
 {
 	struct dropping *dropping = ctx;
 	const struct ff_head *head = value;
 
-	if (head->moved_by == dropping->keep)
-		return 0;
-	if (dropping->count == dropping->room) {
-		size_t room = dropping->room ? 2 * dropping->room : 256;
-		struct ff_flow_key *keys = reallocarray(dropping->keys, room, sizeof(*keys));
-
-		if (!keys)
-			return -ENOMEM;
-		dropping->keys = keys;
-		dropping->room = room;
-	}
-	dropping->keys[dropping->count++] = *key;
-	return 0;
+	return head->moved_by == dropping->keep ? 0 : flow_keys_add(&dropping->gone, key);
 }
 
 /* Some of the slots, under the lock. */
@@ -310,10 +317,11 @@ static int drop_part(struct instance *instance, const struct slotset *slots,
 	struct state_select select = { .slots = slots };
 	int r;
 
-	dropping->count = 0;
+	dropping->gone.count = 0;
 	r = state_dump(&instance->state, &select, drop_visit, dropping, NULL, err);
 	return r ? r :
-		   state_forget_keys(&instance->state, dropping->keys, dropping->count, NULL, err);
+		   state_forget_keys(&instance->state, dropping->gone.keys, dropping->gone.count,
+				     NULL, err);
 }
 
 static int drop_all(struct agent *agent, const char *name, const struct sender *sender,
@@ -381,6 +389,6 @@ int standby_drop(struct http_request *req, struct http_response *resp)
 	if (r)
 		return r;
 	r = drop_all(agent, req_param(req, "name"), &sender, &slots, &dropping, err);
-	free(dropping.keys);
+	free(dropping.gone.keys);
 	return r ? r : resp_json(resp, 200, json_object());
 }

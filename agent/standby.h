@@ -48,5 +48,13 @@ void standby_apply(struct agent *agent, const struct desired *desired);
 /* Is the instance a standby? Then it takes part in no move. */
 bool standby_is(struct agent *agent, uint16_t instance);
 
+/* Flows to be forgotten; `keys` is the holder's, for free(). */
+struct flow_keys {
+	struct ff_flow_key *keys;
+	size_t count, room;
+};
+
+int flow_keys_add(struct flow_keys *keys, const struct ff_flow_key *key); /* -ENOMEM */
+
 extern const struct http_upload_ops standby_state_upload;
 int standby_drop(struct http_request *req, struct http_response *resp);
