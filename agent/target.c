@@ -11,10 +11,13 @@
 #include "lib/log.h"
 #include "lib/stream.h"
 
-/* an upload whose sender is gone ends as soon as its connection does */
-#define RECEIVING_WAIT_NS (2 * NSEC_PER_SEC)
-#define FENCES_WAIT_NS	  (5 * NSEC_PER_SEC)
-#define POLL_NS		  (20 * NSEC_PER_USEC)
+/*
+ * For the entries of a move that is being prepared, and for an upload whose sender is gone, which ends as soon
+ * as its connection does. Less than a move's patience: a source that is told so in time goes on without.
+ */
+#define UPLOAD_WAIT_NS (2 * NSEC_PER_SEC)
+#define FENCES_WAIT_NS (5 * NSEC_PER_SEC)
+#define POLL_NS	       (20 * NSEC_PER_USEC)
 
 /* A fence that got lost is made good by the next: after 2, 6, 14 ms. The way back is no hurry. */
 #define FENCE_AGAIN_NS (2 * NSEC_PER_MSEC)
@@ -145,16 +148,23 @@ static enum cpus_pace pace_asked(const struct http_request *req)
 }
 
 /*
- * What a source sent before it was restarted may still be on its way into the maps, and would land upon
- * what it sends anew: one upload at a time. True: there is still another. Under move.lock.
+ * A source that copies early is early. And what it sent before it was restarted may still be on its way into
+ * the maps, and would land upon what it sends anew: one upload at a time. NULL: state may be taken; else
+ * what is in the way. Under move.lock.
  */
-static bool receiving_end(struct move *move)
+static const char *upload_await(struct move *move)
 {
-	uint64_t until_ns = clock_ns() + RECEIVING_WAIT_NS;
+	uint64_t until_ns = clock_ns() + UPLOAD_WAIT_NS;
 
-	while (move->receiving && clock_cond_wait(&move->changed, &move->lock, until_ns))
+	while ((move->receiving || (!move->prepared && !move->failed)) &&
+	       !atomic_load(&move->ending) &&
+	       clock_cond_wait(&move->changed, &move->lock, until_ns))
 		;
-	return move->receiving;
+	if (move->receiving)
+		return ", and still writes older state";
+	if (!move->prepared)
+		return ", and not ready yet";
+	return move->is_target && move->target_phase == PHASE_PREPARED ? NULL : "";
 }
 
 static int upload_begin(struct http_request *req, struct http_response *resp, void **ret_ctx)
@@ -164,7 +174,7 @@ static int upload_begin(struct http_request *req, struct http_response *resp, vo
 	struct upload *up = calloc(1, sizeof(*up));
 	struct stream_sink sink = { .header = on_header, .block = on_block, .ctx = up };
 	struct move *move;
-	bool others;
+	const char *obstacle;
 	int r;
 
 	if (!up)
@@ -175,14 +185,11 @@ static int upload_begin(struct http_request *req, struct http_response *resp, vo
 	r = move ? req_header_u64(req, "X-Flowferry-Frozen-Ns", 0, &up->frozen_ns, err) : -ENOENT;
 	if (!r) {
 		pthread_mutex_lock(&move->lock);
-		while (!move->prepared && !move->failed) /* a source that copies early is early */
-			pthread_cond_wait(&move->changed, &move->lock);
-		others = receiving_end(move);
-		if (!move->is_target || move->target_phase != PHASE_PREPARED || others) {
+		obstacle = upload_await(move);
+		if (obstacle) {
 			r = error_set(err, EBUSY, FF_CODE_REFUSED, NULL,
 				      "move %s takes no state here: its target is %s%s", move->id,
-				      phase_name(move->target_phase),
-				      others ? ", and still writes older state" : "");
+				      phase_name(move->target_phase), obstacle);
 		} else {
 			move->receiving++;
 			up->move = move;

@@ -231,6 +231,33 @@ Test(state_move, foreign_records_are_refused)
 	instance_free(a);
 }
 
+/* With room for one more: what is there already doesn't need it, and what is new gets it. */
+Test(state_move, the_last_place_is_for_something_new)
+{
+	struct instance *a = state_rig_load("a", "counter", 1);
+	struct instance *b = state_rig_load("b", "counter", 2);
+	struct pipe *pipe = calloc(1, sizeof(*pipe));
+	struct ff_error err = { 0 };
+
+	instance_set_capacity(b, 601);
+	state_rig_fill(b, 0, 600, FOREVER);
+	state_rig_fill(a, 0, 600, FOREVER);
+	cr_assert_eq(pipe_run(pipe, a, b, &err), 0, "%s", err.message);
+	cr_expect_eq(pipe->counts.replaced, 600);
+	state_rig_agree(b, 600);
+	state_rig_fill(a, 600, 1, FOREVER);
+	cr_assert_eq(pipe_run(pipe, a, b, &err), 0, "%s", err.message);
+	state_rig_agree(b, 601);
+	cr_assert_eq(pipe_run(pipe, a, b, &err), 0, "full: %s", err.message);
+	state_rig_agree(b, 601);
+	state_rig_fill(a, 601, 1, FOREVER);
+	cr_expect_eq(pipe_run(pipe, a, b, &err), -ENOSPC);
+	state_rig_agree(b, 601);
+	free(pipe);
+	instance_free(a);
+	instance_free(b);
+}
+
 Test(state_move, full_instance_takes_changes_but_nothing_new)
 {
 	struct instance *a = state_rig_load("a", "counter", 1);
