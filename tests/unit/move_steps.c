@@ -72,14 +72,12 @@ static void step_reply(const struct world *from, uint32_t h, enum move_call call
 	machine_answer(&w, h, call, MOVE_EV_LOST, NO_REPLY);
 }
 
+/* Nobody waits for it: that it never comes is told by all states in which it is still on its way. */
 static void step_ghost(const struct world *from, uint32_t h, enum move_call call)
 {
 	struct world w = *from;
 
 	w.wire[h][call].ghost = 0;
-	walk_add(&w); /* it never comes */
-	if (from->host[h].dead)
-		return;
 	host_call(&w, h, call, from->wire[h][call].fence);
 	w.host[h].orphan |= !from->host[h].known && w.host[h].known;
 	walk_add(&w);
@@ -235,7 +233,13 @@ static void step_restart(const struct world *from)
 bool retry_is_due(const struct world *w)
 {
 	struct move move;
+	bool waits = false;
 
+	for (uint32_t h = 0; h < layout->hosts; h++)
+		for (int call = 0; call < MOVE_CALLS; call++)
+			waits |= w->slot[h][call].state == MOVE_SLOT_RETRY;
+	if (!waits) /* nearly always */
+		return false;
 	world_to_move(w, &move);
 	return move_due(&move) != UINT64_MAX;
 }
@@ -247,7 +251,7 @@ void host_steps(const struct world *w, uint32_t h)
 			step_request(w, h, call);
 		if (w->wire[h][call].reply)
 			step_reply(w, h, call);
-		if (w->wire[h][call].ghost)
+		if (w->wire[h][call].ghost && !w->host[h].dead)
 			step_ghost(w, h, call);
 	}
 	if (w->faults && w->phase != MOVE_ENDED && w->phase != MOVE_NEW)

@@ -5,8 +5,11 @@
 #include <string.h>
 
 #include "tests/unit/move_world.h"
+#include "tests/unit/random.h"
 
-#define STATES_MAX (1u << 24) /* of the table of those seen */
+#define STATES_MAX (1u << 23)
+#define SEEN_MIN   (1u << 12) /* places for hashes; doubled when half of them are taken */
+#define WORDS	   (sizeof(struct world) / sizeof(uint64_t))
 
 /* ---- the queue and the set of states seen ---------------------------------------------------- */
 
@@ -15,33 +18,64 @@ struct explorer {
 	uint32_t *parent; /* of each in the queue */
 	size_t head, tail, room;
 	uint64_t *seen; /* hashes: two states may share one, at odds of 1 in 10^7 */
+	size_t places;
+	uint64_t keys[WORDS]; /* random ones, of the hash */
 };
 
 static struct explorer explorer;
 size_t walk_ended[MOVE_FAILED + 1];
 
+/* In pairs, not in a chain: this is most of what a walk does. */
 static uint64_t world_hash(const struct world *w)
 {
-	uint64_t words[(sizeof(*w) + 7) / 8] = { 0 }, hash = 0x9e3779b97f4a7c15ull;
+	uint64_t words[WORDS], hash = 0;
 
 	memcpy(words, w, sizeof(*w));
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-		hash = (hash ^ words[i]) * 0xff51afd7ed558ccdull;
-		hash ^= hash >> 32;
+	for (size_t i = 0; i < WORDS; i += 2) {
+		unsigned __int128 product = (unsigned __int128)(words[i] ^ explorer.keys[i]) *
+					    (words[i + 1] ^ explorer.keys[i + 1]);
+
+		hash += (uint64_t)product ^ (uint64_t)(product >> 64);
 	}
+	hash = (hash ^ hash >> 32) * 0xff51afd7ed558ccdull;
+	hash ^= hash >> 29;
 	return hash ? hash : 1;
+}
+
+/* The hash's place: its own, or the free one where it would be. */
+static uint64_t *seen_place(uint64_t hash)
+{
+	size_t at = hash & (explorer.places - 1);
+
+	while (explorer.seen[at] && explorer.seen[at] != hash)
+		at = (at + 1) & (explorer.places - 1);
+	return &explorer.seen[at];
+}
+
+static void seen_grow(void)
+{
+	uint64_t *old = explorer.seen;
+	size_t n = explorer.places;
+
+	explorer.places = n ? 2 * n : SEEN_MIN;
+	explorer.seen = calloc(explorer.places, sizeof(*explorer.seen));
+	cr_assert_not_null(explorer.seen);
+	for (size_t i = 0; i < n; i++)
+		if (old[i])
+			*seen_place(old[i]) = old[i];
+	free(old);
 }
 
 void walk_add(const struct world *w)
 {
-	uint64_t hash = world_hash(w);
-	size_t at = hash % STATES_MAX;
+	uint64_t hash = world_hash(w), *place;
 
-	while (explorer.seen[at] && explorer.seen[at] != hash)
-		at = (at + 1) % STATES_MAX;
-	if (explorer.seen[at])
+	if (2 * explorer.tail >= explorer.places)
+		seen_grow();
+	place = seen_place(hash);
+	if (*place)
 		return;
-	explorer.seen[at] = hash;
+	*place = hash;
 	if (explorer.tail == explorer.room) {
 		explorer.room = explorer.room ? 2 * explorer.room : 4096;
 		explorer.queue = reallocarray(explorer.queue, explorer.room, sizeof(*w));
@@ -49,7 +83,7 @@ void walk_add(const struct world *w)
 			reallocarray(explorer.parent, explorer.room, sizeof(*explorer.parent));
 		cr_assert(explorer.queue && explorer.parent);
 	}
-	cr_assert_lt(explorer.tail, STATES_MAX / 2, "more states than expected: does it end?");
+	cr_assert_lt(explorer.tail, STATES_MAX, "more states than expected: does it end?");
 	explorer.parent[explorer.tail] = explorer.head ? (uint32_t)explorer.head - 1 : 0;
 	explorer.queue[explorer.tail++] = *w;
 }
@@ -177,13 +211,14 @@ static void check_alive(const struct world *w)
 
 static void explore(const struct layout *of)
 {
+	struct random random = { 1 };
 	struct world w = { 0 };
 
 	layout = of;
 	memset(&explorer, 0, sizeof(explorer));
+	for (size_t i = 0; i < WORDS; i++)
+		explorer.keys[i] = random_u64(&random);
 	memset(walk_ended, 0, sizeof(walk_ended));
-	explorer.seen = calloc(STATES_MAX, sizeof(*explorer.seen));
-	cr_assert_not_null(explorer.seen);
 	w.faults = of->faults;
 	w.restarts = of->restarts;
 	w.cancels = of->cancels;

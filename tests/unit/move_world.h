@@ -23,32 +23,46 @@ enum target_phase { T_NONE, T_PREPARED, T_RELEASED, T_RETURNED };
 enum reply { NO_REPLY, REPLY_OK, REPLY_COPIED, REPLY_COMMITTED, REPLY_REFUSED, REPLY_GONE };
 enum stream { STREAM_NONE, STREAM_SENT, STREAM_ACKED, STREAM_BROKEN };
 
+/*
+ * Bits, as millions of these are kept and compared: a move's millions of states differ by the byte, so
+ * what is left of one has a name and is 0.
+ */
 struct host {
-	uint8_t known; /* has the move */
-	uint8_t source;
-	uint8_t target;
-	uint8_t switched;
-	uint8_t unswitched; /* or stays: refuses switch from then on */
-	uint8_t fenced;	    /* its fences have reached the source */
-	uint8_t deleted;    /* source: its state */
-	uint8_t dead;	    /* for good, */
-	uint8_t found;	    /* and the orchestrator knows */
-	uint8_t orphan;	    /* prepared late, when nobody waits for it: monitor.c has it dropped */
+	uint16_t known : 1; /* has the move */
+	uint16_t source : 3;
+	uint16_t target : 2;
+	uint16_t switched : 1;
+	uint16_t unswitched : 1; /* or stays: refuses switch from then on */
+	uint16_t fenced : 1;	 /* its fences have reached the source */
+	uint16_t deleted : 1;	 /* source: its state */
+	uint16_t dead : 1;	 /* for good, */
+	uint16_t found : 1;	 /* and the orchestrator knows */
+	uint16_t orphan : 1; /* prepared late, when nobody waits for it: monitor.c has it dropped */
+	uint16_t pad : 3;
 };
 
 /* One call's messages. A ghost is a request whose caller has given up on this attempt. */
 struct wire {
-	uint8_t request; /* on its way */
-	uint8_t waiting; /* executing: final waits for the target */
-	uint8_t reply;	 /* enum reply, on its way */
-	uint8_t ghost;
-	uint8_t fence; /* its parameter */
-	uint8_t tag;   /* of request, waiting or reply */
+	uint8_t request : 1; /* on its way */
+	uint8_t waiting : 1; /* executing: final waits for the target */
+	uint8_t ghost : 1;
+	uint8_t fence : 1; /* its parameter */
+	uint8_t reply : 3; /* enum reply, on its way */
+	uint8_t pad : 1;
+	uint8_t tag; /* of request, waiting or reply */
+};
+
+/* What the coordinator keeps of a call. */
+struct slot {
+	uint8_t state : 3;
+	uint8_t attempts : 5;
+	uint8_t tag;
 };
 
 struct world {
 	struct host host[HOSTS_MAX];
 	struct wire wire[HOSTS_MAX][MOVE_CALLS];
+	struct slot slot[HOSTS_MAX][MOVE_CALLS];
 	uint8_t stream;
 	uint8_t unfenced;  /* the source need not wait */
 	uint8_t committed; /* the target has, ever */
@@ -60,10 +74,10 @@ struct world {
 	uint8_t deaths;
 	uint8_t phase, outcome, copied, held, returns, doubt, decides, recovered;
 	uint8_t restless; /* a steering host has not promised to stay */
-	struct {
-		uint8_t state, attempts, tag;
-	} slot[HOSTS_MAX][MOVE_CALLS];
+	uint8_t pad[6];
 };
+
+_Static_assert(sizeof(struct world) % (2 * sizeof(uint64_t)) == 0, "hashed by pairs of words");
 
 struct layout {
 	const char *name;
