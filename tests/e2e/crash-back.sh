@@ -71,7 +71,7 @@ overflowing()
 {
 	local begun=$EPOCHREALTIME
 	pids_learn
-	move_begin_held gw2 '{"park_limit": 1, "on_overflow": "abort"}'
+	move_begin_held gw2 '"park_limit": 1, "on_overflow": "abort"'
 	wait_for "host_api $(host_of "$to") GET /v1/moves/$move_id | jq -e '.overflowed > 0'"
 	let_go gw2
 	phase_wait decide || fail "it wasn't refused"

@@ -23,23 +23,17 @@ dropped_sum=0 # packets that operations have said to be lost
 
 # ---- a move, and a blow ---------------------------------------------------------------------------
 
-# move_begin [JSON]: a move of all from $from to $to; its id goes to $move_id
+# move_begin [MEMBERS]: a move of all from $from to $to, asked for with these, too; its id goes to $move_id
 move_begin()
 {
 	local since body
-	body=$(jq -nc --arg from $from --arg to $to --argjson more "${1:-{\}}" \
-		'{service: "fw", $from, $to} + $more')
+	body="{\"service\": \"fw\", \"from\": \"$from\", \"to\": \"$to\"${1:+, $1}}"
 	since=$(ff events -o json --limit 1 | jq .seq)
 	coproc EVENTS { exec "$BUILD/flowferry" events --follow --since "$since" -o json 2>/dev/null; }
 	events_fd=${EVENTS[0]}
 	# shellcheck disable=SC2153 # the coprocess EVENTS has it
 	events_pid=$EVENTS_PID
 	move_id=$(api POST /v1/moves "$body" | jq -er .id) || fail "no move: $body"
-}
-
-phase_now()
-{
-	api GET "/v1/operations/$move_id" | jq -r .phase
 }
 
 # phase_wait PHASE: true when the operation enters it, false if it ends without
@@ -96,7 +90,7 @@ host_of() # INSTANCE
 	echo "nf${1#fw-}"
 }
 
-# move_begin_held GATEWAY [JSON]: a move that waits in switch for that gateway. It is kept in prepare
+# move_begin_held GATEWAY [MEMBERS]: a move that waits in switch for that gateway. It is kept in prepare
 # until the gateway has done that part.
 move_begin_held()
 {
@@ -124,110 +118,118 @@ strike()
 
 # ---- what must be true afterwards -----------------------------------------------------------------
 
+# What hosts have is looked at by as few jq as there can be, which take their time to begin.
+
 # Waits until the operation has ended; it goes to $operation
 operation_end()
 {
 	wait_for "api GET /v1/operations/$move_id | jq -e '.state | IN(\"completed\", \"rolled-back\",
 		\"failed\")'" $END_S
 	operation=$(api GET "/v1/operations/$move_id")
-	dropped_sum=$((dropped_sum + $(jq .packets_dropped <<<"$operation")))
 }
 
 agents()
 {
 	local socket
-	for socket in /run/flowferry/*/agent.sock; do basename "$(dirname "$socket")"; done
-}
-
-# Nobody knows of a move any more, and no entry or lane speaks of one. A host that an operation had
-# to end without learns so within moments.
-assert_nothing_under_way()
-{
-	local host
-	for host in $(agents); do
-		wait_for "host_api $host GET /v1/host | jq -e '.moves == []'" 20
-		assert_json "$(bpftool -j map dump pinned "/sys/fs/bpf/flowferry/$host/maps/lanes")" \
-			'[.[].formatted.value | select(.token != 0)] == []'
+	for socket in /run/flowferry/*/agent.sock; do
+		socket=${socket%/agent.sock}
+		echo "${socket##*/}"
 	done
 }
 
-# bank_of HOST: the one that packets read
-bank_of()
+# map HOST NAME: of its data path
+map()
 {
-	bpftool -j map dump pinned "/sys/fs/bpf/flowferry/$1/maps/services" |
+	bpftool -j map dump pinned "/sys/fs/bpf/flowferry/$1/maps/$2"
+}
+
+# no_moves: no host knows of any
+no_moves()
+{
+	local host
+	for host in $(agents); do host_api "$host" GET /v1/host; done |
+		jq -es 'length > 0 and all(.[]; .moves == [])'
+}
+
+# banks: for each host in turn, which one packets read
+banks()
+{
+	local host
+	for host in $(agents); do map "$host" services; done |
 		jq -e '.[0].formatted.value[".data.services"][0].services[1].active % 2'
 }
 
-# slots_dump HOST: the entries of that bank, as [{owner, here, flags}]
+# slots_dump HOST BANK: its entries
 slots_dump()
 {
-	local slot index bank
-	bank=$(bank_of "$1")
+	local slot index
 	for ((slot = 0; slot < SLOTS; slot++)); do
-		index=$(((2 + bank) * 16384 + slot))
+		index=$(((2 + $2) * 16384 + slot))
 		echo "map lookup pinned /sys/fs/bpf/flowferry/$1/maps/table key $((index & 255))" \
 			"$((index >> 8 & 255)) $((index >> 16 & 255)) 0"
 	done >/run/slots.batch
-	bpftool -j batch file /run/slots.batch | jq -c '[.[].output // .[] | .formatted.value.steer |
-		{owner, here, flags}]'
+	bpftool -j batch file /run/slots.batch
 }
 
-# Each host's kernel steers each slot as the orchestrator says, and neither parks nor logs.
-assert_tables()
+# tables_dump: for each host, what its kernel steers by
+tables_dump()
 {
-	local host bank
-	jq -n --argjson table "$(api GET /v1/services/fw/table)" \
-		--argjson instances "$(api GET /v1/instances)" '
-		($instances.instances | map({key: .name, value: {id, host}}) | from_entries) as $by_name |
-		[$table.owners[] | $by_name[.[1]] as $owner | .[0] | split(",")[] | split("-") |
-			map(tonumber) | range(.[0]; .[-1] + 1) | {key: tostring, value: $owner}] |
-		from_entries' >/run/owners.json
+	local host bank banks
+	mapfile -t banks < <(banks)
 	for host in $(agents); do
-		slots_dump "$host" >/run/slots.json
-		assert_eq "$(jq -nc --arg host "$host" --slurpfile owners /run/owners.json \
-			--slurpfile there /run/slots.json '[$there[0] | to_entries[] |
-			{slot: .key, there: .value, owner: $owners[0][.key | tostring]} |
-			select(.there != {owner: .owner.id, flags: 0,
-				here: (if .owner.host == $host then .owner.id else 0 end)})]')" \
-			"[]" "wrong slots on $host"
-		bank=$(bank_of "$host")
-		assert_json "$(bpftool -j map dump pinned "/sys/fs/bpf/flowferry/$host/maps/pins")" \
-			"[.[].formatted.value.steer[$bank].flags | select(. != 0 and . != 4)] == []"
+		bank=${banks[0]}
+		banks=("${banks[@]:1}")
+		printf '{"host": "%s", "bank": %s, "slots": %s, "pins": %s, "lanes": %s}\n' "$host" "$bank" \
+			"$(slots_dump "$host" "$bank")" "$(map "$host" pins)" "$(map "$host" lanes)"
 	done
 }
 
-# counts: flow -> packets, of the running traffic's UDP flows on any host
-counts()
+# Each host's kernel steers each slot as the orchestrator says, and neither parks nor logs; no lane speaks
+# of a move.
+assert_tables()
 {
-	state_list | jq -sc --arg port ":$traffic_port" 'map(select((.flow | startswith("udp")) and
-		(.flow | split(" ") | any(endswith($port)))) |
-		{key: .flow, value: (.state.packets | add)}) | from_entries'
+	tables_dump >/run/tables.json
+	jq -c --argjson table "$(api GET /v1/services/fw/table)" \
+		--argjson instances "$(api GET /v1/instances)" '
+		($instances.instances | map({key: .name, value: {id, host}}) | from_entries) as $by_name |
+		([$table.owners[] | $by_name[.[1]] as $owner | .[0] | split(",")[] | split("-") |
+			map(tonumber) | range(.[0]; .[-1] + 1) | {key: tostring, value: $owner}] |
+			from_entries) as $owners | . as $at |
+		([.slots[].output // .slots[] | .formatted.value.steer | {owner, here, flags}] |
+			to_entries[] | $owners[.key | tostring] as $owner |
+			select(.value != {owner: $owner.id, flags: 0,
+				here: (if $owner.host == $at.host then $owner.id else 0 end)}) |
+			{host: $at.host, slot: .key, there: .value, $owner}),
+		(.pins[].formatted.value.steer[$at.bank].flags | select(. != 0 and . != 4) |
+			{host: $at.host, pin_flags: .}),
+		(.lanes[].formatted.value | select(.token != 0) | {host: $at.host, lane: .}),
+		(select(.slots | length != '$SLOTS') | "not all slots of \(.host)")
+		' /run/tables.json >/run/wrong.json
+	[ ! -s /run/wrong.json ] || fail "wrong entries: $(cat /run/wrong.json)"
+	assert_eq "$(wc -l </run/tables.json)" "$(agents | wc -l)" "hosts that were looked at"
 }
 
-# Every flow goes on: its packets are counted, on one host or another.
-assert_alive()
-{
-	counts >/run/counts.json
-	assert_json "$(cat /run/counts.json)" 'length > 0'
-	wait_for "counts | jq -e --slurpfile before /run/counts.json '. as \$now | \$before[0] |
-		to_entries | all(.[]; \$now[.key] > .value)'" 10
-}
-
+# Nobody knows of a move any more, each flow has one owner, and each goes on: its packets are counted, on
+# one host or another. A host that an operation had to end without learns so within moments.
 assert_sound()
 {
-	assert_nothing_under_way
+	wait_for no_moves 20
 	assert_tables
 	assert_one_owner
-	assert_alive
+	udp_counts </run/state.json >/run/counts.json
+	wait_for "state_list | goes_on /run/counts.json" 10
 }
 
 # crash_end WHAT BEGUN: the operation ends, and all is well
 crash_end()
 {
+	local state dropped said
 	events_end
 	operation_end
-	echo "$1: $(jq -r '[.state, .error.message, .note] | map(select(.)) | join("; ")' \
-		<<<"$operation") ($(((${EPOCHREALTIME/./} - ${2/./}) / 1000)) ms)"
+	IFS=$'\t' read -r state dropped said < <(jq -r '[.state, .packets_dropped,
+		([.state, .error.message, .note] | map(select(.)) | join("; "))] | @tsv' <<<"$operation")
+	echo "$1: $said ($(((${EPOCHREALTIME/./} - ${2/./}) / 1000)) ms)"
+	dropped_sum=$((dropped_sum + dropped))
 	assert_sound
-	[ "$(jq -r .state <<<"$operation")" != completed ] || { local x=$from; from=$to; to=$x; }
+	[ "$state" != completed ] || { local x=$from; from=$to; to=$x; }
 }

@@ -61,14 +61,14 @@ ff instance add fw-x --service fw --host "$(other_host nf1 "$heir")"
 step "the source dies"
 traffic_progress
 held_move fw-1 fw-x
-udp_counts >/run/before.json
+state_list | udp_counts >/run/before.json
 strike_host nf1
 assert_json "$operation" '.state == "rolled-back" and .error != null'
 assert_contains "$(jq -r .note <<<"$operation")" "its flows are $standby's"
 recovery_wait 1
 assert_json "$recovery" ".recovery.detect_ms <= $DETECT_MS and .recovery.recovered_ms <= $RECOVER_MS"
 told=$(jq .recovery.packets_lost_at_most <<<"$recovery")
-wait_for "goes_on /run/before.json" 10
+wait_for "state_list | goes_on /run/before.json" 10
 assert_eq "$(owner)" "$standby" "the owner of all"
 host_back nf1
 wait_for "host_api nf1 GET /v1/instances | jq -e '.instances == []'" 20
@@ -85,10 +85,10 @@ ff instance remove fw-x
 victim=$(other_host "$heir" "$(host_of "$(standby_of "$standby")")")
 ff instance add fw-y --service fw --host "$victim"
 held_move "$standby" fw-y
-udp_counts >/run/before.json
+state_list | udp_counts >/run/before.json
 strike_host "$victim"
 assert_json "$operation" '.state != "completed"'
-wait_for "goes_on /run/before.json" 10
+wait_for "state_list | goes_on /run/before.json" 10
 assert_eq "$(owner)" "$standby" "the owner of all"
 assert_eq "$(recoveries)" 1 recoveries
 host_back "$victim"

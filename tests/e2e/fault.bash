@@ -112,21 +112,6 @@ recovery_wait()
 	assert_json "$recovery" '.recovery.replica == "synced"'
 }
 
-# udp_counts: flow -> packets, by the state that the owners have
-udp_counts()
-{
-	state_list | jq -sc --arg port ":$traffic_port" 'map(select((.flow | startswith("udp")) and
-		(.flow | split(" ") | any(endswith($port)))) |
-		{key: .flow, value: (.state.packets | add)}) | from_entries'
-}
-
-# goes_on BEFORE: each flow's count is higher than it was in that file: its state wasn't begun anew
-goes_on()
-{
-	udp_counts | jq -e --slurpfile before "$1" '. as $now | $before[0] | length > 0 and
-		(to_entries | all(.[]; $now[.key] > .value))'
-}
-
 # Ends the traffic: nothing doubled, no connection lost; the packets lost are in $lost.
 traffic_end_lossy()
 {

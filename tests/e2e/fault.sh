@@ -40,7 +40,7 @@ standby=$(standby_of fw-1)
 
 step "nf1 dies"
 traffic_progress
-udp_counts >/run/before.json
+state_list | udp_counts >/run/before.json
 host_kill nf1
 recovery_wait 1
 assert_json "$recovery" '.from == "fw-1" and .to == $to and .recovery.host == "nf1"' \
@@ -51,7 +51,7 @@ assert_eq "$(owner)" "$standby" "the owner of all"
 told=$(jq .recovery.packets_lost_at_most <<<"$recovery")
 
 step "its flows go on with their state"
-wait_for "goes_on /run/before.json" 10
+wait_for "state_list | goes_on /run/before.json" 10
 assert_one_owner
 assert_contains "$(ff events --limit 50)" "host-dead"
 

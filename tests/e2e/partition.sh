@@ -148,12 +148,12 @@ traffic_again
 wait_for protected 20
 failed=$(owner)
 victim=$(host_of "$failed")
-udp_counts >/run/before.json
+state_list | udp_counts >/run/before.json
 dropped=$(drops)
 rm -r "/sys/fs/bpf/flowferry/$victim/instances/$failed"
 recovery_wait 4
 assert_json "$recovery" '.from == $from and .recovery.detect_ms == 0' --arg from "$failed"
-wait_for "goes_on /run/before.json" 10
+wait_for "state_list | goes_on /run/before.json" 10
 traffic_end_lossy
 dropped=$(($(drops) - dropped))
 echo "dropped: $dropped"

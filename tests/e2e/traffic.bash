@@ -72,10 +72,26 @@ state_list()
 	ff instances -o json |
 		jq -r '.instances[] | select(.standby_of == null) | [.name, .host] | @tsv' |
 		while read -r name host; do
-			host_api "$host" GET "/v1/flows?instance=$name&limit=$LIMIT" |
-				jq -c --arg instance "$name" --arg host "$host" \
-					'.flows[] + {$instance, $host}'
-		done
+			printf '{"instance": "%s", "host": "%s", "list": ' "$name" "$host"
+			host_api "$host" GET "/v1/flows?instance=$name&limit=$LIMIT"
+			echo '}'
+		done | jq -c '.list.flows[] + {instance, host}'
+}
+
+# udp_counts: flow -> packets, of the running traffic's UDP flows in a state_list
+udp_counts()
+{
+	jq -sc --arg port ":$traffic_port" 'map(select((.flow | startswith("udp")) and
+		(.flow | split(" ") | any(endswith($port)))) |
+		{key: .flow, value: (.state.packets | add)}) | from_entries'
+}
+
+# goes_on BEFORE: each flow that was counted in that file has a higher count in a state_list: its state
+# wasn't begun anew
+goes_on()
+{
+	udp_counts | jq -e --slurpfile before "$1" '. as $now | $before[0] | length > 0 and
+		(to_entries | all(.[]; $now[.key] > .value))'
 }
 
 # flows_count [FILTER [INSTANCE]]
@@ -99,13 +115,13 @@ packets_count()
 	ff instances -o json | jq '[.instances[].packets // 0] | add'
 }
 
-# I1, I7: each flow's state is on one host alone, and a move leaves none behind at the source.
+# I1, I7: each flow's state is on one host alone, and a move leaves none behind at the source. What was
+# looked at is in /run/state.json.
 assert_one_owner()
 {
-	local state
-	state=$(state_list | jq -s .)
-	assert_json "$state" 'length > 0'
-	assert_json "$state" '[group_by(.flow)[] | select(length > 1)] == []'
+	state_list >/run/state.json
+	jq -es 'length > 0 and all(group_by(.flow)[]; length == 1)' /run/state.json >/dev/null ||
+		fail "none, or more than one: $(jq -sc 'group_by(.flow)[] | select(length > 1)' /run/state.json)"
 }
 
 # I3: the fences have told when nothing was on its way to a former owner any more, so nothing came to
