@@ -112,11 +112,6 @@ static const json_t *step_of(size_t i)
 			      i);
 }
 
-static json_int_t number(const json_t *object, const char *key)
-{
-	return json_integer_value(json_object_get(object, key));
-}
-
 /* Young flows in the slots that fw-1 had; all of them are pinned to it, and no other flow. */
 static unsigned int left_expect(const struct owners *before)
 {

@@ -43,15 +43,6 @@ static const json_t *drain_of(const char *host)
 	return json_object_get(call(200, "GET", path, NULL), "drain");
 }
 
-static void wait_for_call(const char *line, int times)
-{
-	uint64_t until = clock_ns() + WAIT_MS * NSEC_PER_MSEC;
-
-	while (fake_count(&world, line) < times && clock_ns() < until)
-		usleep(2000);
-	cr_assert_geq(fake_count(&world, line), times, "%s was never called", line);
-}
-
 static void wait_until_empty(const char *host)
 {
 	uint64_t until = clock_ns() + WAIT_MS * NSEC_PER_MSEC;
@@ -108,7 +99,7 @@ Test(plans, a_move_by_hand_before)
 
 	fake_script(&world, "nf1", "precopy", FAKE_BLOCK, 1);
 	move_by_hand("fw-1", "fw-2", "0-7", path);
-	wait_for_call("nf1 precopy", 1);
+	wait_for_call("nf1 precopy");
 	drain("nf1");
 	wait_until_told("plan-ended");
 	cr_assert_str_eq(state_of_ended(), "completed");
@@ -126,7 +117,7 @@ Test(plans, a_move_by_hand_meanwhile)
 
 	fake_script(&world, "nf1", "precopy", FAKE_BLOCK, 1);
 	drain("nf1");
-	wait_for_call("nf1 precopy", 1);
+	wait_for_call("nf1 precopy");
 	move_by_hand("fw-2", "fw-1", "40-43", path);
 	cr_assert_str_eq(text(call(200, "GET", path, NULL), "state"), "completed");
 	/* what the plan moves isn't his to move */
@@ -146,7 +137,7 @@ Test(plans, a_host_that_vanishes)
 {
 	fake_script(&world, "nf2", "prepare", FAKE_BLOCK, 1);
 	drain("nf1");
-	wait_for_call("nf2 prepare", 1);
+	wait_for_call("nf2 prepare");
 	fake_unblock(&world);
 	fake_agent_stop(&world.agents[2]);
 	wait_until_told("plan-ended");
@@ -164,7 +155,7 @@ Test(plans, a_pause_stops_at_once)
 {
 	fake_script(&world, "nf1", "precopy", FAKE_BLOCK, 1);
 	drain("nf1");
-	wait_for_call("nf1 precopy", 1);
+	wait_for_call("nf1 precopy");
 	paused(true);
 	call(200, "POST", "/v1/hosts/nf1/undrain", NULL);
 	drain("nf2");

@@ -56,15 +56,6 @@ static const char *nf_of_service(void)
 	return text(call(200, "GET", "/v1/services/fw", NULL), "nf");
 }
 
-static void wait_for_call(const char *line, int times)
-{
-	uint64_t until = clock_ns() + WAIT_MS * NSEC_PER_MSEC;
-
-	while (fake_count(&world, line) < times && clock_ns() < until)
-		usleep(2000);
-	cr_assert_geq(fake_count(&world, line), times, "%s was never called", line);
-}
-
 /* What the agent of nf1 was told last: the NF of each instance on it, by the instance's name. */
 static void assert_told(const char *name, const char *nf)
 {
@@ -123,7 +114,7 @@ Test(upgrade, one_at_a_time)
 {
 	fake_script(&world, "nf1", "precopy", FAKE_BLOCK, 1);
 	upgrade_begin("firewall2");
-	wait_for_call("nf1 precopy", 1);
+	wait_for_call("nf1 precopy");
 	cr_assert_str_eq(text(call(409, "POST", UPGRADE, json_pack("{ss}", "nf", "x")), "code"),
 			 "busy");
 	call(409, "DELETE", "/v1/services/fw", NULL);
@@ -181,10 +172,10 @@ Test(upgrade, a_cancelled_one_is_taken_up_by_another)
 
 	fake_script(&world, "nf2", "precopy", FAKE_BLOCK, 1);
 	upgrade_begin("firewall2");
-	wait_for_call("nf2 precopy", 1);
+	wait_for_call("nf2 precopy");
 	snprintf(path, sizeof(path), "/v1/operations/%s", id);
 	call(202, "DELETE", path, NULL);
-	wait_for_call("nf2 abort", 1); /* the move is cancelled, too */
+	wait_for_call("nf2 abort"); /* the move is cancelled, too */
 	fake_unblock(&world);
 	ended = upgrade_await();
 	cr_assert_str_eq(text(ended, "state"), "failed");
@@ -205,7 +196,7 @@ static void resumed(const char *agent, const char *blocked)
 	fake_script(&world, agent, blocked, FAKE_BLOCK, 1);
 	upgrade_begin("firewall2");
 	snprintf(line, sizeof(line), "%s %s", agent, blocked);
-	wait_for_call(line, 1);
+	wait_for_call(line);
 	orchestrator_down();
 	orchestrator_up();
 	fake_unblock(&world);
@@ -237,7 +228,7 @@ Test(upgrade, flows_that_come_back_are_moved_on)
 
 	fake_script(&world, "nf2", "precopy", FAKE_BLOCK, 1);
 	upgrade_begin("firewall2");
-	wait_for_call("nf2 precopy", 1);
+	wait_for_call("nf2 precopy");
 	snprintf(path, sizeof(path), "/v1/operations/%s?wait_ms=%d",
 		 text(call(202, "POST", "/v1/moves",
 			   json_pack("{ss ss ss ss}", "service", "fw", "from", "fw-3", "to", "fw-2",
