@@ -78,7 +78,7 @@ traffic_end_lossy
 [ "$lost" -le "$told" ] || fail "$lost packets lost, at most $told told"
 
 step "the target dies"
-traffic_start "$UDP_FLOWS" --ipv4 --ipv6 --rate 600 --proto both --tcp-flows 10 --tcp-rate 30 --tcp-echo
+traffic_lossy
 wait_for protected 20
 wait_for "ff conditions -o json | jq -e '.conditions | all(.[]; .kind != \"failure\")'" 30
 ff instance remove fw-x

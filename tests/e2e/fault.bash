@@ -23,9 +23,15 @@ protect_up()
 		ff instance remove fw-$n
 	done
 	policy_set 'protect: {enabled: true, lag_ms: 50}' "$@"
-	traffic_start $UDP_FLOWS --ipv4 --ipv6 --rate 600 --proto both --tcp-flows 10 --tcp-rate 30 \
-		--tcp-echo
+	traffic_lossy
 	wait_for protected 20
+}
+
+# traffic_lossy: which may lose some, and at its end doesn't wait long for them
+traffic_lossy()
+{
+	traffic_start $UDP_FLOWS --ipv4 --ipv6 --rate 600 --proto both --tcp-flows 10 --tcp-rate 30 \
+		--tcp-echo --drain 3
 }
 
 # policy_set LINE...: nothing but what these say makes the loop act

@@ -63,12 +63,6 @@ more_processed()
 	wait_for "[ \$(processed $1) -ge $((before + $2)) ]" 20
 }
 
-traffic_again()
-{
-	traffic_start "$UDP_FLOWS" --ipv4 --ipv6 --rate 600 --proto both --tcp-flows 10 --tcp-rate 30 \
-		--tcp-echo
-}
-
 protect_up 3
 ORCHESTRATOR=$(in_host orch ip -4 -o addr show dev f0 | awk '{ sub("/.*", "", $4); print $4 }')
 
@@ -87,7 +81,7 @@ traffic_end
 assert_conserved
 
 step "cut off from everything, keep-forwarding: taken over at once"
-traffic_again
+traffic_lossy
 wait_for protected 20
 cut nf1
 recovery_wait 1
@@ -105,7 +99,7 @@ assert_one_owner
 
 step "cut off from the orchestrator, fence: it stops by itself, before its flows are given away"
 policy_set 'protect: {enabled: true, lag_ms: 50}' 'partition: {mode: fence, lease_ms: 500}'
-traffic_again
+traffic_lossy
 wait_for protected 20
 victim=$(host_of "$(owner)")
 heir=$(host_of "$(standby_of "$(owner)")")
@@ -130,7 +124,7 @@ fenced=$(reason "$victim" drop-fenced)
 assert_one_owner
 
 step "dead, fence: its lease is awaited"
-traffic_again
+traffic_lossy
 wait_for protected 20
 victim=$(host_of "$(owner)")
 cut "$victim"
@@ -144,7 +138,7 @@ traffic_end_lossy
 
 step "an instance fails on a host that is well"
 policy_set 'protect: {enabled: true, lag_ms: 50}' 'stability: {down_ms: 500}'
-traffic_again
+traffic_lossy
 wait_for protected 20
 failed=$(owner)
 victim=$(host_of "$failed")
