@@ -297,12 +297,14 @@ static int step(struct http_request *req, struct http_response *resp, step_fn fn
 	json_t *reply = NULL;
 	int r = epoch_check(req, agent, err);
 
+	if (!r) {
+		move = move_get(agent, req_param(req, "id"), err);
+		r = move ? 0 : err->err;
+	}
+	/* what is refused isn't followed by anything that is urgent */
+	cpus_pace(r ? PACE_NORMAL : pace);
 	if (r)
-		return r;
-	move = move_get(agent, req_param(req, "id"), err);
-	if (!move)
-		return refuse_for_now(resp, err->err);
-	cpus_pace(pace);
+		return refuse_for_now(resp, r);
 	r = ends ? fn(move, req_json(req) ?: empty, &reply, err) :
 		   step_work(move, req_json(req) ?: empty, &reply, err, fn);
 	log_debug("move %s: %s: %s", move->id, req_path(req), r ? err->message : "done");

@@ -119,6 +119,26 @@ Test(migration, restart_after_final_goes_forward)
 	assert_forgotten(id);
 }
 
+/* Its hosts have finished and forgotten it, and the entry that says so is the one that a power cut takes. */
+Test(migration, an_end_that_a_power_cut_takes_is_done_again)
+{
+	_cleanup_json_ json_t *operation = NULL;
+	char id[32];
+
+	fake_script(&world, "nf2", "finish", FAKE_BLOCK, 1);
+	move_begin(move_request(), id);
+	wait_for_call("nf2 finish");
+	wait_for(fake_count(&world, "nf1 finish") && fake_count(&world, "gw finish"));
+	orchestrator_crash(); /* who has the later journal ends the move first */
+	operation = move_await(id);
+	cr_assert_str_eq(text(operation, "state"), "completed");
+	cr_assert_str_empty(text(operation, "note"), "%s", text(operation, "note"));
+	cr_assert_str_eq(owners_shown(), "0-63=fw-2");
+	cr_assert_eq(fake_count(&world, "nf2 finish"), 2);
+	cr_assert_eq(fake_count(&world, "nf1 finish"), 2);
+	assert_forgotten(id);
+}
+
 Test(migration, restart_keeps_everything)
 {
 	_cleanup_json_ json_t *operation = NULL, *status = NULL, *list = NULL;

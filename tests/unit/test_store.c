@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "lib/json.h"
-#include "orchestrator/store.h"
+#include "orchestrator/store_internal.h"
 
 static char path[64];
 static struct store *store;
@@ -341,6 +341,33 @@ Test(store, operations)
 	cr_assert_eq(json_integer_value(json_object_get(counts, "running")), 0);
 	operation_free(done);
 	operation_free(running);
+}
+
+static int synchronous(void)
+{
+	sqlite3_stmt *statement;
+	int level;
+
+	cr_assert_eq(sqlite3_prepare_v2(store->db, "PRAGMA synchronous", -1, &statement, NULL),
+		     SQLITE_OK);
+	cr_assert_eq(sqlite3_step(statement), SQLITE_ROW);
+	level = sqlite3_column_int(statement, 0);
+	sqlite3_finalize(statement);
+	return level;
+}
+
+/* What a power cut may take is the end of an operation, and nothing that comes after it. */
+Test(store, a_lax_entry_leaves_the_next_one_firm)
+{
+	enum { NORMAL = 1, FULL = 2 };
+	struct operation *operation = operation_put("running", NULL);
+
+	cr_assert_eq(synchronous(), FULL);
+	cr_assert_eq(store_operation_note(store, operation, &err), 0, "%s", err.message);
+	cr_assert_eq(synchronous(), NORMAL, "it waits for the disk");
+	cr_assert_eq(store_operation_put(store, operation, NULL, &err), 0, "%s", err.message);
+	cr_assert_eq(synchronous(), FULL);
+	operation_free(operation);
 }
 
 Test(store, operations_of_one_kind)
