@@ -210,3 +210,35 @@ struct plan world_plan(struct world *w)
 	check_hosts_not_worse(w, &plan);
 	return plan;
 }
+
+void world_two(struct world *w, double first, double second)
+{
+	world_init(w, 3, 2, 256);
+	world_slots(w, 0, 127, 0, first);
+	world_slots(w, 128, 255, 1, second);
+	world_measure(w);
+}
+
+double world_target(const struct world *w)
+{
+	return WORLD_CAPACITY * w->policy.utilisation.target_percent / 100;
+}
+
+const struct plan_step *plan_step_of(const struct plan *plan, enum plan_kind kind)
+{
+	for (size_t i = 0; i < plan->steps_n; i++)
+		if (plan->steps[i].kind == kind)
+			return &plan->steps[i];
+	cr_assert_fail("no step '%s': %s", plan_kind_name(kind), plan->reason);
+	abort();
+}
+
+void expect_under_target(const struct world *w, const struct plan *plan, size_t instances)
+{
+	double after[8];
+
+	world_after(w, plan, after, instances);
+	for (size_t i = 0; i < instances; i++)
+		cr_expect_leq(after[i], world_target(w) * 1.0001, "instance %zu has %.0f", i + 1,
+			      after[i]);
+}
