@@ -26,6 +26,7 @@ struct sum {
 	size_t running;
 	size_t leaving;	    /* are being emptied */
 	double demand;	    /* not smoothed */
+	double known_as;    /* the same by packets/s as they are told on, which are smoothed */
 	double flows, room; /* state tables; smoothed */
 	uint64_t sample_ns; /* of the newest sample */
 	uint64_t oldest_ms; /* age of the oldest that runs */
@@ -110,6 +111,7 @@ static void sum_make(struct view *view)
 		const struct instance_load *instance = &view->load->instances[i];
 		const struct instance_track *track = view->step->analyzer->instances[instance->id];
 		enum instance_state state = instance->state;
+		double weight;
 
 		sum->members += state == INSTANCE_RUNNING || state == INSTANCE_STARTING;
 		sum->leaving += state == INSTANCE_RETIRING || state == INSTANCE_DRAINING;
@@ -118,7 +120,9 @@ static void sum_make(struct view *view)
 			continue;
 		}
 		sum->sample_ns = MAX(sum->sample_ns, track->sample_ns);
-		sum->demand += track->current * (mean > 0 ? weight_of(instance) / mean : 1);
+		weight = mean > 0 ? weight_of(instance) / mean : 1;
+		sum->demand += track->current * weight;
+		sum->known_as += mean > 0 ? instance->packets_per_s / mean : instance->utilisation;
 		if (state == INSTANCE_RUNNING || state == INSTANCE_STARTING)
 			sum->room += (double)instance->capacity_flows;
 		sum->flows += track->fill.average.level * (double)instance->capacity_flows;
@@ -312,15 +316,33 @@ static void unprotected_step(struct view *view)
 		alarm_say(view->step, alarm, &subject, "%s: all have a standby", view->load->name);
 }
 
-/* For whom plans: the forecast, and before instances go the demand that has been shortly before. */
+/* Below it falls at once, so that of a load that swings it is the lower part, and a burst is none. */
+static void recent_add(struct service_track *track, uint64_t at_ns, double demand,
+		       uint32_t smooth_ms)
+{
+	if (at_ns <= track->recent.at_ns)
+		return;
+	average_add(&track->recent, at_ns, demand, smooth_ms / ANALYZER_RECENT);
+	track->recent.level = fmin(track->recent.level, demand);
+}
+
+/*
+ * For whom plans: the forecast, and before instances go the demand that has been shortly before. What has
+ * risen faster than the figures follow, which are smoothed, is planned for as it is by now, or another
+ * plan would have to follow; but for no burst while all are below their bounds.
+ */
 static void growth_set(const struct view *view, struct service_load *service, double demand,
 		       double ahead)
 {
-	service->growth = 1;
+	const struct sum *sum = &view->sum;
+	double up = view->policy->utilisation.up_percent / 100.0;
+
 	if (demand <= 0)
 		return;
-	if (ahead > demand)
-		service->growth = fmin(ahead / demand, ANALYZER_GROWTH_MAX);
+	if (sum->busiest && sum->busiest->utilisation > up && sum->known_as > 0)
+		service->risen = fmax(1, fmin(view->track->recent.level / sum->known_as,
+					      ANALYZER_GROWTH_MAX));
+	service->growth = fmax(service->risen, fmin(ahead / demand, ANALYZER_GROWTH_MAX));
 	if (view->track->base.alarms[CONDITION_UNDERLOAD].raised)
 		service->growth = fmax(service->growth, peak_value(&view->track->peak) / demand);
 }
@@ -338,7 +360,7 @@ void service_step(struct step *step, struct service_track *track, struct service
 	sum_make(&view);
 	track->regret = MAX(track->regret, 1u);
 	members_count(&view);
-	service->growth = 0;
+	service->growth = service->risen = 0;
 	if (!view.sum.known || !view.sum.members || !view.sum.sample_ns) {
 		alarm_pause(&track->base.alarms[CONDITION_OVERLOAD]);
 		alarm_pause(&track->base.alarms[CONDITION_UNDERLOAD]);
@@ -348,6 +370,7 @@ void service_step(struct step *step, struct service_track *track, struct service
 	}
 	series_add(&track->demand, view.sum.sample_ns, view.sum.demand, stability->smooth_ms,
 		   trend_window(view.policy), &dropped);
+	recent_add(track, view.sum.sample_ns, view.sum.demand, stability->smooth_ms);
 	demand = ahead = track->demand.average.level;
 	series_forecast(&track->demand, trend_window(view.policy), stability->forecast_ms, &ahead,
 			&slope);
@@ -355,6 +378,7 @@ void service_step(struct step *step, struct service_track *track, struct service
 	members = (double)view.sum.members;
 	overload_step(&view, demand / members, ahead / members, slope / members);
 	underload_step(&view, demand, ahead);
+	service->growth = service->risen = 1;
 	growth_set(&view, service, demand, ahead);
 	if (view.sum.settled)
 		imbalance_step(&view);

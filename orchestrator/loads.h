@@ -165,6 +165,7 @@ struct service_load {
 	double growth; /* load that a plan should be made for, of the load now: of the forecast, and
 			* while there is underload of the highest within the minimum lifetime; 1: no
 			* trend, 0: not known */
+	double risen; /* load by now, of the smoothed figures, after a steep rise; else 1; 0: not known */
 	uint32_t owners; /* of its instances own something; only where a policy protects it, .. */
 	uint32_t unprotected; /* .. so many of them have no standby whose copy is whole */
 	struct rule_load *rules;

@@ -42,6 +42,8 @@ bool loop_is_paused(struct loop *loop);
  * hours. Pure.
  */
 uint32_t loop_flags(uint32_t conditions, bool quiet);
+/* By how much a plan for that multiplies the loads; @growth: the service's. Pure. */
+double loop_growth(double growth, uint32_t flags);
 
 /* The plan for a service now, in *ret; see planner_plan(). loop->lock is held in these. */
 int loop_plan_make(struct loop *loop, const struct service_load *service, uint32_t flags,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* loop_plan.c - what the loop does with what it has seen: plans, made and carried out. */
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,12 @@ uint32_t loop_flags(uint32_t conditions, bool quiet)
 	return flags;
 }
 
+double loop_growth(double growth, uint32_t flags)
+{
+	/* filled to its target to the last packet, an instance would be above it half of the time */
+	return flags & PLANNER_RELIEVE ? fmax(1, growth) * LOOP_HEADROOM : growth;
+}
+
 /* A service that nobody governs is only emptied where an operator wants it: nothing else is wrong. */
 static void policy_loosen(struct policy *policy, const struct service_load *service)
 {
@@ -50,16 +57,21 @@ static void policy_loosen(struct policy *policy, const struct service_load *serv
 	policy->placement.spread = false;
 }
 
-/* With the forecast if that can be done, else for what there is now. */
-static int plan_for_growth(struct planner_input *input, struct plan *ret)
+/* For the first of @growths, which fall, that can be done, or for the last. */
+static int plan_for_growth(struct planner_input *input, const double *growths, size_t n,
+			   struct plan *ret)
 {
-	int r = planner_plan(input, ret);
+	for (size_t i = 0;; i++) {
+		int r;
 
-	if (r < 0 || ret->short_pps <= 0 || input->growth <= 1)
-		return r;
-	plan_done(ret);
-	input->growth = 1;
-	return planner_plan(input, ret);
+		if (i + 1 < n && growths[i] <= growths[i + 1])
+			continue;
+		input->growth = growths[i];
+		r = planner_plan(input, ret);
+		if (r < 0 || i + 1 == n || (ret->short_pps <= 0 && !ret->stuck))
+			return r;
+		plan_done(ret);
+	}
 }
 
 int loop_plan_make(struct loop *loop, const struct service_load *service, uint32_t flags,
@@ -71,15 +83,17 @@ int loop_plan_make(struct loop *loop, const struct service_load *service, uint32
 		.service = service->id,
 		.policy = policy,
 		.flags = flags,
-		.growth = service->growth,
 	};
+	/* the forecast if that can be done, else what there is now, at worst without any room */
+	const double growths[] = { loop_growth(service->growth, flags),
+				   loop_growth(service->risen, flags), 1 };
 	struct cost_model cost;
 
 	if (!loop->has_policy[service->id])
 		policy_loosen(policy, service);
 	elasticity_cost(loop->orch->elasticity, service->nf, &cost);
 	input.cost = &cost;
-	return plan_for_growth(&input, ret);
+	return plan_for_growth(&input, growths, ARRAY_SIZE(growths), ret);
 }
 
 /*

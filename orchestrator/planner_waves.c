@@ -250,6 +250,15 @@ static void reason_build(const struct problem *p, struct plan *plan)
 		reason_add(plan, "; %u find no place away from what is to be emptied", plan->stuck);
 }
 
+/* What finds no place; nobody has asked for relief of what an instance already had above its target. */
+static double bin_short(const struct problem *p, const struct bin *bin)
+{
+	bool relieve = p->input->flags & PLANNER_RELIEVE;
+	double most = relieve ? bin->policy_target : fmax(bin->policy_target, bin->load0);
+
+	return bin->load > most * (1 + LOAD_EPSILON) ? bin->load - most : 0;
+}
+
 static void totals_build(const struct problem *p, struct plan *plan)
 {
 	plan->service = p->service->id;
@@ -262,8 +271,7 @@ static void totals_build(const struct problem *p, struct plan *plan)
 		if (!bin_stays(bin))
 			continue;
 		plan->busiest_after = fmax(plan->busiest_after, bin->load / bin->capacity);
-		if (bin->load > bin->policy_target * (1 + LOAD_EPSILON))
-			plan->short_pps += bin->load - bin->policy_target;
+		plan->short_pps += bin_short(p, bin);
 	}
 	for (size_t i = 0; i < p->units_n; i++) {
 		const struct unit *unit = &p->units[i];

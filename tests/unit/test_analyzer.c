@@ -69,6 +69,10 @@ Test(analyzer, step_to_overload, SITE)
 	cr_expect(site_holds(&site, CONDITION_OVERLOAD, ABOUT_INSTANCE, 1));
 	cr_expect(analyzer_service_conditions(site.analyzer, SITE_SERVICE) &
 		  1u << CONDITION_OVERLOAD);
+	/* what is planned for is what it has risen to, not how far the average has come */
+	cr_expect_lt(condition->value, 0.9);
+	cr_expect_float_eq(condition->value * site.service.risen, 0.95, 0.01);
+	cr_expect_geq(site.service.growth, site.service.risen);
 
 	/* between target and up: goes on */
 	site.demand = 1.4;

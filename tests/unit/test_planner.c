@@ -51,6 +51,7 @@ Test(planner, leaves_alone_what_nobody_asked_to_relieve)
 	w.input.flags = 0;
 	plan = world_plan(&w);
 	cr_expect_eq(plan.steps_n, 0, "%s", plan.reason);
+	cr_expect_eq(plan.short_pps, 0, "nor is it missed: %s", plan.reason);
 	plan_done(&plan);
 }
 

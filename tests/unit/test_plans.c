@@ -206,3 +206,13 @@ Test(plan_flags, quiet_hours)
 		cr_expect_eq(loop_flags(rows[i].conditions, true), rows[i].quiet, "row %zu", i);
 	}
 }
+
+/* Relief leaves room for what figures differ by; nothing else is asked to move more than it must. */
+Test(plan_flags, room_for_noise)
+{
+	cr_expect_float_eq(loop_growth(1, PLANNER_RELIEVE), LOOP_HEADROOM, 1e-9);
+	cr_expect_float_eq(loop_growth(2, PLANNER_RELIEVE), 2 * LOOP_HEADROOM, 1e-9);
+	cr_expect_float_eq(loop_growth(0, PLANNER_RELIEVE), LOOP_HEADROOM, 1e-9, "not known");
+	cr_expect_eq(loop_growth(1.5, PLANNER_SHRINK), 1.5);
+	cr_expect_eq(loop_growth(1, PLANNER_BALANCE), 1);
+}
