@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* elasticity_step.c - one step of a plan: create, move (or take over), retire. */
+/* elasticity_step.c - one step of a plan: create, recall, move (or take over), retire. */
 #include <errno.h>
 #include <string.h>
 
@@ -10,6 +10,7 @@
 #include "orchestrator/driver.h"
 #include "orchestrator/elasticity_internal.h"
 #include "orchestrator/events.h"
+#include "orchestrator/settings.h"
 
 #define AWAIT_MS 1000 /* looks for a stopping daemon at least so often */
 
@@ -121,6 +122,28 @@ static int step_retire(struct step_run *run, const struct plan_step *step)
 					 .operation = e->operation->id },
 		   "instance %s retired, by plan %s", name, e->operation->id);
 	return 0;
+}
+
+/* Its flows stay, and their pins: those that say nothing any more go with the slots that come. */
+static int step_recall(struct step_run *run, const struct plan_step *step)
+{
+	struct execution *e = run->e;
+	MODEL_LOCKED(&e->orch->model);
+	struct instance *instance = model_instance(&e->orch->model, step->to.id);
+	int r;
+
+	if (!instance)
+		return error_set(&run->error, ENOENT, FF_CODE_NOT_FOUND, NULL,
+				 "the instance has been removed");
+	r = settings_retire(e->orch, instance, false, &run->error);
+	if (r == 0)
+		event_emit(e->orch->events, "instance-recalled",
+			   (struct event_about){ .service = e->plan.service_name,
+						 .instance = instance->name,
+						 .operation = e->operation->id },
+			   "instance %s isn't retired after all, by plan %s", instance->name,
+			   e->operation->id);
+	return r;
 }
 
 /* ---- move ------------------------------------------------------------------------------------ */
@@ -314,6 +337,9 @@ void *step_main(void *arg)
 	switch (step->kind) {
 	case PLAN_CREATE:
 		run->result = step_create(run, step);
+		break;
+	case PLAN_RECALL:
+		run->result = step_recall(run, step);
 		break;
 	case PLAN_MOVE:
 		run->result = step_move(run, step);

@@ -16,6 +16,7 @@
 
 static const char *const kinds[] = {
 	[PLAN_CREATE] = "create",
+	[PLAN_RECALL] = "recall",
 	[PLAN_MOVE] = "move",
 	[PLAN_RETIRE] = "retire",
 };
@@ -123,6 +124,7 @@ static void text_step(FILE *out, const struct plan_step *step, const struct load
 	fprintf(out, "%5u  %-7s", step->wave + 1, plan_kind_name(step->kind));
 	switch (step->kind) {
 	case PLAN_CREATE:
+	case PLAN_RECALL:
 		fprintf(out, "%s on %s", instance_name(loads, &step->to, to),
 			host_name(loads, step->to.host, host));
 		break;

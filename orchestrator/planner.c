@@ -274,7 +274,7 @@ static bool grew_or_shrank(const struct problem *p, const struct best *best)
 	bool changed = best->bins_n > p->there;
 
 	for (size_t b = 0; b < p->there; b++)
-		changed |= best->bins[b].is_closed;
+		changed |= best->bins[b].is_closed || best->bins[b].is_back;
 	return changed;
 }
 

@@ -27,7 +27,8 @@
  *
  * Patience. Of an instance that is retired all slots leave, but their flows that are likely to end within
  * the policy's patience are left there, pinned (plan_step.leave_s; elasticity_leave.c chooses them). A
- * later plan waits for them until the deadline, then moves what is left to where its slot is.
+ * later plan waits for them until the deadline, then moves what is left to where its slot is. One that
+ * needs another instance meanwhile takes it back (PLAN_RECALL) before it creates any.
  *
  * What is not known is left alone: an instance whose figures are not LOAD_VALID neither gives nor
  * gets (unless it has failed or is to be emptied), a host without valid figures gets nothing.
@@ -66,7 +67,12 @@ struct planner_input {
 	double growth;	/* forecast load / present load: plan for so much more; below 1: as it is */
 };
 
-enum plan_kind { PLAN_CREATE, PLAN_MOVE, PLAN_RETIRE };
+enum plan_kind {
+	PLAN_CREATE,
+	PLAN_RECALL, /* one that was to be retired is used again */
+	PLAN_MOVE,
+	PLAN_RETIRE,
+};
 
 enum plan_why {
 	PLAN_ROOM,     /* makes room for another step's */
@@ -92,7 +98,7 @@ struct plan_step {
 	enum plan_why why;
 	uint32_t wave; /* steps of one wave run at the same time, after those of lower waves */
 	struct plan_instance from; /* move, retire; id 0: had no owner */
-	struct plan_instance to;   /* create, move */
+	struct plan_instance to;   /* create, recall, move */
 	uint32_t *slots;	   /* ascending */
 	size_t slots_n;
 	struct ff_flow_key *flows; /* become pins, unless @to owns their slot by then */
@@ -124,7 +130,7 @@ struct plan_left {
 struct plan {
 	uint16_t service;
 	char service_name[FF_NAME_MAX];
-	struct plan_step *steps; /* by wave; creations first, retirements last */
+	struct plan_step *steps; /* by wave; creations and recalls first, retirements last */
 	size_t steps_n;
 	struct plan_left *left;
 	size_t left_n;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* planner_count.c - which instances a service could have: created on which host, which closed. */
+/* planner_count.c - which instances a service could have: created on which host, taken back, closed. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -13,6 +13,18 @@ static void stay_count(struct problem *p, uint32_t spot, int n)
 	p->occupied += (n > 0 && s->stay == 0) - (n < 0 && s->stay == 1);
 	s->stay += (uint32_t)n;
 	p->staying += (size_t)n;
+}
+
+/* As the loads have it. */
+static void bin_reset(const struct problem *p, struct bin *bin)
+{
+	bin->is_closed = false;
+	if (bin->is_back) {
+		bin->is_emptied = bin->is_retiring = true;
+		bin->is_back = bin->takes = false;
+	}
+	bin->patience_s =
+		bin->is_emptied ? fmin(p->policy->scale_in.patience_ms / 1e3, bin->deadline_s) : 0;
 }
 
 /* Whether two or more are all on one host. */
@@ -39,8 +51,7 @@ void composition_reset(struct problem *p)
 	for (size_t b = 0; b < p->bins_n; b++) {
 		struct bin *bin = &p->bins[b];
 
-		bin->is_closed = false;
-		bin->patience_s = bin->is_emptied ? bin->patience_s : 0;
+		bin_reset(p, bin);
 		if (bin->is_gone)
 			continue;
 		if (bin->spot != NOWHERE)
@@ -95,16 +106,39 @@ static double flows_target_guess(const struct problem *p)
 	return least;
 }
 
-/* False: no host takes one. */
-static bool bin_create(struct problem *p)
+/* Takes back one that is to be retired: that with most flows, which needn't be moved. False: there is none. */
+static bool bin_recall(struct problem *p, uint32_t except)
 {
-	/* a second instance never joins the first on its host, nor a third such a pair */
-	uint32_t huddle = p->policy->placement.spread ? spot_only(p) : NOWHERE, s;
+	struct bin *best = NULL;
+
+	for (size_t b = 0; b < p->there; b++) {
+		struct bin *bin = &p->bins[b];
+
+		if (!bin->may_return || bin->is_back || bin->spot == except ||
+		    !p->spots[bin->spot].takes ||
+		    p->spots[bin->spot].stay >= p->policy->instances.per_host)
+			continue;
+		if (!best || bin->flows0 > best->flows0)
+			best = bin;
+	}
+	if (!best)
+		return false;
+	best->is_back = best->takes = true;
+	best->is_emptied = best->is_retiring = false;
+	best->patience_s = 0;
+	stay_count(p, best->spot, 1);
+	return true;
+}
+
+/* False: no host takes one. */
+static bool bin_create(struct problem *p, uint32_t except)
+{
 	struct bin *bin = &p->bins[p->bins_n];
+	uint32_t s;
 
 	if (p->bins_n >= p->bins_max)
 		return false;
-	s = spot_pick(p, huddle);
+	s = spot_pick(p, except);
 	if (s == NOWHERE)
 		return false;
 	*bin = (struct bin){
@@ -121,6 +155,15 @@ static bool bin_create(struct problem *p)
 	stay_count(p, s, 1);
 	p->bins_n++;
 	return true;
+}
+
+/* One more, without a new one if that can be. */
+static bool bin_add(struct problem *p)
+{
+	/* a second instance never joins the first on its host, nor a third such a pair */
+	uint32_t huddle = p->policy->placement.spread ? spot_only(p) : NOWHERE;
+
+	return bin_recall(p, huddle) || bin_create(p, huddle);
 }
 
 static bool bin_may_close(const struct problem *p, const struct bin *bin)
@@ -201,13 +244,13 @@ bool composition_spread(struct problem *p)
 {
 	if (!p->policy->placement.spread || !is_huddled(p) || spot_pick(p, spot_only(p)) == NOWHERE)
 		return false;
-	return composition_close(p, 1) && bin_create(p);
+	return composition_close(p, 1) && bin_add(p);
 }
 
 bool composition_create(struct problem *p, size_t n)
 {
 	while (p->staying < n)
-		if (!bin_create(p))
+		if (!bin_add(p))
 			return false;
 	return true;
 }

@@ -59,6 +59,8 @@ struct bin {
 	bool is_frozen;	      /* figures unknown: left as it is */
 	bool is_emptied;      /* by the loads' word: draining, retiring, maintenance */
 	bool is_retiring;     /* a former plan's scale-in */
+	bool may_return;      /* the same, and it could be used as before */
+	bool is_back;	      /* by this plan: it is no more to be retired, nor emptied */
 	bool is_young;	      /* may not be retired yet */
 	bool is_closed;	      /* by this plan: scale-in */
 	bool takes;	      /* may be given units */

@@ -175,6 +175,8 @@ static void bin_init(struct problem *p, struct bin *bin, const struct instance_l
 	bin->is_emptied = instance->state == INSTANCE_DRAINING ||
 			  instance->state == INSTANCE_RETIRING || conditions & HOST_MAINTENANCE;
 	bin->is_retiring = instance->state == INSTANCE_RETIRING;
+	bin->may_return = bin->is_retiring && !bin->is_gone && !instance->outdated &&
+			  instance_known(instance) && bin->capacity > 0;
 	bin->is_frozen = !bin->is_gone && !bin->is_emptied &&
 			 (!instance_known(instance) || bin->capacity <= 0 ||
 			  instance->state == INSTANCE_UNKNOWN);
@@ -184,7 +186,6 @@ static void bin_init(struct problem *p, struct bin *bin, const struct instance_l
 		     !(conditions & (HOST_SUSPECT | HOST_LINK_DOWN | HOST_PRESSURE)) &&
 		     p->spots[bin->spot].host->quality.validity == LOAD_VALID;
 	bin->deadline_s = conditions & HOST_MAINTENANCE ? 0 : deadline_of(p, instance);
-	bin->patience_s = fmin(policy->scale_in.patience_ms / 1e3, bin->deadline_s);
 	bin->policy_target = bin->capacity * policy->utilisation.target_percent / 100;
 	bin->target = bin->policy_target;
 	bin->flows_target =

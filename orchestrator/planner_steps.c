@@ -316,12 +316,16 @@ static int moves_build(struct problem *p, struct plan *plan, const struct moved 
 	return 0;
 }
 
-/* Why an instance is created: for the most urgent of what it will get. */
-static int creations_build(struct problem *p, struct plan *plan, const struct moved *all, size_t n)
+/* Why an instance is created, or taken back: for the most urgent of what it will get. */
+static int arrivals_build(struct problem *p, struct plan *plan, const struct moved *all, size_t n)
 {
-	for (uint32_t b = (uint32_t)p->there; b < p->bins_n; b++) {
-		struct plan_step *step = step_add(plan, PLAN_CREATE);
+	for (uint32_t b = 0; b < p->bins_n; b++) {
+		bool is_back = p->bins[b].is_back;
+		struct plan_step *step;
 
+		if (!is_back && !p->bins[b].created)
+			continue;
+		step = step_add(plan, is_back ? PLAN_RECALL : PLAN_CREATE);
 		if (!step)
 			return -ENOMEM;
 		step->why = PLAN_SPREAD;
@@ -400,7 +404,7 @@ int steps_build(struct problem *p, struct plan *plan)
 	int err = moved_list(p, &all, &n);
 
 	plan->lives = p->service->lives;
-	err = err ?: creations_build(p, plan, all, n);
+	err = err ?: arrivals_build(p, plan, all, n);
 	err = err ?: moves_build(p, plan, all, n);
 	err = err ?: retirements_build(p, plan);
 	return err ?: waves_build(p, plan);

@@ -97,8 +97,8 @@ static bool step_may_run(const struct schedule *s, const struct plan_step *step)
 
 	if (s->p->policy->moves.at_once && s->taken >= s->p->policy->moves.at_once)
 		return false;
-	if (bin->created && s->plan->waves == 0)
-		return false; /* it is being created */
+	if ((bin->created || bin->is_back) && s->plan->waves == 0)
+		return false; /* it is being created, or taken back */
 	if (s->splits > 0 && !step->splits)
 		return false;
 	if (s->load[to] + step->packets_per_s > limit * (1 + LOAD_EPSILON) &&
@@ -156,6 +156,12 @@ static void wave_end(struct schedule *s, size_t first)
 	memset(s->state, 0, s->p->spots_n * sizeof(*s->state));
 }
 
+/* Of an instance that gets flows in later waves only. */
+static bool is_arrival(const struct plan_step *step)
+{
+	return step->kind == PLAN_CREATE || step->kind == PLAN_RECALL;
+}
+
 /* One wave of what waits from @first on. */
 static void wave_fill(struct schedule *s, size_t first, size_t end)
 {
@@ -163,7 +169,7 @@ static void wave_fill(struct schedule *s, size_t first, size_t end)
 		if (!s->done[i] && step_may_run(s, &s->plan->steps[i]))
 			step_run(s, i);
 	/* instances that exchange load: one has to begin; not before what is created is there */
-	if (s->taken == 0 && (s->plan->waves > 0 || s->plan->steps[0].kind != PLAN_CREATE))
+	if (s->taken == 0 && (s->plan->waves > 0 || !is_arrival(&s->plan->steps[0])))
 		step_run(s, first);
 }
 
@@ -293,7 +299,7 @@ int waves_build(const struct problem *p, struct plan *plan)
 
 	if (err)
 		return err;
-	while (first < plan->steps_n && plan->steps[first].kind == PLAN_CREATE)
+	while (first < plan->steps_n && is_arrival(&plan->steps[first]))
 		first++;
 	for (end = first; end < plan->steps_n && plan->steps[end].kind == PLAN_MOVE;)
 		end++;

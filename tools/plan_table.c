@@ -76,7 +76,7 @@ static void what_cell(struct table *table, const json_t *operation, const json_t
 	const char *kind = field_text(step, "kind");
 	char parts[WHAT_MAX] = "";
 
-	if (strcmp(kind, "create") == 0) {
+	if (strcmp(kind, "create") == 0 || strcmp(kind, "recall") == 0) {
 		table_cell(table, COLOUR_NONE, "%s on %s", instance_text(operation, to),
 			   field_text(to, "host"));
 	} else if (strcmp(kind, "retire") == 0) {

@@ -187,7 +187,7 @@ static void check_waves(const struct plan *plan)
 		const struct plan_step *step = &plan->steps[i];
 
 		cr_assert_lt(step->wave, plan->waves);
-		if (step->kind == PLAN_CREATE)
+		if (step->kind == PLAN_CREATE || step->kind == PLAN_RECALL)
 			cr_assert_eq(step->wave, 0);
 		if (step->kind == PLAN_MOVE && step->to.created)
 			cr_assert_gt(step->wave, 0, "a move to what isn't there yet");

@@ -90,17 +90,49 @@ static bool is_retiring(const char *name)
 	return !json_is_null(json_object_get(call(200, "GET", path, NULL), "retiring_since"));
 }
 
-static void carry_out(void)
+static void plan_run(struct plan plan)
 {
-	struct plan plan = plan_make();
 	struct loads loads = { 0 };
-	char id[OPERATION_ID_MAX];
+	char id[OPERATION_ID_MAX], path[96];
 	struct ff_error err = { 0 };
 
 	cr_assert_eq(elasticity_start(orch->elasticity, &plan, &loads, &policy, id, &err), 0, "%s",
 		     err.message);
 	plan_done(&plan);
-	wait_until_told("plan-ended");
+	snprintf(path, sizeof(path), "/v1/operations/%s?wait_ms=%d", id, WAIT_MS - 1000);
+	cr_assert_str_neq(text(call(200, "GET", path, NULL), "state"), "running");
+}
+
+static void carry_out(void)
+{
+	plan_run(plan_make());
+}
+
+/* fw-1 is used again, and has its slots @first to @last back. */
+static struct plan plan_back(const struct owners *before, unsigned int first, unsigned int last)
+{
+	struct plan plan = { .waves = 2, .steps_n = 2 };
+	struct model *model = &orch->model;
+	MODEL_LOCKED(model);
+	const struct instance *back = model_find_instance(model, "fw-1");
+	const struct instance *from = model_find_instance(model, "fw-2");
+
+	plan.service = back->service;
+	strcpy(plan.service_name, "fw");
+	plan.steps = calloc(2, sizeof(*plan.steps));
+	plan.steps[0] = (struct plan_step){ .kind = PLAN_RECALL,
+					    .why = PLAN_OVERLOAD,
+					    .to = { .id = back->id, .host = back->host } };
+	plan.steps[1] = (struct plan_step){ .kind = PLAN_MOVE,
+					    .why = PLAN_OVERLOAD,
+					    .wave = 1,
+					    .from = { .id = from->id, .host = from->host },
+					    .to = { .id = back->id, .host = back->host } };
+	plan.steps[1].slots = calloc(before->slots, sizeof(*plan.steps[1].slots));
+	for (unsigned int slot = first; slot <= last; slot++)
+		if (before->owners[slot] == back->id)
+			plan.steps[1].slots[plan.steps[1].slots_n++] = slot;
+	return plan;
 }
 
 static const json_t *step_of(size_t i)
@@ -200,6 +232,37 @@ Test(leave, a_move_that_fails_leaves_nothing_behind)
 	cr_expect_gt(number(step_of(0), "left"), 0);
 	cr_expect_eq(number(call(200, "GET", "/v1/instances/fw-1", NULL), "pins"), 0);
 	cr_expect_eq(number(call(200, "GET", "/v1/instances/fw-1", NULL), "slots"), 32);
+	cr_expect_not(is_retiring("fw-1"));
+}
+
+/* Load has come back: it isn't retired; pins stay where the slot doesn't come back, and say something. */
+Test(leave, who_is_taken_back_keeps_what_was_left)
+{
+	_cleanup_free_ struct owners *before = table_copy();
+	unsigned int n, needed = 0;
+	char buf[FLOW_TEXT_MAX];
+	struct ff_flow_key key;
+	uint16_t id;
+
+	flows_make();
+	carry_out();
+	n = left_expect(before);
+	cr_assert(is_retiring("fw-1"));
+	id = (uint16_t)number(call(200, "GET", "/v1/instances/fw-1", NULL), "id");
+	for (unsigned int i = 1; i < FLOWS; i += 2) {
+		cr_assert_eq(flow_parse(flow_text(i, buf), &key), 0);
+		needed += owners_slot(before, &key) >= 16 &&
+			  before->owners[owners_slot(before, &key)] == id;
+	}
+	cr_assert(needed > 0 && needed < n);
+	plan_run(plan_back(before, 0, 15));
+	cr_expect_str_eq(text(step_of(0), "state"), "completed");
+	cr_expect_str_eq(text(step_of(1), "state"), "completed");
+	cr_expect(told("instance-recalled"));
+	cr_expect_not(is_retiring("fw-1"));
+	cr_expect_eq(number(call(200, "GET", "/v1/instances/fw-1", NULL), "pins"), needed);
+	orchestrator_down();
+	orchestrator_up();
 	cr_expect_not(is_retiring("fw-1"));
 }
 

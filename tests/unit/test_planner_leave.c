@@ -129,3 +129,84 @@ Test(planner_leave, what_was_left_and_has_ended_is_retired)
 	cr_expect_eq(plan.steps_n, 1);
 	plan_done(&plan);
 }
+
+/* Load has come back before the deadline: the one that was to go is taken back, and no other is made. */
+Test(planner_leave, takes_back_what_was_to_be_retired)
+{
+	struct plan plan;
+
+	one_retires(3);
+	world_slots(&w, 0, 127, 1, 90000);
+	world_measure(&w);
+	w.service.instances[0].state_ms = 1000;
+	w.input.flags = PLANNER_RELIEVE;
+	plan = world_plan(&w);
+	cr_expect_eq(plan_count(&plan, PLAN_CREATE), 0, "%s", plan.reason);
+	cr_expect_eq(plan_count(&plan, PLAN_RETIRE), 0);
+	cr_assert_eq(plan_count(&plan, PLAN_RECALL), 1);
+	cr_expect_eq(plan_step_of(&plan, PLAN_RECALL)->to.id, 1);
+	cr_expect_eq(plan_step_of(&plan, PLAN_RECALL)->wave, 0);
+	cr_expect_eq(plan_step_of(&plan, PLAN_RECALL)->why, PLAN_OVERLOAD);
+	cr_assert_eq(plan_count(&plan, PLAN_MOVE), 1, "what was left there stays there");
+	cr_expect_eq(plan_step_of(&plan, PLAN_MOVE)->to.id, 1);
+	cr_expect_gt(plan_step_of(&plan, PLAN_MOVE)->wave, 0, "before it is taken back");
+	cr_expect_eq(plan.left_n, 0);
+	cr_expect_eq(plan.instances_after, 2);
+	expect_under_target(&w, &plan, 2);
+	plan_done(&plan);
+}
+
+/* It can't be used as before: its host is to be emptied, suspect, or full; it's old, or nobody knows. */
+Test(planner_leave, takes_back_nothing_that_is_of_no_use)
+{
+	for (int reason = 0; reason < 5; reason++) {
+		struct plan plan;
+
+		one_retires(3);
+		world_slots(&w, 0, 127, 1, 90000);
+		world_measure(&w);
+		w.service.instances[0].state_ms = 1000;
+		w.input.flags = PLANNER_RELIEVE;
+		switch (reason) {
+		case 0:
+			w.loads.hosts[0].conditions = HOST_MAINTENANCE;
+			break;
+		case 1:
+			w.loads.hosts[0].conditions = HOST_SUSPECT;
+			break;
+		case 2:
+			w.service.instances[0].outdated = true;
+			break;
+		case 3:
+			w.service.instances[0].quality.validity = LOAD_STALE;
+			break;
+		default:
+			w.service.instances[0].state = INSTANCE_FAILED;
+		}
+		plan = world_plan(&w);
+		cr_expect_eq(plan_count(&plan, PLAN_RECALL), 0, "%d: %s", reason, plan.reason);
+		cr_expect_eq(plan_count(&plan, PLAN_CREATE), 1, "%d: %s", reason, plan.reason);
+		plan_done(&plan);
+		teardown();
+	}
+}
+
+/* Two would be on one host: another one is better. */
+Test(planner_leave, takes_back_nobody_to_huddle)
+{
+	struct plan plan;
+
+	one_retires(0);
+	world_slots(&w, 0, 127, 1, 90000);
+	world_flow(&w, 0, 0, 10);
+	world_measure(&w);
+	w.service.instances[0].state = INSTANCE_RETIRING;
+	w.service.instances[0].state_ms = 1000;
+	w.service.instances[0].host = w.service.instances[1].host;
+	w.input.flags = PLANNER_RELIEVE;
+	w.policy.placement.spread = true;
+	plan = world_plan(&w);
+	cr_expect_eq(plan_count(&plan, PLAN_RECALL), 0);
+	cr_expect_eq(plan_count(&plan, PLAN_CREATE), 1, "%s", plan.reason);
+	plan_done(&plan);
+}

@@ -83,6 +83,9 @@ static void check_spread(const struct world *w, const struct plan *plan)
 		for (size_t k = 0; k < plan->steps_n; k++)
 			if (plan->steps[k].kind == PLAN_RETIRE && plan->steps[k].from.id == in->id)
 				stays[i] = false;
+		for (size_t k = 0; k < plan->steps_n; k++)
+			if (plan->steps[k].kind == PLAN_RECALL && plan->steps[k].to.id == in->id)
+				stays[i] = true;
 		if (stays[i]) {
 			after_one = after_one && (m == 0 || after == in->host);
 			after = in->host;
@@ -103,6 +106,7 @@ static void check_spread(const struct world *w, const struct plan *plan)
 /* Nothing is given to what must not get it, and the numbers of instances hold. */
 static void check_targets(const struct world *w, const struct plan *plan)
 {
+	_cleanup_free_ bool *recalled = calloc(w->service.instances_n + 1, sizeof(*recalled));
 	size_t n = w->service.instances_n;
 
 	for (size_t i = 0; i < plan->steps_n; i++) {
@@ -122,7 +126,13 @@ static void check_targets(const struct world *w, const struct plan *plan)
 		if (step->to.created)
 			continue;
 		to = &w->service.instances[step->to.id - 1];
-		cr_assert(to->state == INSTANCE_RUNNING || to->state == INSTANCE_STARTING);
+		if (step->kind == PLAN_RECALL) {
+			cr_assert_eq(to->state, INSTANCE_RETIRING);
+			cr_assert_eq(conditions, 0);
+			recalled[step->to.id - 1] = true;
+		}
+		cr_assert(to->state == INSTANCE_RUNNING || to->state == INSTANCE_STARTING ||
+			  recalled[step->to.id - 1]);
 		cr_assert(to->quality.validity == LOAD_VALID || to->state == INSTANCE_STARTING);
 	}
 	cr_assert_leq(plan->instances_after, fmax(w->policy.instances.max, w->service.instances_n));
