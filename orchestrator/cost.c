@@ -35,6 +35,8 @@ static const struct {
 			  FLOOR_US },
 	[COST_REST] = { "rest", { "us", "us_per_flow" }, { 50000, 0.5 }, FLOOR_US },
 	[COST_PARKED] = { "parked", { "share" }, { 1 }, FLOOR_PACKETS },
+	[COST_HANDOVER] = { "handover", { "us" }, { 50000 }, FLOOR_US },
+	[COST_HANDOVER_FREEZE] = { "handover_freeze", { "us" }, { 200 }, FLOOR_US },
 };
 
 /* One equation of a line: x . coef = y. */
@@ -55,6 +57,11 @@ static bool sample_equation(const struct cost_sample *s, enum cost_line line,
 	struct equation eq = { .x = { 1, s->flows, 0 } };
 
 	switch (line) {
+	case COST_HANDOVER:
+	case COST_HANDOVER_FREEZE:
+		*ret_eq = (struct equation){ { 1 },
+					     line == COST_HANDOVER ? s->total_us : s->freeze_us };
+		return true;
 	case COST_TRANSFER:
 		eq.x[2] = s->bytes;
 		eq.y = s->precopy_us;
@@ -132,10 +139,12 @@ static void fit_line(struct cost_model *model, enum cost_line line)
 {
 	struct equation eqs[COST_WINDOW];
 	double off[COST_WINDOW], *coef = model->coef[line], scale;
+	const struct cost_window *window = line >= COST_HANDOVER ? &model->handovers :
+								   &model->copies;
 	size_t n = 0;
 
-	for (size_t i = 0; i < model->n; i++)
-		n += sample_equation(&model->window[i], line, &eqs[n]);
+	for (size_t i = 0; i < window->n; i++)
+		n += sample_equation(&window->samples[i], line, &eqs[n]);
 	/* from the prior each time: the same window gives the same coefficients */
 	memcpy(coef, lines[line].prior, sizeof(lines[line].prior));
 	for (int pass = 0; pass < PASSES && n > 0; pass++) {
@@ -178,20 +187,29 @@ static bool sample_is_sane(const struct cost_sample *s)
 	       s->freeze_us <= s->total_us && s->precopy_us <= s->total_us;
 }
 
+static void window_add(struct cost_window *window, const struct cost_sample *sample)
+{
+	window->samples[window->next] = *sample;
+	window->next = (window->next + 1) % COST_WINDOW;
+	window->n = MIN(window->n + 1, (size_t)COST_WINDOW);
+}
+
 int cost_learn(struct cost_model *model, const struct cost_sample *sample)
 {
+	bool handed = sample->rounds == 0;
+	int first = handed ? COST_HANDOVER : 0, end = handed ? COST_LINES : COST_HANDOVER;
+
 	if (!sample_is_sane(sample)) {
 		model->refused++;
 		return -EINVAL;
 	}
-	if (!sample->rounds)
-		return -ENODATA;
-	model->window[model->next] = *sample;
-	model->next = (model->next + 1) % COST_WINDOW;
-	model->n = MIN(model->n + 1, (size_t)COST_WINDOW);
-	model->learned++;
-	for (int line = 0; line < COST_LINES; line++)
-		fit_line(model, line);
+	window_add(handed ? &model->handovers : &model->copies, sample);
+	if (handed)
+		model->handed++;
+	else
+		model->learned++;
+	for (int line = first; line < end; line++)
+		fit_line(model, (enum cost_line)line);
 	return 0;
 }
 
@@ -230,6 +248,17 @@ struct cost_prediction cost_predict(const struct cost_model *model,
 	return ret;
 }
 
+struct cost_prediction cost_predict_handover(const struct cost_model *model, double packets_per_s)
+{
+	double freeze = model->coef[COST_HANDOVER_FREEZE][0];
+
+	return (struct cost_prediction){
+		.freeze_us = freeze,
+		.total_us = fmax(freeze, model->coef[COST_HANDOVER][0]),
+		.parked = model->coef[COST_PARKED][0] * sane(packets_per_s) * freeze / 1e6,
+	};
+}
+
 double cost_freeze_us(const struct cost_model *model, double flows, double packets_per_s)
 {
 	return dot(model->coef[COST_FREEZE], (double[]){ 1, sane(flows), sane(packets_per_s) });
@@ -253,16 +282,21 @@ int cost_format(const struct cost_model *m, char *buf, size_t size)
 	const double *t = m->coef[COST_TRANSFER], *f = m->coef[COST_FREEZE];
 	const double *r = m->coef[COST_REST], *s = m->spread;
 
-	return snprintf(buf, size,
-			"transfer = %.3g ms + %.3g us/flow + %.3g ns/byte  (median error %.0f %%)\n"
-			"freeze   = %.3g ms + %.3g us/flow + %.3g us per packet/s  (%.0f %%)\n"
-			"rest     = %.3g ms + %.3g us/flow  (%.0f %%)\n"
-			"parked   = %.3g x packets/s x freeze  (%.0f %%)\n"
-			"fitted to the last %zu of %llu moves; %llu refused as absurd\n",
-			t[0] / 1e3, t[1], t[2] * 1e3, s[COST_TRANSFER] * 100, f[0] / 1e3, f[1],
-			f[2], s[COST_FREEZE] * 100, r[0] / 1e3, r[1], s[COST_REST] * 100,
-			m->coef[COST_PARKED][0], s[COST_PARKED] * 100, m->n,
-			(unsigned long long)m->learned, (unsigned long long)m->refused);
+	return snprintf(
+		buf, size,
+		"transfer = %.3g ms + %.3g us/flow + %.3g ns/byte  (median error %.0f %%)\n"
+		"freeze   = %.3g ms + %.3g us/flow + %.3g us per packet/s  (%.0f %%)\n"
+		"rest     = %.3g ms + %.3g us/flow  (%.0f %%)\n"
+		"parked   = %.3g x packets/s x freeze  (%.0f %%)\n"
+		"handover = %.3g ms  (%.0f %%), freeze %.3g ms  (%.0f %%)\n"
+		"fitted to the last %zu of %llu copies, %zu of %llu handovers; %llu refused as "
+		"absurd\n",
+		t[0] / 1e3, t[1], t[2] * 1e3, s[COST_TRANSFER] * 100, f[0] / 1e3, f[1], f[2],
+		s[COST_FREEZE] * 100, r[0] / 1e3, r[1], s[COST_REST] * 100, m->coef[COST_PARKED][0],
+		s[COST_PARKED] * 100, m->coef[COST_HANDOVER][0] / 1e3, s[COST_HANDOVER] * 100,
+		m->coef[COST_HANDOVER_FREEZE][0] / 1e3, s[COST_HANDOVER_FREEZE] * 100, m->copies.n,
+		(unsigned long long)m->learned, m->handovers.n, (unsigned long long)m->handed,
+		(unsigned long long)m->refused);
 }
 
 json_t *cost_to_json(const struct cost_model *model)
@@ -270,7 +304,8 @@ json_t *cost_to_json(const struct cost_model *model)
 	_cleanup_json_ json_t *obj = json_object();
 	int err = json_put_uint(obj, "moves", model->learned);
 
-	err = err ?: json_put_uint(obj, "window", model->n);
+	err = err ?: json_put_uint(obj, "handovers", model->handed);
+	err = err ?: json_put_uint(obj, "window", model->copies.n);
 	err = err ?: json_put_uint(obj, "refused", model->refused);
 	for (int line = 0; line < COST_LINES; line++) {
 		json_t *terms = json_object();

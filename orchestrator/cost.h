@@ -8,8 +8,13 @@
  *	parked   = p  packets/s x freeze
  *	total    = transfer + freeze + rest
  *
- * Each line is a least-squares fit of its own over the last COST_WINDOW moves, solved anew with
- * each move (less than a millisecond), with
+ * and of a handover, between two instances of one host, where maps change hands and nothing is copied:
+ *
+ *	total    = h0				however many flows there are
+ *	freeze   = k0				0, where both run one program
+ *
+ * Each line is a least-squares fit of its own over the last COST_WINDOW moves of its kind, solved anew
+ * with each move (less than a millisecond), with
  *  - coefficients that can't be negative: a move of more never is predicted to cost less;
  *  - residuals relative to the larger of prediction and measurement, so none exceeds 1, and
  *    Cauchy weights on them: a move that met a stalled host hardly counts, whichever side it erred;
@@ -30,7 +35,15 @@
 #define COST_PARKED_US	10.0  /* what one parked packet weighs against time of transfer */
 #define COST_LONGEST_US 3.6e9 /* an hour: a longer move is a broken clock */
 
-enum cost_line { COST_TRANSFER, COST_FREEZE, COST_REST, COST_PARKED, COST_LINES };
+enum cost_line {
+	COST_TRANSFER,
+	COST_FREEZE,
+	COST_REST,
+	COST_PARKED,
+	COST_HANDOVER, /* from here on: of handovers */
+	COST_HANDOVER_FREEZE,
+	COST_LINES,
+};
 
 /* What is to move. */
 struct cost_subject {
@@ -41,8 +54,8 @@ struct cost_subject {
 };
 
 struct cost_prediction {
-	double bytes; /* sent, all rounds */
-	double rounds;
+	double bytes;  /* sent, all rounds */
+	double rounds; /* 0: a handover */
 	double freeze_us;
 	double total_us;
 	double parked; /* packets */
@@ -51,8 +64,8 @@ struct cost_prediction {
 /* A completed move, as its operation tells. */
 struct cost_sample {
 	double flows;
-	double bytes; /* sent, all rounds */
-	double rounds;
+	double bytes;	      /* sent, all rounds */
+	double rounds;	      /* 0: a handover */
 	double packets_per_s; /* of what moved, before the move */
 	double freeze_us;
 	double total_us;
@@ -60,13 +73,18 @@ struct cost_sample {
 	double parked;
 };
 
-struct cost_model {
-	struct cost_sample window[COST_WINDOW];
+struct cost_window {
+	struct cost_sample samples[COST_WINDOW];
 	size_t n;
 	size_t next; /* place of the next sample */
+};
+
+struct cost_model {
+	struct cost_window copies, handovers;
 	double coef[COST_LINES][COST_TERMS];
 	double spread[COST_LINES]; /* median relative residual; 0: nothing measured */
-	uint64_t learned;	   /* moves, ever */
+	uint64_t learned;	   /* copies, ever */
+	uint64_t handed;	   /* handovers, ever */
 	uint64_t refused;
 };
 
@@ -75,8 +93,6 @@ void cost_init(struct cost_model *model);
 
 /*
  * -EINVAL: not finite, negative, without flows, longer than COST_LONGEST_US; counted, not used.
- * -ENODATA: without a round nothing was copied, the maps of two instances on one host have changed
- * hands. What that took says nothing of copies, which the model is of.
  */
 int cost_learn(struct cost_model *model, const struct cost_sample *sample);
 
@@ -84,7 +100,10 @@ int cost_learn(struct cost_model *model, const struct cost_sample *sample);
 struct cost_prediction cost_predict(const struct cost_model *model,
 				    const struct cost_subject *subject);
 
-/* The predicted freeze alone, for which no rounds have to be followed: for many subjects. */
+/* The same of a handover; a rate that isn't finite counts as 0. */
+struct cost_prediction cost_predict_handover(const struct cost_model *model, double packets_per_s);
+
+/* The predicted freeze of a copy alone, for which no rounds have to be followed: for many subjects. */
 double cost_freeze_us(const struct cost_model *model, double flows, double packets_per_s);
 
 /*
@@ -96,5 +115,5 @@ double cost_marginal(const struct cost_model *model, const struct cost_subject *
 /* The coefficients for a person, a line each; returns what snprintf() would. */
 int cost_format(const struct cost_model *model, char *buf, size_t size);
 
-/* {"moves","refused","transfer":{"us","us_per_flow","us_per_byte","spread"}, ...}; NULL: no memory. */
+/* {"moves","handovers","refused","transfer":{"us","us_per_flow","us_per_byte","spread"}, ...}; NULL: no memory. */
 json_t *cost_to_json(const struct cost_model *model);

@@ -140,9 +140,8 @@ void elasticity_learn(struct execution *e, const struct plan_step *step, const j
 
 	if (!class)
 		return;
-	/* refused ones are counted there; what wasn't copied wasn't predicted, either */
-	if (cost_learn(&class->model, &sample) != -ENODATA)
-		account_add(&class->account, step, &sample);
+	cost_learn(&class->model, &sample); /* what it refuses it counts */
+	account_add(&class->account, step, &sample);
 }
 
 /* ---- a plan ---------------------------------------------------------------------------------- */

@@ -109,7 +109,8 @@ static void text_move(FILE *out, const struct plan_step *step)
 		text_duration(out, step->predicted.freeze_us);
 		fprintf(out, ", total ");
 		text_duration(out, step->predicted.total_us);
-		fprintf(out, ", %.0f parked", ceil(step->predicted.parked));
+		fprintf(out, ", %.0f parked%s", ceil(step->predicted.parked),
+			step->predicted.rounds > 0 ? "" : ", handed over without a copy");
 	}
 	if (step->gain > 0)
 		fprintf(out, "; relieves it by %.1f points", step->gain * 100);

@@ -8,6 +8,7 @@
  *	planner_count	 which instances: created where, closed
  *	planner		 how many instances; the best placement
  *	planner_steps	 the placement -> steps, in waves
+ *	planner_handover which of them copy nothing
  *
  * Loads are in packets/s and already multiplied by the forecast growth.
  */
@@ -169,6 +170,9 @@ bool search_small(struct problem *p, double best, bool *ret_exact);
 /* The placement that the problem is in, as steps; then in waves. */
 int steps_build(struct problem *p, struct plan *plan);
 int waves_build(const struct problem *p, struct plan *plan);
+
+/* Whether maps will change hands in that move, and nothing be copied: planner_handover.c. */
+bool step_hands_over(const struct problem *p, const struct plan_step *step);
 
 /* Which instances, of those that are there and those that could be: planner_count.c. */
 void composition_reset(struct problem *p);

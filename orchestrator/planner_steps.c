@@ -308,7 +308,10 @@ static int moves_build(struct problem *p, struct plan *plan, const struct moved 
 		step->flows_moved = subject.flows;
 		step->splits = all[first].is_split;
 		if (step->why != PLAN_RESCUE) /* nothing is left to send */
-			step->predicted = cost_predict(p->input->cost, &subject);
+			step->predicted = step_hands_over(p, step) ?
+						  cost_predict_handover(p->input->cost,
+									subject.packets_per_s) :
+						  cost_predict(p->input->cost, &subject);
 		if (from && from->capacity > 0)
 			for (size_t i = 0; i < count; i++)
 				step->gain += unit_alone(p, all[first + i].unit) / from->capacity;

@@ -37,7 +37,7 @@ static void expect_site(const struct cost_model *model, double tolerance)
 		[COST_PARKED] = { 0.8 },
 	};
 
-	for (int line = 0; line < COST_LINES; line++)
+	for (int line = 0; line < COST_HANDOVER; line++)
 		for (int i = 0; i < COST_TERMS; i++)
 			cr_expect_float_eq(model->coef[line][i], truth[line][i],
 					   tolerance * truth[line][i] + 1e-9, "line %d, %d: %g",
@@ -99,26 +99,55 @@ Test(cost, follows_a_site_that_changes)
 	expect_site(&model, 0.25); /* it was 5 times as dear */
 }
 
-/* Between two instances of one host nothing is copied: it costs next to nothing, others do. */
-Test(cost, what_was_handed_over_says_nothing_of_copies)
+/* Between two instances of one host nothing is copied: neither kind says anything of the other. */
+Test(cost, handovers_are_learned_apart)
 {
 	struct random random = { 5 };
 	struct cost_model model;
+	struct cost_prediction p;
 
 	cost_init(&model);
+	p = cost_predict_handover(&model, 100000);
+	cr_expect_float_eq(p.total_us, 50000, 1, "before any was measured");
 	for (int i = 0; i < 2 * COST_WINDOW; i++) {
-		const struct cost_sample handed = { .flows = 1e6,
+		const struct cost_sample handed = { .flows = 1 + random_below(&random, 1000000),
 						    .packets_per_s = 100000,
-						    .total_us = 47000,
-						    .precopy_us = 30000 };
+						    .total_us = i % 8 == 3 ? 3e6 : 20000,
+						    .precopy_us = 15000 };
 		struct cost_sample s = site_move(&random);
 
 		cr_assert_eq(cost_learn(&model, &s), 0);
-		cr_assert_eq(cost_learn(&model, &handed), -ENODATA);
+		cr_assert_eq(cost_learn(&model, &handed), 0);
 	}
 	expect_site(&model, 0.15);
 	cr_expect_eq(model.learned, 2 * COST_WINDOW);
+	cr_expect_eq(model.handed, 2 * COST_WINDOW);
 	cr_expect_eq(model.refused, 0);
+	p = cost_predict_handover(&model, 100000);
+	cr_expect_float_eq(p.total_us, 20000, 4000, "%f", p.total_us);
+	cr_expect_lt(p.freeze_us, 1);
+	cr_expect_lt(p.parked, 0.1);
+	cr_expect_eq(p.bytes, 0);
+	cr_expect_eq(p.rounds, 0);
+}
+
+/* With another program at the target they are parked for a grace period. */
+Test(cost, a_handover_that_parks)
+{
+	const struct cost_sample handed = {
+		.flows = 1000, .packets_per_s = 50000, .freeze_us = 1000, .total_us = 40000
+	};
+	struct cost_model model;
+	struct cost_prediction p;
+
+	cost_init(&model);
+	for (int i = 0; i < COST_WINDOW; i++)
+		cr_assert_eq(cost_learn(&model, &handed), 0);
+	p = cost_predict_handover(&model, 50000);
+	cr_expect_float_eq(p.freeze_us, 1000, 100, "%f", p.freeze_us);
+	cr_expect_float_eq(p.parked, 50, 5, "%f", p.parked);
+	p = cost_predict_handover(&model, NAN);
+	cr_expect_eq(p.parked, 0);
 }
 
 Test(cost, coefficients_are_never_negative)
@@ -218,8 +247,12 @@ Test(cost, is_shown)
 	cost_init(&model);
 	cr_expect_lt(cost_format(&model, text, sizeof(text)), (int)sizeof(text));
 	cr_expect(strstr(text, "freeze   = 1 ms"), "%s", text);
+	cr_expect(strstr(text, "handover = 50 ms"), "%s", text);
 	json = cost_to_json(&model);
 	cr_expect_float_eq(json_real_value(json_object_get(json_object_get(json, "freeze"), "us")),
 			   1000, 1e-9);
+	cr_expect_float_eq(json_real_value(
+				   json_object_get(json_object_get(json, "handover"), "us")),
+			   50000, 1e-9);
 	json_decref(json);
 }

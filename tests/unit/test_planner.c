@@ -221,6 +221,63 @@ Test(planner, refuses_contradictions)
 	cr_expect_eq(planner_plan(&w.input, &plan), -EINVAL);
 }
 
+/* 1024 slots, which makes groups of two, @stride in turn to each of two instances on one host. */
+static void one_host(unsigned int stride)
+{
+	world_init(&w, 2, 2, 1024);
+	for (unsigned int slot = 0; slot < 1024; slot++)
+		world_slot(&w, slot, slot / stride % 2, 5);
+	world_measure(&w);
+	w.service.instances[1].host = w.service.instances[0].host;
+	w.input.flags = PLANNER_SHRINK;
+}
+
+static bool predicts_handover(void)
+{
+	struct plan plan = world_plan(&w);
+	const struct cost_prediction *predicted = &step_of(&plan, PLAN_MOVE)->predicted;
+	bool handed = predicted->rounds == 0;
+
+	cr_expect_eq(handed, predicted->bytes == 0);
+	cr_expect_gt(predicted->total_us, 0);
+	plan_done(&plan);
+	return handed;
+}
+
+/* What the agent hands over isn't predicted as a copy, and what it copies not as a handover. */
+Test(planner, knows_what_is_handed_over)
+{
+	_cleanup_free_ char *text = NULL;
+	struct plan plan;
+
+	one_host(2);
+	cr_expect(predicts_handover());
+	plan = world_plan(&w);
+	cr_assert_eq(plan_text(&plan, &w.loads, &text), 0);
+	cr_expect(strstr(text, "handed over without a copy"), "%s", text);
+	plan_done(&plan);
+	w.service.instances[1].host = w.loads.hosts[1].id;
+	cr_expect_not(predicts_handover(), "another host");
+	teardown();
+
+	one_host(1);
+	cr_expect_not(predicts_handover(), "each group's slots are of both");
+	teardown();
+
+	one_host(512);
+	world_slot(&w, 0, 0, 0.3 * WORLD_CAPACITY);
+	world_slot(&w, 1, 0, 0.4 * WORLD_CAPACITY);
+	world_measure(&w);
+	w.input.flags = PLANNER_RELIEVE;
+	cr_expect_not(predicts_handover(), "half of a group stays");
+	teardown();
+
+	one_host(2);
+	world_flow(&w, 0, 0, 1);
+	world_measure(&w);
+	cr_expect_not(predicts_handover(), "a pin");
+}
+
 Test(planner, reads_well)
 {
 	_cleanup_free_ char *text = NULL;
