@@ -235,7 +235,7 @@ static void one_host(unsigned int stride)
 static bool predicts_handover(void)
 {
 	struct plan plan = world_plan(&w);
-	const struct cost_prediction *predicted = &step_of(&plan, PLAN_MOVE)->predicted;
+	const struct cost_prediction *predicted = &plan_step_of(&plan, PLAN_MOVE)->predicted;
 	bool handed = predicted->rounds == 0;
 
 	cr_expect_eq(handed, predicted->bytes == 0);
