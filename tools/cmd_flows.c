@@ -72,11 +72,9 @@ static const char *expires_format(const json_t *flow, char buf[UNIT_TEXT_MAX])
 
 static void flow_row(struct table *table, const json_t *flow, bool with_state)
 {
-	_cleanup_free_ char *state = NULL;
+	_cleanup_free_ char *state = object_line(json_object_get(flow, "state"));
 	char text[UNIT_TEXT_MAX];
 
-	if (with_state)
-		state = object_line(json_object_get(flow, "state"));
 	table_cell(table, COLOUR_NONE, "%s", field_text(flow, "flow"));
 	table_cell(table, COLOUR_NONE, "%s", field_text(flow, "instance"));
 	table_cell(table, COLOUR_NONE, "%s", field_text(flow, "host"));
@@ -84,7 +82,8 @@ static void flow_row(struct table *table, const json_t *flow, bool with_state)
 	table_cell(table, COLOUR_NONE, "%s", field_text(flow, "how"));
 	table_cell(table, COLOUR_NONE, "%s", expires_format(flow, text));
 	table_cell(table, COLOUR_NONE, "%s", field_text(flow, "moves"));
-	table_cell(table, COLOUR_NONE, "%s", state ?: "");
+	if (with_state)
+		table_cell(table, COLOUR_NONE, "%s", state);
 }
 
 static int list_run(struct call *call)

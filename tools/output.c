@@ -188,7 +188,7 @@ void table_print(const struct table *table, FILE *to)
 	size_t widths[TABLE_COLUMNS_MAX];
 	bool titles = table->columns != pair_columns;
 
-	assert(table->width > 0);
+	assert(table->width > 0 && table->n_cells % table->width == 0);
 	for (size_t c = 0; c < table->width; c++)
 		widths[c] = text_width(table->columns[c].title);
 	for (size_t i = 0; i < table->n_cells; i++)
@@ -204,7 +204,7 @@ void table_print(const struct table *table, FILE *to)
 	}
 	for (size_t i = 0; i < table->n_cells; i++) {
 		size_t c = i % table->width;
-		bool last = c + 1 == table->width || i + 1 == table->n_cells;
+		bool last = c + 1 == table->width;
 
 		cell_print(&table->columns[c], &table->cells[i], widths[c], last, to);
 		if (last)

@@ -144,6 +144,15 @@ static void failures_print(const json_t *figures, FILE *to)
 	}
 }
 
+static void error_print(const json_t *suite, FILE *to)
+{
+	const json_t *error = json_object_get(suite, "error");
+
+	fprintf(to, "failed: %s: %s\n", field_text(suite, "name"), field_text(error, "message"));
+	if (!is_null(error, "mend"))
+		fprintf(to, "  mend: %s\n", field_text(error, "mend"));
+}
+
 void report_suite(const json_t *suite, FILE *to)
 {
 	static const struct column columns[] = {
@@ -168,17 +177,16 @@ void report_suite(const json_t *suite, FILE *to)
 		number(suite, "took_s"));
 	table_init(&table, columns);
 	json_array_foreach(figures, i, figure) {
+		figure_row(&table, figure);
 		while (table.n_cells % table.width)
 			table_cell(&table, COLOUR_NONE, "%s", "");
-		figure_row(&table, figure);
 	}
 	if (json_array_size(figures))
 		table_print(&table, to);
 	table_done(&table);
 	failures_print(figures, to);
 	if (!is_null(suite, "error"))
-		fprintf(to, "failed: %s: %s\n", field_text(suite, "name"),
-			field_text(json_object_get(suite, "error"), "message"));
+		error_print(suite, to);
 	fflush(to);
 }
 

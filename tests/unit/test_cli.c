@@ -68,6 +68,18 @@ Test(cli, json)
 	cli_verbs_json(verbs, ARRAY_SIZE(verbs));
 }
 
+/* A flow a line, with its state or without. */
+Test(cli, flows_are_lines)
+{
+	const struct cli_run *run = cli_run("flows");
+	const char *last = strchr(run->out, '\n') + 1;
+
+	assert_has(last, "7 min 11 s      2\n");
+	cr_assert_str_eq(strchr(last, '\n'), "\n", "%s", run->out);
+	run = cli_run("flows --state");
+	assert_has(strchr(run->out, '\n'), "2  tcp_state=established");
+}
+
 Test(cli, columns_are_aligned)
 {
 	const struct cli_run *run = cli_run("hosts");
