@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "agent/datapath.h"
 
+#include <fcntl.h>
 #include <linux/if_link.h>
 #include <stdarg.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "agent/online.h"
 #include "bpf/datapath.skel.h"
 #include "lib/addr.h"
+#include "lib/lock.h"
 #include "lib/log.h"
 #include "lib/netlink.h"
 
@@ -216,13 +218,18 @@ int datapath_open(const char *pin_dir, struct datapath **ret, struct ff_error *e
 	_cleanup_datapath_ struct datapath *dp = calloc(1, sizeof(*dp));
 	int r;
 
-	if (!dp || !(dp->pin_dir = strdup(pin_dir)) ||
-	    asprintf(&dp->maps_dir, "%s/maps", pin_dir) < 0)
+	if (!dp)
+		return error_nomem(err);
+	dp->owner_fd = -1;
+	if (!(dp->pin_dir = strdup(pin_dir)) || asprintf(&dp->maps_dir, "%s/maps", pin_dir) < 0)
 		return error_nomem(err);
 	dp->cpus = online_count(err);
 	if (dp->cpus < 0)
 		return dp->cpus;
 	r = pin_dirs_make(dp, err);
+	if (!r)
+		r = lock_take(pin_dir, O_RDONLY | O_DIRECTORY, "the data path in", &dp->owner_fd,
+			      err);
 	if (r)
 		return r;
 	libbpf_set_print(libbpf_log);
@@ -264,6 +271,8 @@ void datapath_close(struct datapath *dp)
 				munmap(*all[i].mem, mapping_size(all[i].map));
 		datapath_bpf__destroy(dp->skel);
 	}
+	if (dp->owner_fd >= 0)
+		close(dp->owner_fd);
 	free(dp->pin_dir);
 	free(dp->maps_dir);
 	free(dp);

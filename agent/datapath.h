@@ -23,6 +23,7 @@
 
 struct datapath {
 	char *pin_dir;
+	int owner_fd; /* flock() on pin_dir: a second agent would take this one's programs away */
 	char *maps_dir;
 	int cpus; /* that run programs: 0 .. cpus - 1 */
 
@@ -53,7 +54,10 @@ struct datapath {
 	struct datapath_bpf *skel;
 };
 
-/* Loads the data path, or takes up what is pinned in pin_dir, a directory on a bpffs. */
+/*
+ * Loads the data path, or takes up what is pinned in pin_dir, a directory on a bpffs. -EBUSY: another
+ * process has it open, and nothing was changed.
+ */
 int datapath_open(const char *pin_dir, struct datapath **ret, struct ff_error *err);
 void datapath_close(struct datapath *dp); /* pins stay; NULL is fine */
 DEFINE_CLEANUP(struct datapath *, datapath_close);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* store.c - opening the database: schema, epoch; hosts; and what the other store files share. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/json.h"
+#include "lib/lock.h"
 #include "orchestrator/store_internal.h"
 
 /* A writer waits so long for another process that looks at the database, e.g. sqlite3(1). */
@@ -235,14 +237,19 @@ static int store_begin(struct store *store, uint32_t epoch_min, struct ff_error 
 int store_open(const char *path, uint32_t epoch_min, struct store **ret, struct ff_error *err)
 {
 	_cleanup_(store_closep) struct store *store = calloc(1, sizeof(*store));
-	int r;
+	int r = 0;
 
 	if (!store)
 		return error_nomem(err);
 	pthread_mutex_init(&store->lock, NULL);
+	store->owner_fd = -1;
 	store->path = strdup(path);
 	if (!store->path)
 		return error_nomem(err);
+	if (strcmp(path, ":memory:") != 0)
+		r = lock_take(path, O_RDWR | O_CREAT, "database", &store->owner_fd, err);
+	if (r < 0)
+		return r;
 	if (sqlite3_open_v2(path, &store->db,
 			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX,
 			    NULL) != SQLITE_OK)
@@ -262,6 +269,8 @@ void store_close(struct store *store)
 	for (size_t i = 0; i < ARRAY_SIZE(store->kept); i++)
 		sqlite3_finalize(store->kept[i]); /* takes NULL */
 	sqlite3_close(store->db);
+	if (store->owner_fd >= 0)
+		close(store->owner_fd);
 	pthread_mutex_destroy(&store->lock);
 	free(store->path);
 	free(store);

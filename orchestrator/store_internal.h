@@ -19,6 +19,12 @@ enum kept {
 
 struct store {
 	sqlite3 *db;
+	/*
+	 * flock() on the database, from before its epoch is raised: a second orchestrator with it would
+	 * take the hosts away from the first. Closed after db: closing any descriptor of a file ends
+	 * the locks of another kind that SQLite has on it. -1: a database in memory.
+	 */
+	int owner_fd;
 	pthread_mutex_t lock;
 	uint32_t epoch;
 	bool lax; /* PRAGMA synchronous is NORMAL now */

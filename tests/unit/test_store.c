@@ -242,9 +242,23 @@ Test(store, a_later_schema_is_refused)
 	struct store *other = NULL;
 
 	execute("PRAGMA user_version = 999");
+	store_close(store);
+	store = NULL;
 	cr_assert_lt(store_open(path, 0, &other, &err), 0);
 	cr_assert(strstr(err.message, "999"), "%s", err.message);
 	cr_assert_lt(store_open("/nonexistent/x.db", 0, &other, &err), 0);
+}
+
+/* Two orchestrators on one database: the second one changes nothing, not even the epoch. */
+Test(store, of_two_at_once_the_second_is_refused)
+{
+	struct store *other = NULL;
+	uint32_t epoch = store_epoch(store);
+
+	cr_assert_eq(store_open(path, 0, &other, &err), -EBUSY);
+	cr_assert(strstr(err.message, path) && *err.mend, "%s", err.message);
+	open_again();
+	cr_assert_eq(store_epoch(store), epoch + 1);
 }
 
 /* A database of the first version: without what the later ones have brought. */
