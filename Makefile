@@ -7,6 +7,7 @@
 #   make demo       moves of live traffic, by hand and by the loop, with a verdict (root)
 #   make bench      every figure of BENCHMARKS.md, on this machine (root); SUITES="move idle": those
 #   make kernels    BPF objects and prog tests on Debian 12's Linux 6.1, in QEMU (root)
+#   make install    programs, NF objects, systemd units, examples, completion; PREFIX=, DESTDIR=
 #   make lint       clang-format, clang-tidy, shellcheck; make format mends what the first finds
 #   V=1 shows commands; SAN=1 builds with ASan and UBSan in build-san/
 
@@ -36,9 +37,11 @@ SHELLCHECK := shellcheck
 BPFTOOL := bpftool
 LLVM_STRIP := llvm-strip
 PREFIX := /usr/local
+# systemd looks there for either prefix
+UNIT_DIR := $(PREFIX)/lib/systemd/system
 
 CFLAGS := -O2 -g -fstack-protector-strong
-CPPFLAGS := -D_GNU_SOURCE -I. -I$(B) -DFF_NF_DIR='"$(PREFIX)/lib/flowferry/nf"'
+CPPFLAGS := -D_GNU_SOURCE -I. -I$(B)
 WARNINGS := -Wall -Wextra -Werror
 # criterion's macros define functions without prototypes
 PROTOTYPES := -Wstrict-prototypes -Wmissing-prototypes
@@ -287,8 +290,13 @@ install: all
 	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/flowferry/nf
 	$(Q)install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	$(Q)install -m 644 $(NF_OBJECTS) $(DESTDIR)$(PREFIX)/lib/flowferry/nf
-	$(Q)install -d $(DESTDIR)$(PREFIX)/share/flowferry/policies
+	$(Q)install -d $(DESTDIR)$(PREFIX)/share/flowferry/policies $(DESTDIR)$(UNIT_DIR)
 	$(Q)install -m 644 policies/*.yaml $(DESTDIR)$(PREFIX)/share/flowferry/policies
+	$(Q)install -m 644 deploy/*.yaml $(DESTDIR)$(PREFIX)/share/flowferry
+	$(Q)for unit in flowferry-agent flowferry-orchestrator; do \
+		sed 's,@PREFIX@,$(PREFIX),' deploy/$$unit.service.in > \
+			$(DESTDIR)$(UNIT_DIR)/$$unit.service || exit 1; \
+	done
 	$(Q)install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	$(Q)$(B)/flowferry completion bash > \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/flowferry

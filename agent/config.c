@@ -9,6 +9,7 @@
 #include "bpf/abi.h"
 #include "lib/cleanup.h"
 #include "lib/config.h"
+#include "lib/install.h"
 
 static const cyaml_schema_field_t fabric_fields[] = {
 	CYAML_FIELD_STRING_PTR("interface", CYAML_FLAG_POINTER, struct agent_fabric, interface, 1,
@@ -53,7 +54,7 @@ static const cyaml_schema_field_t fields[] = {
 	CYAML_FIELD_STRING_PTR("socket", CYAML_FLAG_POINTER, struct agent_config, socket, 1, 107),
 	CYAML_FIELD_MAPPING_PTR("tls", OPTIONAL, struct agent_config, tls, tls_fields),
 	CYAML_FIELD_STRING_PTR("bpffs", OPTIONAL, struct agent_config, bpffs, 1, 4096),
-	CYAML_FIELD_STRING_PTR("nf_dir", CYAML_FLAG_POINTER, struct agent_config, nf_dir, 1, 4096),
+	CYAML_FIELD_STRING_PTR("nf_dir", OPTIONAL, struct agent_config, nf_dir, 1, 4096),
 	CYAML_FIELD_STRING_PTR("state_dir", OPTIONAL, struct agent_config, state_dir, 1, 4096),
 	CONFIG_FIELD_BOOL("insecure", CYAML_FLAG_OPTIONAL, struct agent_config, insecure),
 	CYAML_FIELD_MAPPING_PTR("monitor", OPTIONAL, struct agent_config, monitor, monitor_fields),
@@ -90,6 +91,27 @@ static int monitor_defaults_set(struct agent_config *config, const char *path, s
 	return 0;
 }
 
+/* One interface has one role; the last would win, without a word. */
+static int interfaces_check(const struct agent_config *config, const char *path,
+			    struct ff_error *err)
+{
+	for (unsigned int i = 0; i < config->steering_count; i++) {
+		const char *name = config->steering[i];
+		bool fabric = strcmp(name, config->fabric->interface) == 0;
+
+		for (unsigned int j = 0; j < i && !fabric; j++)
+			if (strcmp(name, config->steering[j]) == 0)
+				return error_set(err, EINVAL, FF_CODE_BAD_REQUEST,
+						 "name each interface once",
+						 "%s: steering: %s is there twice", path, name);
+		if (fabric)
+			return error_set(err, EINVAL, FF_CODE_BAD_REQUEST,
+					 "give the fabric an interface of its own",
+					 "%s: steering: %s is the fabric's interface", path, name);
+	}
+	return 0;
+}
+
 static int defaults_set(struct agent_config *config, struct ff_error *err)
 {
 	if (!config->bpffs)
@@ -99,7 +121,17 @@ static int defaults_set(struct agent_config *config, struct ff_error *err)
 
 		config->state_dir = copy ? strdup(dirname(copy)) : NULL;
 	}
-	return config->bpffs && config->state_dir ? 0 : error_nomem(err);
+	if (!config->nf_dir) {
+		char nf_dir[PATH_MAX];
+		int r = install_nf_dir(nf_dir);
+
+		if (r)
+			return error_set(err, -r, FF_CODE_INTERNAL,
+					 "say nf_dir in the configuration",
+					 "can't find the NF objects: %s", strerror(-r));
+		config->nf_dir = strdup(nf_dir);
+	}
+	return config->bpffs && config->state_dir && config->nf_dir ? 0 : error_nomem(err);
 }
 
 int agent_config_load(const char *path, struct agent_config **ret, struct ff_error *err)
@@ -118,6 +150,8 @@ int agent_config_load(const char *path, struct agent_config **ret, struct ff_err
 		r = error_set(err, EINVAL, FF_CODE_BAD_REQUEST,
 			      "make certificates with: flowferry pki", "%s: listen without tls",
 			      path);
+	if (!r)
+		r = interfaces_check(config, path, err);
 	if (!r && strchr(config->host, '/'))
 		r = error_set(err, EINVAL, FF_CODE_BAD_REQUEST, NULL,
 			      "%s: host: no slash in a name", path);

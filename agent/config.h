@@ -8,8 +8,8 @@
  *	listen: {address: 198.18.8.11, port: 7601}
  *	socket: /run/flowferry/nf1/agent.sock
  *	tls: {ca: ca.pem, cert: nf1.pem, key: nf1.key}
- *	bpffs: /sys/fs/bpf/flowferry		# pins go to BPFFS/HOST
- *	nf_dir: /usr/local/lib/flowferry/nf
+ *	bpffs: /sys/fs/bpf/flowferry		# default; pins go to BPFFS/HOST
+ *	nf_dir: /usr/local/lib/flowferry/nf	# default: where this program's installation has them
  *	state_dir: /run/flowferry/nf1		# default: the socket's directory
  *	insecure: false
  *	monitor: {period_ms: 100, run_time_every_s: 10}	# optional; 0: the run time isn't measured

@@ -5,11 +5,11 @@
  */
 
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "lib/install.h"
 #include "tools/bench_options.h"
 #include "tools/cmd.h"
 
@@ -35,13 +35,14 @@ static int bench_run(struct call *call)
 	_cleanup_free_ char **argv = reallocarray(NULL, (size_t)call->n_args + 8, sizeof(char *));
 	char program[PATH_MAX], runs[32];
 	struct ff_error err;
-	ssize_t len = readlink("/proc/self/exe", program, sizeof(program) - sizeof(BENCH_PROGRAM));
-	int n = 0;
+	int r = argv ? install_program(BENCH_PROGRAM, program) : -ENOMEM, n = 0;
 
-	if (!argv || len < 0)
+	if (r) {
+		error_set(&err, -r, error_code(r), "build it, or install it beside flowferry",
+			  "can't run %s: %s", argv ? program : BENCH_PROGRAM, strerror(-r));
+		call_error(call, &err);
 		return CLI_FAILED;
-	program[len] = '\0';
-	strcpy(strrchr(program, '/') + 1, BENCH_PROGRAM);
+	}
 	argv[n++] = program;
 	if (o->runs) {
 		snprintf(runs, sizeof(runs), "--runs=%llu", (unsigned long long)o->runs);
@@ -54,8 +55,7 @@ static int bench_run(struct call *call)
 	argv[n++] = (char *)"--";
 	memcpy(argv + n, call->args, ((size_t)call->n_args + 1) * sizeof(char *));
 	execv(program, argv);
-	error_set(&err, errno, error_code(errno), "build it, or install it beside flowferry",
-		  "can't run %s: %m", program);
+	error_set(&err, errno, error_code(errno), NULL, "can't run %s: %m", program);
 	call_error(call, &err);
 	return CLI_FAILED;
 }

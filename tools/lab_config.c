@@ -10,10 +10,6 @@
 #include "lib/pki.h"
 #include "tools/lab.h"
 
-#ifndef FF_NF_DIR
-#define FF_NF_DIR "/usr/local/lib/flowferry/nf"
-#endif
-
 /* Certificates are named after the host; the orchestrator's needs no address of its own. */
 static int certificates_issue(const struct lab *lab, struct ff_error *err)
 {
@@ -30,22 +26,6 @@ static int certificates_issue(const struct lab *lab, struct ff_error *err)
 	return r;
 }
 
-/* NF objects lie beside the programs in a build directory, elsewhere once they are installed. */
-static void nf_dir_find(char *buf, size_t size)
-{
-	ssize_t len = readlink("/proc/self/exe", buf, size - 1);
-	char *slash;
-
-	buf[MAX(len, 0)] = '\0';
-	slash = strrchr(buf, '/');
-	if (slash && (size_t)(slash - buf) + sizeof("/nf") <= size) {
-		memcpy(slash, "/nf", sizeof("/nf"));
-		if (access(buf, X_OK) == 0)
-			return;
-	}
-	snprintf(buf, size, "%s", FF_NF_DIR);
-}
-
 static void tls_write(FILE *file, const struct lab_host *host)
 {
 	fprintf(file,
@@ -58,9 +38,6 @@ static void tls_write(FILE *file, const struct lab_host *host)
 
 static void agent_write(FILE *file, const struct lab_host *host, const char *socket)
 {
-	char nf_dir[PATH_MAX];
-
-	nf_dir_find(nf_dir, sizeof(nf_dir));
 	fprintf(file,
 		"host: %s\n"
 		"fabric:\n"
@@ -70,10 +47,9 @@ static void agent_write(FILE *file, const struct lab_host *host, const char *soc
 		"  address: %s\n"
 		"  port: %d\n"
 		"socket: %s\n"
-		"bpffs: " LAB_PIN_DIR "\n"
-		"nf_dir: %s\n",
+		"bpffs: " LAB_PIN_DIR "\n",
 		host->name, host->role == LAB_GATEWAY ? "c0, s0" : "", host->ipv4, LAB_AGENT_PORT,
-		socket, nf_dir);
+		socket);
 	tls_write(file, host);
 }
 

@@ -16,6 +16,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/clock.h"
+#include "lib/install.h"
 #include "lib/netns.h"
 #include "tools/lab.h"
 
@@ -84,21 +85,6 @@ bool lab_proc_alive(const struct lab_host *host)
 }
 
 /* ---- start ------------------------------------------------------------------------------------- */
-
-static int program_find(const char *name, char *path, size_t size)
-{
-	ssize_t len = readlink("/proc/self/exe", path, size - 1);
-	char *slash;
-
-	if (len < 0)
-		return -errno;
-	path[len] = '\0';
-	slash = strrchr(path, '/');
-	if ((size_t)(slash - path) + strlen(name) + 2 > size)
-		return -ENAMETOOLONG;
-	memcpy(slash + 1, name, strlen(name) + 1);
-	return access(path, X_OK) < 0 ? -errno : 0;
-}
 
 struct launch {
 	int gate[2]; /* a pipe: a byte comes once the parent has noted the pid */
@@ -170,7 +156,7 @@ int lab_proc_start(struct lab *lab, struct lab_host *host, struct ff_error *err)
 	struct launch launch = { .program = program, .config = config, .log = log };
 	int r;
 
-	r = program_find(lab_proc_name(host), program, sizeof(program));
+	r = install_program(lab_proc_name(host), program);
 	if (r)
 		return error_set(err, r, FF_CODE_NOT_FOUND,
 				 "build it, or install it beside flowferry", "can't run %s: %s",

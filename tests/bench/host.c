@@ -11,6 +11,7 @@
 
 #include "agent/inventory.h"
 #include "agent/peers.h"
+#include "lib/install.h"
 #include "lib/json.h"
 
 #define PIN_DIR	  "/sys/fs/bpf/bench"
@@ -123,17 +124,18 @@ static int agent_start(struct agent *agent, struct ff_error *err)
 }
 
 /* What flowferry-agent reads from its file. */
-static void config_fill(struct host *host)
+static int config_fill(struct host *host)
 {
-	const char *nf_dir = getenv("FF_NF_DIR");
+	int r = install_nf_dir(host->nf_dir);
 
 	host->fabric.interface = (char *)HOST_FABRIC_LINK;
 	host->config = (struct agent_config){
 		.host = (char *)"bench",
 		.fabric = &host->fabric,
-		.nf_dir = (char *)(nf_dir ? nf_dir : FF_NF_DIR),
+		.nf_dir = host->nf_dir,
 		.state_dir = (char *)STATE_DIR,
 	};
+	return r;
 }
 
 int host_new(struct host **ret, struct ff_error *err)
@@ -146,11 +148,14 @@ int host_new(struct host **ret, struct ff_error *err)
 		return error_nomem(err);
 	setrlimit(RLIMIT_NOFILE, &files); /* a map for each group of slots */
 	mkdir(STATE_DIR, 0700);
-	config_fill(host);
+	r = config_fill(host);
 	host->agent = (struct agent){ .config = &host->config,
 				      .lock = PTHREAD_MUTEX_INITIALIZER,
 				      .moves_lock = PTHREAD_MUTEX_INITIALIZER,
 				      .instances_lock = PTHREAD_RWLOCK_INITIALIZER };
+	if (r)
+		return error_set(err, -r, FF_CODE_INTERNAL, NULL, "can't find the NF objects: %s",
+				 strerror(-r));
 	r = network_make(err);
 	if (!r)
 		r = agent_start(&host->agent, err);

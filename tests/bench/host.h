@@ -12,6 +12,8 @@
  */
 #pragma once
 
+#include <limits.h>
+
 #include "agent/agent.h"
 
 #define HOST_NEAR	      1
@@ -29,6 +31,7 @@ struct host {
 	struct agent agent;
 	struct agent_config config;
 	struct agent_fabric fabric;
+	char nf_dir[PATH_MAX];
 };
 
 /* All slots are HOST_NEAR's and HOST_MONITOR's. *ret is the caller's: host_free(). */

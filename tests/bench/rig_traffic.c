@@ -13,24 +13,14 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "lib/install.h"
 #include "lib/json.h"
 #include "tests/bench/rig.h"
 
 /* Of the rate that a figure names: the sender counts in ticks, and its last one may be short. */
-#define RATE_REACHED 0.99
-#define BEGUN	     0.99 /* of the flows that a figure needs idle */
-#define BEGIN_MAX_S  60	  /* a packet for each flow: some seconds for a million */
-
-static int program_find(const char *name, char *path, size_t size)
-{
-	ssize_t len = readlink("/proc/self/exe", path, size - strlen(name) - 2);
-
-	if (len < 0)
-		return -errno;
-	path[len] = '\0';
-	strcpy(strrchr(path, '/') + 1, name);
-	return access(path, X_OK) ? -errno : 0;
-}
+#define RATE_REACHED  0.99
+#define BEGUN	      0.99 /* of the flows that a figure needs idle */
+#define BEGIN_MAX_S   60   /* a packet for each flow: some seconds for a million */
 
 #define ARGUMENTS_MAX 16
 #define ARGUMENT_MAX  32
@@ -113,7 +103,7 @@ int rig_traffic_start(struct rig_traffic *traffic, const struct rig_traffic_spec
 		.endless = !spec->seconds,
 	};
 	command_line_make(&line, spec);
-	r = program_find("flowferry", line.program, sizeof(line.program));
+	r = install_program("flowferry", line.program);
 	if (r)
 		return error_set(err, r, error_code(r), "build it first", "can't run %s: %s",
 				 line.program, strerror(-r));

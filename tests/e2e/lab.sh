@@ -37,6 +37,20 @@ done
 wait_for "ff hosts -o json | jq -e '[.hosts[].state] == [\"up\", \"up\", \"up\", \"up\"]'" 20
 in_host client ping -q -c 3 -i 0.1 -W 5 2001:db8:2::2
 
+step "a second daemon on what the first one has is refused, and changes nothing"
+progs() { ip -n ff-nf1 -json link show f0 | jq '.[0].xdp.prog.id'; }
+before=$(progs)
+sed 's,^socket:.*,socket: /run/second.sock,; /^listen:/,/port:/d; $astate_dir: /run' \
+	/run/flowferry/lab/nf1.yaml >/run/second.yaml
+assert_exit 1 timeout 20 nsenter --net=/run/netns/ff-nf1 "$BUILD/flowferry-agent" --config /run/second.yaml
+assert_contains "$output" "the data path in /sys/fs/bpf/flowferry/nf1 is in use"
+assert_eq "$(progs)" "$before" "the program on nf1's interface"
+sed 's,^socket:.*,socket: /run/second.sock,' /run/flowferry/lab/orch.yaml >/run/second.yaml
+assert_exit 1 timeout 20 nsenter --net=/run/netns/ff-orch "$BUILD/flowferry-orchestrator" \
+	--config /run/second.yaml
+assert_contains "$output" "database /run/flowferry/lab/orchestrator.db is in use"
+ff move --service fw --from fw-1 --to fw-2
+
 step "down leaves nothing behind"
 pids=$(ff lab status -o json | jq '.hosts[].processes[].pid')
 lab_down
@@ -44,3 +58,12 @@ for pid in $pids; do
 	assert [ ! -e "/proc/$pid/exe" ]
 done
 assert_eq "$(lab_remains)" "" "left behind"
+
+step "installed elsewhere, it finds its parts"
+mkdir -p /run/prefix/bin /run/prefix/lib/flowferry
+cp "$BUILD"/flowferry{,-agent,-orchestrator} /run/prefix/bin
+cp -r "$BUILD/nf" /run/prefix/lib/flowferry/
+BUILD=/run/prefix/bin
+lab_up --hosts 2
+in_host client ping -q -c 3 -i 0.1 -W 5 198.18.2.2
+lab_down
