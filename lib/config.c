@@ -165,12 +165,27 @@ static const char *mend_of(cyaml_err_t reason)
 	}
 }
 
+/* A value was refused: what its field takes. */
+static void kind_find(const struct complaint *complaint, const cyaml_schema_value_t *schema,
+		      struct ff_error *err)
+{
+	if (!err)
+		return;
+	for (size_t i = complaint->count; schema && i > 0; i--)
+		if (*complaint->frames[i - 1].name)
+			schema = config_schema_at(schema, complaint->frames[i - 1].name);
+	if (schema)
+		config_kind(schema, err->mend, sizeof(err->mend));
+}
+
 static int complaint_raise(const struct complaint *complaint, cyaml_err_t reason, const char *name,
-			   const char *text, struct ff_error *err)
+			   const char *text, const cyaml_schema_value_t *schema,
+			   struct ff_error *err)
 {
 	const char *key = complaint_key(complaint);
 	unsigned int line = 1, column = 1;
 	char path[PATH_TEXT_MAX];
+	int r;
 
 	if (reason == CYAML_ERR_OOM)
 		return error_nomem(err);
@@ -181,9 +196,12 @@ static int complaint_raise(const struct complaint *complaint, cyaml_err_t reason
 	}
 	if (key && reason != CYAML_ERR_MAPPING_FIELD_MISSING)
 		key_find(text, key, &line, &column);
-	return error_set(err, EINVAL, FF_CODE_BAD_REQUEST, mend_of(reason), "%s:%u:%u: %s%s%s",
-			 name, line, column, path, path[0] ? ": " : "",
-			 complaint->message[0] ? complaint->message : cyaml_strerror(reason));
+	r = error_set(err, EINVAL, FF_CODE_BAD_REQUEST, mend_of(reason), "%s:%u:%u: %s%s%s", name,
+		      line, column, path, path[0] ? ": " : "",
+		      complaint->message[0] ? complaint->message : cyaml_strerror(reason));
+	if (reason == CYAML_ERR_INVALID_VALUE)
+		kind_find(complaint, schema, err);
+	return r;
 }
 
 /* ---- loading ------------------------------------------------------------------------------- */
@@ -254,7 +272,7 @@ int config_load_text(const char *name, const char *text, size_t len,
 		return r;
 	reason = cyaml_load_data((const uint8_t *)text, len, &settings, schema, &data, NULL);
 	if (reason != CYAML_OK)
-		return complaint_raise(&complaint, reason, name, copy, err);
+		return complaint_raise(&complaint, reason, name, copy, schema, err);
 	r = config_check_numbers(name, text, len, schema, err);
 	if (r) {
 		config_free(schema, data);
