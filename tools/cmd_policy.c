@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* cmd_policy.c - flowferry policy show|set|check|unset */
+/* cmd_policy.c - flowferry policy get|set|check|unset */
 
 #include <errno.h>
 #include <stdio.h>
@@ -64,7 +64,7 @@ static void mapping_print(const json_t *mapping, int indent)
 
 /* ---- the verbs ----------------------------------------------------------------------------- */
 
-static int show_run(struct call *call)
+static int get_run(struct call *call)
 {
 	_cleanup_free_ char *path = uri_build("/v1/services/%s/policy", call->args[0]);
 	_cleanup_json_ json_t *policy = NULL;
@@ -170,12 +170,12 @@ static const struct argument check_arguments[] = {
 	{},
 };
 
-static const struct command show_command = {
-	.name = "show",
+static const struct command get_command = {
+	.name = "get",
 	.summary = "the policy of a service",
 	.description = "Shows the policy in force, with every field, as a file that `flowferry "
 		       "policy set` takes.",
-	.run = show_run,
+	.run = get_run,
 	.arguments = service_arguments,
 	.remote = true,
 };
@@ -214,12 +214,12 @@ static const struct command unset_command = {
 };
 
 static const struct command *const policy_subs[] = {
-	&show_command, &set_command, &check_command, &unset_command, NULL,
+	&get_command, &set_command, &check_command, &unset_command, NULL,
 };
 
 static const struct example policy_examples[] = {
 	{ "policy set fw fw.yaml", "From now on the loop scales and balances service fw:" },
-	{ "policy show fw > fw.yaml", "Every field, with what is in force, to edit:" },
+	{ "policy get fw > fw.yaml", "Every field, with what is in force, to edit:" },
 	{ "policy check fw.yaml", "Is it right?" },
 	{ "policy unset fw", "Decide for yourself again:" },
 	{},
@@ -227,7 +227,7 @@ static const struct example policy_examples[] = {
 
 const struct command command_policy = {
 	.name = "policy",
-	.summary = "what the loop may do for a service: show, set, check, unset",
+	.summary = "what the loop may do for a service: get, set, check, unset",
 	.description =
 		"A policy says within which bounds the loop decides for a service: utilisation "
 		"targets, what users are promised, how many instances and where, what moves may "

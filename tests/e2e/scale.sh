@@ -25,7 +25,7 @@ policy()
 	END
 	ff policy check /run/policy.yaml
 	ff policy set fw /run/policy.yaml
-	assert_eq "$(ff policy show fw -o json | jq -r .mode)" "$1" mode
+	assert_eq "$(ff policy get fw -o json | jq -r .mode)" "$1" mode
 }
 
 # rates: packets/s of each instance, by its host's newest sample, as a list

@@ -26,8 +26,8 @@ static const char *file_make(const char *text)
 /* ---- every verb answers, in both formats --------------------------------------------------- */
 
 static const struct cli_verb verbs[] = {
-	{ "policy show fw", "GET", "/v1/services/fw/policy", "mode: observe" },
-	{ "policy show fw", "GET", "/v1/services/fw/policy", "  target_percent: 65" },
+	{ "policy get fw", "GET", "/v1/services/fw/policy", "mode: observe" },
+	{ "policy get fw", "GET", "/v1/services/fw/policy", "  target_percent: 65" },
 	{ "policy unset fw", "DELETE", "/v1/services/fw/policy", "no policy any more" },
 	{ "plan fw --dry-run", "GET", "/v1/services/fw/plan", "fw: nothing to do" },
 	{ "plan fw --dry-run --goal shrink --goal balance", "GET", "/v1/services/fw/plan",
@@ -72,13 +72,13 @@ Test(cli_loop, json)
 /* What is shown can be set again, and says the same. */
 Test(cli_loop, a_policy_makes_the_round)
 {
-	const struct cli_run *run = cli_run("policy show fw");
+	const struct cli_run *run = cli_run("policy get fw");
 	json_t *shown;
 	const char *path;
 
 	assert_status(run, 0);
 	path = file_make(run->out);
-	run = cli_run("policy show fw -o json");
+	run = cli_run("policy get fw -o json");
 	shown = json_deep_copy(cli_json(run));
 	run = cli_run("policy set fw %s", path);
 	assert_status(run, 0);
