@@ -104,7 +104,7 @@ uint32_t trend_window(const struct policy *policy)
 /* ---- memory of what there is --------------------------------------------------------------- */
 
 /* @track: a pointer to what begins with a struct track. */
-static void *track_see(struct step *step, void *track, size_t size)
+static void *track_see(struct step *step, void *track, size_t size, const char *name)
 {
 	struct track *base = track;
 
@@ -117,14 +117,15 @@ static void *track_see(struct step *step, void *track, size_t size)
 		base->first_ns = step->now_ns;
 	}
 	base->seen = step->analyzer->steps;
+	snprintf(base->name, sizeof(base->name), "%s", name);
 	return base;
 }
 
-struct host_track *host_see(struct step *step, uint16_t id)
+struct host_track *host_see(struct step *step, const struct host_load *host)
 {
-	struct host_track **track = &step->analyzer->hosts[id];
+	struct host_track **track = &step->analyzer->hosts[host->id];
 
-	*track = track_see(step, *track, sizeof(**track));
+	*track = track_see(step, *track, sizeof(**track), host->name);
 	return *track;
 }
 
@@ -136,13 +137,13 @@ static void track_end(struct step *step, struct track *track)
 		struct alarm_subject subject = { .kind = alarm->condition.kind,
 						 .about = alarm->condition.about,
 						 .id = alarm->condition.id,
-						 .service = alarm->condition.service };
+						 .service = alarm->condition.service,
+						 .name = track->name };
 
 		if (!alarm->raised)
 			continue;
 		alarm->raised = false;
-		alarm_say(step, alarm, &subject, "%s %u is no more",
-			  condition_about_name(subject.about), subject.id);
+		alarm_say(step, alarm, &subject, "%s is no more", track->name);
 	}
 }
 
@@ -270,12 +271,13 @@ static void service_go(struct step *step, struct service_load *service)
 	struct service_track **track = &analyzer->services[service->id];
 	size_t n = 0;
 
-	*track = track_see(step, *track, sizeof(**track));
+	*track = track_see(step, *track, sizeof(**track), service->name);
 	for (size_t i = 0; i < service->instances_n; i++) {
 		uint16_t id = service->instances[i].id;
 		struct instance_track **instance = &analyzer->instances[id];
 
-		*instance = track_see(step, *instance, sizeof(**instance));
+		*instance =
+			track_see(step, *instance, sizeof(**instance), service->instances[i].name);
 		n += *instance != NULL;
 	}
 	if (!*track || n != service->instances_n)

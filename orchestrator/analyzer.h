@@ -73,6 +73,7 @@ struct condition {
 	double value;	   /* what broke the bound; 0..1 for shares */
 	double bound;
 	char why[CONDITION_WHY_MAX]; /* for a person: names, figures, bounds; of the raising */
+	char name[FF_NAME_MAX];	     /* of what the loads don't name any more; else empty */
 };
 
 struct condition_change {

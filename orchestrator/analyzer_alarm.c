@@ -69,6 +69,8 @@ void alarm_say(struct step *step, struct alarm *alarm, const struct alarm_subjec
 	struct condition_change *change;
 	va_list args;
 
+	if (subject->name)
+		snprintf(condition.name, sizeof(condition.name), "%s", subject->name);
 	va_start(args, fmt);
 	vsnprintf(condition.why, sizeof(condition.why), fmt, args);
 	va_end(args);

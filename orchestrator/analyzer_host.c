@@ -350,7 +350,7 @@ void hosts_step(struct step *step)
 		struct host_track *track;
 		struct host_bounds bounds;
 
-		if (host->id >= FF_HOSTS_MAX || !(track = host_see(step, host->id)))
+		if (host->id >= FF_HOSTS_MAX || !(track = host_see(step, host)))
 			continue;
 		bounds = bounds_of(step, host);
 		silent += host_is_silent(step, host, &bounds);

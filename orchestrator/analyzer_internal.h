@@ -44,6 +44,7 @@ enum verdict { VERDICT_BETWEEN, VERDICT_BAD, VERDICT_GOOD };
 struct track {
 	uint64_t first_ns; /* when it was named first */
 	uint64_t seen;	   /* the last step that named it */
+	char name[FF_NAME_MAX];
 	struct alarm alarms[CONDITION_KINDS];
 };
 
@@ -120,7 +121,7 @@ struct step {
 const struct policy *step_policy(const struct step *step, uint16_t service);
 struct host_load *step_host(const struct step *step, uint16_t id);
 /* What is remembered of it, made when it is seen for the first time. NULL: no memory. */
-struct host_track *host_see(struct step *step, uint16_t id);
+struct host_track *host_see(struct step *step, const struct host_load *host);
 
 /* ---- analyzer_alarm.c ---------------------------------------------------------------------- */
 
@@ -142,6 +143,7 @@ struct alarm_subject {
 	uint16_t id, service;
 	double value, bound;
 	bool forecast;
+	const char *name; /* of what is gone; NULL: the loads have it */
 };
 
 /* Notes the change of an alarm that has just moved. */

@@ -37,7 +37,7 @@ static const char *name_of(const struct loads *loads, const struct condition *co
 			if (service->instances[k].id == condition->id)
 				return service->instances[k].name;
 	}
-	return NULL;
+	return *condition->name ? condition->name : NULL;
 }
 
 static void changes_tell(struct loop *loop, const struct analysis *analysis)

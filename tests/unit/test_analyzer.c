@@ -419,8 +419,10 @@ Test(analyzer, what_is_gone_is_forgotten, SITE)
 	site_run(&site, SITE_SAMPLE_MS);
 	cr_expect(!site_holds(&site, CONDITION_OVERLOAD, ABOUT_INSTANCE, 2));
 	cr_assert(site_changed(&site, CONDITION_OVERLOAD, ABOUT_INSTANCE, 2));
-	cr_expect(strstr(site_changed(&site, CONDITION_OVERLOAD, ABOUT_INSTANCE, 2)->condition.why,
-			 "instance 2 is no more"));
+	cr_expect_str_eq(site_changed(&site, CONDITION_OVERLOAD, ABOUT_INSTANCE, 2)->condition.why,
+			 "fw-2 is no more");
+	cr_expect_str_eq(site_changed(&site, CONDITION_OVERLOAD, ABOUT_INSTANCE, 2)->condition.name,
+			 "fw-2", "the event can't say of what");
 }
 
 /* Every raised condition ends by a change, and holds in between. */
