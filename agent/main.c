@@ -27,17 +27,18 @@
 #include "lib/log.h"
 #include "lib/version.h"
 
+#define CONFIG_DEFAULT	"/etc/flowferry/agent.yaml"
 #define HOUSEKEEPING_NS NSEC_PER_SEC /* neighbours, addresses, expired state */
 
 static void help(void)
 {
-	puts("usage: flowferry-agent --config FILE [--log-level error|warn|info|debug]\n"
+	puts("usage: flowferry-agent [--config FILE] [--log-level error|warn|info|debug]\n"
 	     "\n"
 	     "Runs a host's data path and its NF instances, and moves their flows. Packets go on\n"
 	     "being forwarded while it isn't running; a new one takes up what it finds pinned.\n"
 	     "\n"
-	     "  -c, --config FILE   YAML: host, fabric, steering, listen, socket, tls, bpffs,\n"
-	     "                      nf_dir, state_dir, insecure; see agent/config.h\n"
+	     "  -c, --config FILE   " CONFIG_DEFAULT " by default; agent.yaml among what\n"
+	     "                      is installed in share/flowferry has every field\n"
 	     "  -l, --log-level L   info by default\n"
 	     "  -V, --version       print the version\n"
 	     "  -h, --help          print this");
@@ -265,7 +266,7 @@ int main(int argc, char **argv)
 		{ NULL, 0, NULL, 0 },
 	};
 	enum log_level level = LOG_LEVEL_INFO;
-	const char *config = NULL;
+	const char *config = CONFIG_DEFAULT;
 	struct ff_error err = {};
 	bool again = false;
 	int option;
@@ -292,13 +293,14 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
-	if (!config || optind < argc) {
-		fprintf(stderr, "flowferry-agent: give --config FILE; see --help\n");
+	if (optind < argc) {
+		fprintf(stderr, "flowferry-agent: %s: no such argument; see --help\n",
+			argv[optind]);
 		return 2;
 	}
 	log_init("flowferry-agent", level);
 	if (run(config, &again, &err)) {
-		log_error("%s%s%s", err.message, *err.mend ? "; " : "", err.mend);
+		log_error("%s%s%s", err.message, *err.mend ? "; mend: " : "", err.mend);
 		return 1;
 	}
 	if (!again)

@@ -22,5 +22,5 @@ int name_check(const char *what, const char *name, struct ff_error *err)
 	return error_set(
 		err, EINVAL, FF_CODE_BAD_REQUEST,
 		"up to 31 letters, digits, '-', '_', '.', beginning with a letter or digit",
-		"\"%s\" is no name for a %s", name, what);
+		"\"%s\" can't name %s %s", name, strchr("aeiou", what[0]) ? "an" : "a", what);
 }

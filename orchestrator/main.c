@@ -28,7 +28,9 @@ static void usage(FILE *file)
 	      "\n"
 	      "Watches the hosts, keeps their steering tables, and moves live flows between them.\n"
 	      "\n"
-	      "  --config FILE      " CONFIG_DEFAULT " by default\n"
+	      "  --config FILE      " CONFIG_DEFAULT " by default;\n"
+	      "                     orchestrator.yaml among what is installed in share/flowferry\n"
+	      "                     has every field\n"
 	      "  --epoch N          begin with an epoch of at least N: to take over hosts that have\n"
 	      "                     accepted a higher one from another database\n"
 	      "  --log-level LEVEL  error, warn, info (default) or debug\n"
@@ -142,7 +144,7 @@ int main(int argc, char **argv)
 	if (r == 0)
 		r = orchestrator_start(orch, &err);
 	if (r < 0) {
-		log_error("%s%s%s", err.message, err.mend[0] ? ": " : "", err.mend);
+		log_error("%s%s%s", err.message, err.mend[0] ? "; mend: " : "", err.mend);
 		return EXIT_FAILURE;
 	}
 	sd_notifyf(0, "READY=1\nSTATUS=epoch %u", store_epoch(orch->store));

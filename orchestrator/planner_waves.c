@@ -253,7 +253,10 @@ static void reason_build(const struct problem *p, struct plan *plan)
 		reason_add(plan, "; %u slots, rules or flows stay without a live owner",
 			   plan->orphans);
 	if (plan->stuck)
-		reason_add(plan, "; %u find no place away from what is to be emptied", plan->stuck);
+		reason_add(
+			plan,
+			"; %u slots, rules or flows find no place away from what is to be emptied",
+			plan->stuck);
 }
 
 /* What finds no place; nobody has asked for relief of what an instance already had above its target. */

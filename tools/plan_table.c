@@ -177,8 +177,8 @@ void plan_print(const json_t *operation)
 	table_pair(&table, "why", "%s", field_text(plan, "reason"));
 	table_pair(&table, "created", "%s", field_time(operation, "created", text));
 	table_pair(&table, "ended", "%s", field_time(operation, "ended", text));
-	table_pair(&table, "steps", "%zu of %zu done, in %s waves", done, all,
-		   field_text(plan, "waves"));
+	table_pair(&table, "steps", "%zu of %zu done, in %s wave%s", done, all,
+		   field_text(plan, "waves"), field_count(plan, "waves") == 1 ? "" : "s");
 	table_pair(&table, "instances", "%s -> %s", field_text(instances, "before"),
 		   field_text(instances, "after"));
 	table_pair(&table, "busiest", "%.0f %% -> %.0f %%",
