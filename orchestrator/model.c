@@ -225,7 +225,7 @@ int model_get_service(const struct model *model, const char *name, struct servic
 	for (unsigned int i = 0; i < FF_SERVICES_MAX; i++)
 		if (model->services[i])
 			names_add(&names, model->services[i]->name);
-	return not_found(err, "service", name, &names, "create one: POST /v1/services");
+	return not_found(err, "service", name, &names, "create one: `flowferry service add`");
 }
 
 int model_get_instance(const struct model *model, const char *name, struct instance **ret,

@@ -20,6 +20,7 @@ struct place {
 	uint16_t id;
 	uint16_t service;
 	struct host *host;
+	bool down; /* the host; asking would take its time for each instance */
 };
 
 static const char *how_name(enum owners_how how)
@@ -109,6 +110,7 @@ static int places_find(struct orchestrator *orch, const struct http_request *req
 		place->id = instance->id;
 		place->service = instance->service;
 		place->host = model_host(model, instance->host);
+		place->down = place->host && !place->host->up;
 		(*ret_n)++;
 	}
 	*ret = TAKE_PTR(places);
@@ -157,6 +159,10 @@ static int place_flows(struct orchestrator *orch, const struct place *place, con
 
 	if (!place->host)
 		return 0;
+	if (place->down)
+		return error_set(err, EHOSTUNREACH, FF_CODE_UNREACHABLE,
+				 "start its agent, or look at its log", "host %s is down",
+				 place->host->name);
 	r = agent_flows(orch, place->host, place->name, filter, (unsigned int)limit, false, &reply,
 			err);
 	if (r < 0)
@@ -166,6 +172,34 @@ static int place_flows(struct orchestrator *orch, const struct place *place, con
 		     scanned + json_integer_value(json_object_get(reply, "scanned")));
 	if (json_is_true(json_object_get(reply, "truncated")))
 		json_put_bool(answer, "truncated", true);
+	return 0;
+}
+
+/* One that can't be asked doesn't hide what others have; who asked for it alone gets the error. */
+static int places_flows(struct orchestrator *orch, const struct place *places, size_t n,
+			const char *filter, int64_t limit, json_t *answer, struct ff_error *err)
+{
+	json_t *unreachable = json_object_get(answer, "unreachable");
+
+	for (size_t i = 0; i < n; i++) {
+		json_int_t left = limit - json_array_size(json_object_get(answer, "flows"));
+		struct ff_error gap = {};
+		int r;
+
+		if (left <= 0) {
+			json_put_bool(answer, "truncated", true);
+			return 0;
+		}
+		r = place_flows(orch, &places[i], filter, left, answer, &gap);
+		if (r < 0 && (n == 1 || strcmp(gap.code, FF_CODE_UNREACHABLE) != 0)) {
+			*err = gap;
+			return r;
+		}
+		if (r < 0)
+			json_array_append_new(unreachable,
+					      json_pack("{ss ss}", "instance", places[i].name,
+							"why", gap.message));
+	}
 	return 0;
 }
 
@@ -188,18 +222,11 @@ int flows_get(struct http_request *req, struct http_response *resp)
 		r = places_find(orch, req, &places, &n, err);
 	if (r < 0)
 		return r;
-	answer = json_pack("{s[] sI sb}", "flows", "scanned", (json_int_t)0, "truncated", 0);
-	for (size_t i = 0; i < n; i++) {
-		json_int_t left = limit - json_array_size(json_object_get(answer, "flows"));
-
-		if (left <= 0) {
-			json_put_bool(answer, "truncated", true);
-			break;
-		}
-		r = place_flows(orch, &places[i], expr, left, answer, err);
-		if (r < 0)
-			return r;
-	}
+	answer = json_pack("{s[] sI sb s[]}", "flows", "scanned", (json_int_t)0, "truncated", 0,
+			   "unreachable");
+	r = places_flows(orch, places, n, expr, limit, answer, err);
+	if (r < 0)
+		return r;
 	return resp_json(resp, 200, TAKE_PTR(answer));
 }
 
@@ -305,7 +332,7 @@ int flow_lookup_get(struct http_request *req, struct http_response *resp)
 	}
 	if (!n)
 		return error_set(err, ENOENT, FF_CODE_NOT_FOUND,
-				 "see the services' classes: GET /v1/services",
+				 "see the services' classes: `flowferry services`",
 				 "no service takes the flow %s", canonical);
 	for (size_t i = 0; i < n; i++) {
 		_cleanup_json_ json_t *found = state_ask(orch, &candidates[i], canonical);

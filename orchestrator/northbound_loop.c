@@ -110,7 +110,7 @@ int plan_one_get(struct http_request *req, struct http_response *resp)
 	if (!json_is_object(json_object_get(doc, "plan"))) {
 		json_decref(doc);
 		return error_set(resp_err(resp), ENOENT, FF_CODE_NOT_FOUND,
-				 "list them: GET /v1/plans", "operation %s is no plan", id);
+				 "list them: `flowferry plan list`", "operation %s is no plan", id);
 	}
 	return resp_json(resp, 200, doc);
 }

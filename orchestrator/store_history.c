@@ -116,8 +116,8 @@ static int doc_read(struct store *store, const char *sql, const char *key, json_
 	if (r < 0)
 		return r;
 	if (r == 0)
-		return error_set(err, ENOENT, FF_CODE_NOT_FOUND, "list them: GET /v1/operations",
-				 "no operation %s", key);
+		return error_set(err, ENOENT, FF_CODE_NOT_FOUND,
+				 "list them: `flowferry operations`", "no operation %s", key);
 	return store_json_column(store, statement, 0, ret_doc, err);
 }
 

@@ -86,6 +86,23 @@ static void flow_row(struct table *table, const json_t *flow, bool with_state)
 		table_cell(table, COLOUR_NONE, "%s", state);
 }
 
+/* A list with a gap must not pass for a whole one. */
+static int gaps_report(const struct call *call, const json_t *reply)
+{
+	const json_t *gap, *gaps = json_object_get(reply, "unreachable");
+	size_t i;
+
+	json_array_foreach(gaps, i, gap) {
+		struct ff_error err;
+
+		error_set(&err, EHOSTUNREACH, FF_CODE_UNREACHABLE, NULL,
+			  "flows of %s are left out: %s", field_text(gap, "instance"),
+			  field_text(gap, "why"));
+		call_error(call, &err);
+	}
+	return json_array_size(gaps) ? CLI_FAILED : CLI_DONE;
+}
+
 static int list_run(struct call *call)
 {
 	const struct list_options *o = call->options;
@@ -109,7 +126,7 @@ static int list_run(struct call *call)
 		return r;
 	if (call_json(call)) {
 		json_print(reply);
-		return CLI_DONE;
+		return gaps_report(call, reply);
 	}
 	table_init(&table, list_columns);
 	table.width -= !o->state;
@@ -119,14 +136,16 @@ static int list_run(struct call *call)
 	table_done(&table);
 	if (json_is_true(json_object_get(reply, "truncated")))
 		fprintf(stderr, "there are more; see --limit and --filter\n");
-	return CLI_DONE;
+	return gaps_report(call, reply);
 }
 
 static const struct command list_command = {
 	.name = "list",
 	.summary = "list flows",
-	.description = "Lists live flows: who owns each, by its slot, a pin or a rule, and when it "
-		       "expires unless it goes on.",
+	.description =
+		"Lists live flows: who owns each, by its slot, a pin or a rule, and when it "
+		"expires unless it goes on. Instances that can't be asked are named, and the "
+		"exit status is 1 then.",
 	.run = list_run,
 	.options = list_specs,
 	.options_size = sizeof(struct list_options),
