@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * northbound_metrics.c - GET /metrics, in Prometheus' text format (version 0.0.4): hosts, operations and
- * plans, conditions, and how well plans predict. Names and labels never carry what comes from elsewhere
+ * northbound_metrics.c - GET /metrics, in Prometheus' text format (version 0.0.4): hosts, instances,
+ * operations and plans, conditions, and how well plans predict. Names and labels never carry what comes from elsewhere
  * but names, which are harmless (lib/name.h).
  */
 #include <errno.h>
@@ -39,6 +39,67 @@ static void hosts_write(FILE *out, struct orchestrator *orch)
 		drain_count(model, &model->hosts[i], &left);
 		fprintf(out, "flowferry_host_drain_slots{host=\"%s\"} %u\n", model->hosts[i].name,
 			left.slots);
+	}
+}
+
+/* What hosts have counted, by their last word; a host that is down goes on with its old one. */
+static void reasons_write(FILE *out, struct orchestrator *orch)
+{
+	const struct model *model = &orch->model;
+	MODEL_LOCKED(&orch->model);
+
+	head(out, "flowferry_host_packets_total", "counter",
+	     "Packets that were dropped or took an unusual turn, by reason.");
+	for (size_t i = 0; i < model->hosts_n; i++) {
+		const char *reason;
+		json_t *count;
+
+		json_object_foreach(json_object_get(model->hosts[i].report, "reasons"), reason,
+				    count)
+			fprintf(out,
+				"flowferry_host_packets_total{host=\"%s\",reason=\"%s\"} "
+				"%lld\n",
+				model->hosts[i].name, reason, json_integer_value(count));
+	}
+}
+
+static void instance_figure_write(FILE *out, const struct model *model, const char *key,
+				  const char *name)
+{
+	for (unsigned int i = 0; i < FF_INSTANCES_MAX; i++) {
+		const struct instance *instance = model->instances[i];
+		const json_t *report = instance ? instance_report(model, instance) : NULL;
+		const json_t *value = json_object_get(report, key);
+
+		if (json_is_integer(value))
+			fprintf(out, "%s{service=\"%s\",instance=\"%s\",host=\"%s\"} %lld\n", name,
+				model_service(model, instance->service)->name, instance->name,
+				model_host(model, instance->host)->name, json_integer_value(value));
+	}
+}
+
+static void instances_write(FILE *out, struct orchestrator *orch)
+{
+	static const struct {
+		const char *key, *name, *type, *help;
+	} rows[] = {
+		{ "flows", "flowferry_instance_flows", "gauge", "Flows whose state it holds." },
+		{ "capacity", "flowferry_instance_capacity", "gauge", "Flows that it takes." },
+		{ "packets", "flowferry_instance_packets_total", "counter",
+		  "Packets that it has handled." },
+		{ "bytes", "flowferry_instance_bytes_total", "counter", "Bytes of these." },
+		{ "dropped", "flowferry_instance_dropped_total", "counter",
+		  "Packets that it has dropped." },
+		{ "flows_new", "flowferry_instance_flows_new_total", "counter",
+		  "Flows that began on it." },
+		{ "flows_refused", "flowferry_instance_flows_refused_total", "counter",
+		  "Flows that found no room." },
+	};
+	MODEL_LOCKED(&orch->model);
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		head(out, rows[i].name, rows[i].type, rows[i].help);
+		instance_figure_write(out, &orch->model, rows[i].key, rows[i].name);
 	}
 }
 
@@ -195,6 +256,8 @@ int metrics_get(struct http_request *req, struct http_response *resp)
 		return error_nomem(resp_err(resp));
 	}
 	hosts_write(out, orch);
+	reasons_write(out, orch);
+	instances_write(out, orch);
 	standbys_write(out, orch);
 	recoveries_write(out, orch);
 	r = operations_write(out, orch, resp_err(resp));

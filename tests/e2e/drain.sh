@@ -33,7 +33,7 @@ drained()
 }
 
 lab_up --hosts 3
-traffic_start 90 --ipv4 --ipv6 --rate 2000 --proto both --tcp-flows 4 --tcp-rate 100 --tcp-echo
+traffic_start 90 --ipv4 --ipv6 --rate 2000 --proto both --tcp-flows 24 --tcp-rate 20 --tcp-echo
 traffic_progress
 
 step "a pin and a rule on nf1, beside its slots"
@@ -41,8 +41,9 @@ move --from fw-2 --to fw-1 --flows 3
 move --from fw-3 --to fw-1 --filter 'tcp'
 before=$(ff table fw -o json)
 assert_json "$before" '[.pins[], .rules[] | select(.instance == "fw-1")] | length > 0'
-# four connections, some of them in slots of fw-3, each of 100 records a second there and back
-wait_for "ff service show fw -o json | jq -e 'any(.rules[]; .packets_per_s > 100 and .flows > 0)'" 20
+# 24 connections, of which none is in slots of fw-3 once in 17,000 runs: 20 records a second each,
+# there and back
+wait_for "ff service show fw -o json | jq -e 'any(.rules[]; .packets_per_s > 30 and .flows > 0)'" 20
 
 step "paused: nothing happens"
 ff pause
@@ -76,6 +77,10 @@ assert_contains "$metrics" 'flowferry_operations{kind="plan",state="completed"} 
 assert_contains "$metrics" 'flowferry_condition{kind="maintenance",about="host",name="nf1"'
 assert_contains "$metrics" 'flowferry_plan_moves_total{nf="firewall"} '
 assert_contains "$metrics" 'flowferry_host_drain_slots{host="nf1"} 0'
+# what Prometheus gets is what the CLI shows: of the emptied host, whose counts stand still
+fw1=$(ff instances -o json | jq '.instances[] | select(.name == "fw-1").packets')
+assert_contains "$metrics" "flowferry_instance_packets_total{service=\"fw\",instance=\"fw-1\",host=\"nf1\"} $fw1"
+assert_contains "$metrics" 'flowferry_host_packets_total{host="gw",reason="pass-local"} '
 
 step "a second host, and both remain empty while traffic goes on"
 drained nf2 --deadline 30s
