@@ -56,9 +56,11 @@ struct events {
 	uint64_t seq; /* the highest seen */
 };
 
+/* What it is about, as far as its message doesn't name it. */
 static void event_show(const struct events *events, const json_t *event, const char *line)
 {
 	static const char *const things[] = { "service", "instance", "host", "operation" };
+	const char *message = field_text(event, "message");
 	char text[EVENT_TEXT_MAX], time[UNIT_TEXT_MAX];
 	int n;
 
@@ -70,12 +72,12 @@ static void event_show(const struct events *events, const json_t *event, const c
 	for (size_t i = 0; i < ARRAY_SIZE(things) && n < EVENT_TEXT_MAX; i++) {
 		const char *value = field_text(event, things[i]);
 
-		if (strcmp(value, "-") != 0)
+		if (strcmp(value, "-") != 0 && !strstr(message, value))
 			n += snprintf(text + n, sizeof(text) - (size_t)n, "  %s %s", things[i],
 				      value);
 	}
 	if (n < EVENT_TEXT_MAX)
-		snprintf(text + n, sizeof(text) - (size_t)n, "  %s", field_text(event, "message"));
+		snprintf(text + n, sizeof(text) - (size_t)n, "  %s", message);
 	printf("%s%-19s%s  %s\n", colour_code(stdout, COLOUR_DIM), field_time(event, "time", time),
 	       colour_code(stdout, COLOUR_NONE), text_clean(text));
 }

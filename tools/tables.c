@@ -80,19 +80,13 @@ int removal_run(struct call *call, const char *path, const char *kind)
 /* ---- operations ---------------------------------------------------------------------------- */
 
 static const struct column operations_columns[] = {
-	{ "OPERATION", false },
-	{ "STATE", false },
-	{ "SERVICE", false },
-	{ "FROM", false },
-	{ "TO", false },
-	{ "FLOWS", true },
-	{ "BYTES", true },
-	{ "ROUNDS", true },
-	{ "PARKED", true },
-	{ "DROPPED", true },
-	{ "FREEZE", true },
-	{ "TOTAL", true },
-	{},
+	{ "OPERATION", false }, { "CREATED", false },
+	{ "STATE", false },	{ "SERVICE", false },
+	{ "FROM", false },	{ "TO", false },
+	{ "FLOWS", true },	{ "BYTES", true },
+	{ "ROUNDS", true },	{ "PARKED", true },
+	{ "DROPPED", true },	{ "FREEZE", true },
+	{ "TOTAL", true },	{},
 };
 
 void operations_begin(struct table *table)
@@ -165,8 +159,10 @@ static void recovery_print(const json_t *op)
 void operations_row(struct table *table, const json_t *op)
 {
 	const char *state = field_text(op, "state");
+	char text[UNIT_TEXT_MAX];
 
 	table_cell(table, COLOUR_BOLD, "%s", field_text(op, "id"));
+	table_cell(table, COLOUR_NONE, "%s", field_time(op, "created", text));
 	table_cell(table, colour_of_state(state), "%s", state);
 	table_cell(table, COLOUR_NONE, "%s", field_text(op, "service"));
 	if (operation_is_plan(op) || operation_is_upgrade(op)) {

@@ -43,6 +43,7 @@ static const struct cli_verb verbs[] = {
 	  "m1: fw-2 -> fw-1, completed" },
 	{ "flows get 'tcp 198.18.1.2:1234 198.18.2.2:80'", "GET", NULL, "drop-hops=1234567" },
 	{ "operations", "GET", "/v1/operations", "9.60 MB" },
+	{ "operations", "GET", "/v1/operations", "m1         2023-11-14 2" },
 	{ "operations m1", "GET", "/v1/operations/m1", "400 ms" },
 	{ MOVE "--slots 0-99", "GET", "/v1/operations/m1", "100,000" },
 	{ MOVE, "GET", "/v1/operations/m1", "1.83 ms" },
