@@ -76,10 +76,10 @@ struct agent {
 	uint64_t config_version; /* of the last configuration, in its epoch */
 	uint32_t config_epoch;
 	struct agent_service services[FF_SERVICES_MAX];
-	bool moves_waiting;	  /* some could not be taken up yet */
-	uint64_t routes_rest_ns;  /* until then routes_vouch() doesn't look */
-	struct replicas replicas; /* see replica.h */
-	struct standbys standbys; /* see standby.h */
+	bool moves_waiting;			   /* some could not be taken up yet */
+	uint64_t routes_rest_ns;		   /* until then routes_vouch() doesn't look */
+	struct replicas replicas;		   /* see replica.h */
+	struct standbys standbys;		   /* see standby.h */
 	uint64_t heirs_until_ns[FF_INSTANCES_MAX]; /* see heir.h; 0: never was a standby */
 
 	pthread_rwlock_t instances_lock;
