@@ -442,11 +442,19 @@ void failover_stop(struct failover *f)
 		return;
 	if (f->started)
 		pthread_join(f->thread, NULL);
+	MODEL_LOCKED(&f->orch->model);
+
+	while (f->running && clock_ns() < until_ns)
+		model_wait(&f->orch->model, 1000);
+}
+
+void failover_free(struct failover *f)
+{
+	if (!f)
+		return;
 	{
 		MODEL_LOCKED(&f->orch->model);
 
-		while (f->running && clock_ns() < until_ns)
-			model_wait(&f->orch->model, 1000);
 		if (f->running)
 			return; /* they still use it; the process ends, and they are taken up again */
 	}

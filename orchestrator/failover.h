@@ -33,6 +33,8 @@ int failover_new(struct orchestrator *orch, struct failover **ret, struct ff_err
 int failover_start(struct orchestrator *orch, struct ff_error *err);
 /* model.stopping is set and `changed` was broadcast. NULL is fine. */
 void failover_stop(struct failover *failover);
+/* When nobody asks it any more; the model is still there. Recoveries that have not ended keep it. */
+void failover_free(struct failover *failover);
 
 /* The rest wants the model's lock unless it says otherwise. */
 

@@ -178,6 +178,7 @@ void orchestrator_free(struct orchestrator *orch)
 	if (orch->events)
 		events_set_server(orch->events, NULL);
 	http_server_free(orch->server);
+	failover_free(orch->failover); /* which the monitors and the API ask */
 	events_free(orch->events);
 	model_done(&orch->model);
 	store_close(orch->store);
