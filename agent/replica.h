@@ -34,6 +34,7 @@ struct replica;
 struct replica_spec {
 	uint16_t from, to; /* 0: nothing */
 	uint16_t service;
+	uint16_t pad; /* named, and so 0: they are compared as they are */
 	uint32_t lag_ms;
 	char name[FF_NAME_MAX]; /* of the standby */
 	char url[128];		/* of its host */
