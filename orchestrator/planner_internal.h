@@ -2,7 +2,8 @@
 /*
  * planner_internal.h - what the parts of the planner share.
  *
- *	planner_problem	 loads and policy -> units, bins, spots
+ *	planner_problem	 loads and policy -> units
+ *	planner_bins	 loads and policy -> bins, spots
  *	planner_place	 greedy: sheds what is over its limit, places what has to go
  *	planner_search	 branch and bound, for small problems
  *	planner_count	 which instances: created where, closed
@@ -14,6 +15,7 @@
  */
 #pragma once
 
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -128,6 +130,16 @@ struct score {
 	double cost;
 };
 
+/* A figure that was measured, and may be used. */
+static inline bool figure_ok(double value)
+{
+	return isfinite(value) && value >= 0;
+}
+
+/* By what loads are multiplied. A forecast fall isn't planned for: the load has to be held until then. */
+double problem_growth(const struct problem *p);
+int spots_build(struct problem *p, const struct loads *loads);
+int bins_build(struct problem *p);
 /* Orders units by home, and ties groups together. */
 int problem_index(struct problem *p);
 int problem_build(const struct planner_input *input, struct problem *ret_problem);
