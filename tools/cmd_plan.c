@@ -174,8 +174,10 @@ static int cost_run(struct call *call)
 	json_object_foreach(costs, nf, model) {
 		table_cell(&table, COLOUR_BOLD, "%s", nf);
 		table_cell(&table, COLOUR_NONE, "moves");
-		table_cell(&table, COLOUR_NONE, "%s learned from, %s refused",
-			   field_text(model, "moves"), field_text(model, "refused"));
+		table_cell(&table, COLOUR_NONE,
+			   "%s copies and %s handovers learned from, %s refused",
+			   field_text(model, "moves"), field_text(model, "handovers"),
+			   field_text(model, "refused"));
 		table_cell(&table, COLOUR_NONE, "%s", "");
 		json_object_foreach(model, name, line)
 			if (json_is_object(line))

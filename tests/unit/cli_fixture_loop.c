@@ -83,13 +83,14 @@ static int delete_policy(struct http_request *req, struct http_response *resp)
 
 static int get_loop(struct http_request *req, struct http_response *resp)
 {
-	return reply(req, resp, 200,
-		     parse("{\"paused\":true,\"conditions\":[{\"kind\":\"overload\","
-			   "\"about\":\"instance\",\"name\":\"fw-1\",\"for_ms\":1830,"
-			   "\"forecast\":true,\"value\":0.9,\"bound\":0.8,"
-			   "\"why\":\"fw-1: utilisation 90 %\"}],\"cost\":{\"firewall\":"
-			   "{\"moves\":12,\"window\":12,\"refused\":1,\"freeze\":{\"us\":382.5,"
-			   "\"us_per_flow\":0.01,\"spread\":0.25}}}}"));
+	return reply(
+		req, resp, 200,
+		parse("{\"paused\":true,\"conditions\":[{\"kind\":\"overload\","
+		      "\"about\":\"instance\",\"name\":\"fw-1\",\"for_ms\":1830,"
+		      "\"forecast\":true,\"value\":0.9,\"bound\":0.8,"
+		      "\"why\":\"fw-1: utilisation 90 %\"}],\"cost\":{\"firewall\":"
+		      "{\"moves\":12,\"handovers\":3,\"window\":12,\"refused\":1,\"freeze\":{\"us\":382.5,"
+		      "\"us_per_flow\":0.01,\"spread\":0.25}}}}"));
 }
 
 static int post_loop(struct http_request *req, struct http_response *resp)

@@ -39,7 +39,7 @@ static const struct cli_verb verbs[] = {
 	{ "plan show p1", "GET", "/v1/plans/p1", "step 2: move m2: rolled-back" },
 	{ "plan show p1", "GET", "/v1/plans/p1", "not begun" },
 	{ "plan show p1", "GET", "/v1/plans/p1", "90 % -> 60 %" },
-	{ "plan cost", "GET", "/v1/loop", "12 learned from, 1 refused" },
+	{ "plan cost", "GET", "/v1/loop", "12 copies and 3 handovers learned from, 1 refused" },
 	{ "plan cost", "GET", "/v1/loop", "us 382, us_per_flow 0.01" },
 	{ "operations p1", "GET", "/v1/operations/p1", "fw-7 on nf2" },
 	{ "service upgrade fw --nf firewall2", "GET", "/v1/operations/u1", "2 of 2 upgraded" },
