@@ -138,7 +138,11 @@ static void replica_init(void)
 	cr_assert_eq(http_server_new(routes, &agents[1], &agents[1].server, &err), 0);
 	cr_assert_eq(http_server_listen_unix(agents[1].server, socket, &err), 0);
 	replica = (struct replica){ .agent = &agents[0],
-				    .spec = { OWNER, STANDBY, RIG_SERVICE_NO, 100, "standby", "" },
+				    .spec = { .from = OWNER,
+					      .to = STANDBY,
+					      .service = RIG_SERVICE_NO,
+					      .lag_ms = 100,
+					      .name = "standby" },
 				    .instance = agents[0].instances[OWNER],
 				    .lock = PTHREAD_MUTEX_INITIALIZER };
 	cr_assert_eq(http_client_new(socket, NULL, &replica.standby, &err), 0);
