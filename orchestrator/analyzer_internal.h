@@ -25,7 +25,7 @@
 #define ANALYZER_FLAPS_DOUBLED	5u    /* twice as long each time that it begins anew, so often */
 #define ANALYZER_REGRET_MAX	32    /* times hold_ms: a scale-in every 5 minutes by default */
 #define ANALYZER_GROWTH_MAX	4.0 /* a forecast never multiplies the load by more */
-#define ANALYZER_RECENT		4u  /* part of smooth_ms: one burst among samples still counts little */
+#define ANALYZER_RECENT		4u /* part of smooth_ms: one burst among samples still counts little */
 
 /*
  * One condition of one subject. Where a condition has two causes with bounds of their own (an SLA

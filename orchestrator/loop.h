@@ -17,7 +17,8 @@
 #define LOOP_PERIOD_MS	100
 #define LOOP_SETTLE_MS	1000 /* after a plan: slots are sampled twice anew, each half second */
 #define LOOP_BACKOFF_MS 2000 /* after one that failed */
-#define LOOP_HEADROOM	1.03 /* of the load, in plans for relief: figures of one load differ by that */
+#define LOOP_HEADROOM                                                                              \
+	1.03 /* of the load, in plans for relief: figures of one load differ by that */
 
 struct loop;
 
