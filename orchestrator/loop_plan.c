@@ -71,6 +71,8 @@ static int plan_for_growth(struct planner_input *input, const double *growths, s
 		if (r < 0 || i + 1 == n || (ret->short_pps <= 0 && !ret->stuck))
 			return r;
 		plan_done(ret);
+		/* instances go for the highest load that was shortly before, or not at all */
+		input->flags &= ~(uint32_t)PLANNER_SHRINK;
 	}
 }
 
