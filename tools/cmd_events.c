@@ -56,6 +56,20 @@ struct events {
 	uint64_t seq; /* the highest seen */
 };
 
+/* "fw-1" names neither "fw" nor "fw-12". */
+static bool names(const char *message, const char *name)
+{
+	static const char in_names[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				       "0123456789-_";
+	size_t len = strlen(name);
+
+	for (const char *at = message; *at && (at = strstr(at, name)); at++)
+		if ((at == message || !strchr(in_names, at[-1])) &&
+		    (!at[len] || !strchr(in_names, at[len])))
+			return true;
+	return false;
+}
+
 /* What it is about, as far as its message doesn't name it. */
 static void event_show(const struct events *events, const json_t *event, const char *line)
 {
@@ -72,7 +86,7 @@ static void event_show(const struct events *events, const json_t *event, const c
 	for (size_t i = 0; i < ARRAY_SIZE(things) && n < EVENT_TEXT_MAX; i++) {
 		const char *value = field_text(event, things[i]);
 
-		if (strcmp(value, "-") != 0 && !strstr(message, value))
+		if (strcmp(value, "-") != 0 && !names(message, value))
 			n += snprintf(text + n, sizeof(text) - (size_t)n, "  %s %s", things[i],
 				      value);
 	}

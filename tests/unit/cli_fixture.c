@@ -231,7 +231,8 @@ static int get_events(struct http_request *req, struct http_response *resp)
 		"{\"seq\":1,\"time\":1700000000000,\"kind\":\"host\",\"host\":\"nf1\","
 		"\"message\":\"up\"}\n"
 		"{\"seq\":2,\"time\":1700000001000,\"kind\":\"move\",\"operation\":\"m1\","
-		"\"message\":\"completed\"}\n";
+		"\"service\":\"fw\",\"instance\":\"fw-2\",\"host\":\"nf2\","
+		"\"message\":\"fw-1 -> fw-2: completed on nf21\"}\n";
 	bool all = strcmp(req_query(req, "since", "0"), "0") == 0;
 
 	cli_note(req);

@@ -289,7 +289,8 @@ Test(cli, events)
 
 	assert_status(run, 0);
 	assert_has(run->out, "host nf1  up");
-	assert_has(run->out, "operation m1  completed");
+	/* the instance is in its message; the service and the host are only in other names there */
+	assert_has(run->out, "service fw  host nf2  operation m1  fw-1 -> fw-2: completed on nf21");
 	run = cli_run("events --limit 1 -o json");
 	cr_assert_eq(json_integer_value(json_object_get(cli_json(run), "seq")), 2);
 	run = cli_run("events --since 2");
