@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "lib/install.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -37,7 +38,9 @@ int install_program(const char *name, char ret_path[PATH_MAX])
 {
 	int r = program_dir(ret_path);
 
-	if (!r)
+	if (r) /* no /proc */
+		snprintf(ret_path, PATH_MAX, "%s", name);
+	else
 		r = path_append(ret_path, name);
 	return r ? r : access(ret_path, X_OK) < 0 ? -errno : 0;
 }
