@@ -85,7 +85,7 @@ struct agent {
 	pthread_rwlock_t instances_lock;
 	struct desired_host hosts[FF_HOSTS_MAX];
 	struct instance *instances[FF_INSTANCES_MAX]; /* those of this host, by number */
-	/* names of those that another version has pinned; under `lock`, they aren't among the above */
+	/* names of those that another version has pinned: they aren't among the above */
 	char *foreign[FF_INSTANCES_MAX];
 
 	pthread_mutex_t moves_lock;

@@ -77,6 +77,16 @@ static json_t *instances_json(struct agent *agent)
 	return list;
 }
 
+static json_t *foreign_json(struct agent *agent)
+{
+	json_t *list = json_array();
+
+	for (int id = 1; id < FF_INSTANCES_MAX; id++)
+		if (agent->foreign[id])
+			json_array_append_new(list, json_integer(id));
+	return list;
+}
+
 static json_t *moves_json(struct agent *agent)
 {
 	struct move *moves[FF_LANES_MAX];
@@ -125,13 +135,13 @@ static int get_host(struct http_request *req, struct http_response *resp)
 	for (unsigned int i = 0; i < agent->config->steering_count; i++)
 		json_array_append_new(steering, json_string(agent->config->steering[i]));
 	pthread_rwlock_rdlock(&agent->instances_lock);
-	json = json_pack("{ss si ss si si si sI so so so so so}", "host", agent->config->host, "id",
-			 agent->dp->host->host, "version", FF_VERSION, "epoch",
+	json = json_pack("{ss si ss si si si sI so so so so so so}", "host", agent->config->host,
+			 "id", agent->dp->host->host, "version", FF_VERSION, "epoch",
 			 (int)agent->dp->host->epoch, "pid", (int)getpid(), "cpus", agent->dp->cpus,
 			 "uptime_s", (json_int_t)((clock_ns() - agent->started_ns) / NSEC_PER_SEC),
 			 "fabric", fabric_json(agent), "steering", steering, "reasons",
-			 reasons_json(agent), "instances", instances_json(agent), "tables",
-			 tables_json(agent));
+			 reasons_json(agent), "instances", instances_json(agent), "foreign",
+			 foreign_json(agent), "tables", tables_json(agent));
 	pthread_rwlock_unlock(&agent->instances_lock);
 	json_put(json, "moves", moves_json(agent));
 	return resp_json(resp, 200, json);

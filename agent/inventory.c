@@ -80,6 +80,15 @@ static void spec_of(struct agent *agent, const struct desired *d, uint16_t id,
 	};
 }
 
+/* NULL: not, or no more. It is the agent's. */
+static void foreign_set(struct agent *agent, uint16_t id, char *name)
+{
+	pthread_rwlock_wrlock(&agent->instances_lock);
+	free(agent->foreign[id]);
+	agent->foreign[id] = name;
+	pthread_rwlock_unlock(&agent->instances_lock);
+}
+
 static int instance_start(struct agent *agent, const struct desired *d, uint16_t id,
 			  struct ff_error *err)
 {
@@ -103,7 +112,7 @@ static int instance_start(struct agent *agent, const struct desired *d, uint16_t
 	}
 	if (r == -EPROTO) { /* its own program goes on with its packets, until it is removed */
 		if (!agent->foreign[id])
-			agent->foreign[id] = strdup(spec.name);
+			foreign_set(agent, id, strdup(spec.name));
 		return r;
 	}
 	if (r) {
@@ -123,8 +132,8 @@ static int instance_start(struct agent *agent, const struct desired *d, uint16_t
 	}
 	pthread_rwlock_wrlock(&agent->instances_lock);
 	agent->instances[id] = instance;
-	free(TAKE_PTR(agent->foreign[id]));
 	pthread_rwlock_unlock(&agent->instances_lock);
+	foreign_set(agent, id, NULL);
 	return 0;
 }
 
@@ -158,12 +167,13 @@ static void instance_end(struct agent *agent, uint16_t id)
 
 static void foreign_end(struct agent *agent, uint16_t id)
 {
-	_cleanup_free_ char *name = TAKE_PTR(agent->foreign[id]);
+	const char *name = agent->foreign[id];
 
 	datapath_nf_set(agent->dp, id, -1);
 	cpus_quiesce(agent->cpus);
 	log_info("instance %s: removed, with the state that another version had pinned", name);
 	instance_purge(agent->dp->pin_dir, name, NULL);
+	foreign_set(agent, id, NULL);
 }
 
 /* Where every instance is, before the tables name it. */

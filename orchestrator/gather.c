@@ -24,6 +24,7 @@ struct gathered {
 	uint64_t taken_ns;
 	double rates[COUNTERS];
 	bool known; /* there are rates */
+	bool foreign;
 	enum instance_state state;
 	uint64_t state_ns;
 };
@@ -118,6 +119,20 @@ static const json_t *report_of(const struct host *host, uint16_t instance)
 	return NULL;
 }
 
+/* It goes on with its packets, but its agent, of another version than its pins, knows no more of it. */
+static bool is_foreign(const struct host *host, uint16_t instance)
+{
+	const json_t *item;
+	size_t i;
+
+	if (!host)
+		return false;
+	json_array_foreach(json_object_get(host->report, "foreign"), i, item)
+		if (json_integer_value(item) == instance)
+			return true;
+	return false;
+}
+
 static void rates_take(struct gathered *gathered, const json_t *report, uint64_t now_ns)
 {
 	static const char *const names[COUNTERS] = { "packets", "bytes", "dropped", "flows_new" };
@@ -149,6 +164,8 @@ static enum instance_state state_judge(const struct gather *gather, const struct
 		return INSTANCE_UNKNOWN;
 	if (failover_is_lost(gather->orch, instance))
 		return INSTANCE_FAILED;
+	if (gathered->foreign) /* neither to be rescued nor to be given anything */
+		return INSTANCE_UNKNOWN;
 	owners_count(&model_service(model, instance->service)->table, instance->id, &slots, &pins,
 		     &rules);
 	if (!gathered->seen_ns || !gathered->known)
@@ -190,6 +207,9 @@ void gather_instance(struct gather *gather, const struct instance *instance, uin
 		gathered->report_ms = host->last_seen_ms;
 		gathered->seen_ns = now_ns;
 	}
+	gathered->foreign = !report && is_foreign(host, instance->id);
+	if (gathered->foreign)
+		gathered->seen_ns = now_ns;
 	state = state_judge(gather, gathered, instance);
 	if (state != gathered->state || !gathered->state_ns) {
 		gathered->state = state;

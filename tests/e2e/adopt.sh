@@ -95,7 +95,7 @@ bpftool map update pinned $about key 0 0 0 0 value $value
 ff lab restart nf1 >/dev/null
 wait_for "grep -q 'pinned by another version' /run/flowferry/lab/nf1.log"
 wait_for "host_api nf1 GET /v1/host"
-assert_json "$(host_api nf1 GET /v1/host)" '.instances == []'
+assert_json "$(host_api nf1 GET /v1/host)" '.instances == [] and .foreign == [1]'
 before=$(packets)
 in_host client ping -q -c 2 -i 0.1 -W 5 198.18.2.2
 wait_for "[ \$(packets) -ge $((before + 4)) ]"
