@@ -16,6 +16,10 @@
 #include "lib/error.h"
 #include "lib/log.h"
 
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
 /* A certificate that isn't valid yet gets good without its file being touched. */
 #define RETRY_NS NSEC_PER_SEC
 
@@ -105,8 +109,11 @@ static int credentials_fill(struct tls_identity *identity, const struct tls_pems
 static int copy_make(const char *pem, int *ret_fd, char path[static 32])
 {
 	size_t len = strlen(pem), done = 0;
-	_cleanup_close_ int fd = memfd_create("flowferry-tls", MFD_CLOEXEC);
+	/* a host with vm.memfd_noexec=2 refuses all others */
+	_cleanup_close_ int fd = memfd_create("flowferry-tls", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
 
+	if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
+		fd = memfd_create("flowferry-tls", MFD_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	while (done < len) {

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/cleanup.h"
@@ -282,18 +284,25 @@ Test(tls_renewal, nor_while_one_is_in_flight)
 
 /* ------------------------------------------------------------------------------ what it leaves */
 
-static unsigned int copies_open(void)
+/* How many there are; *ret_executable: which of them could be executed. */
+static unsigned int copies_open(unsigned int *ret_executable)
 {
 	DIR *dir = opendir("/proc/self/fd");
 	struct dirent *entry;
 	unsigned int n = 0;
 
 	cr_assert_not_null(dir);
+	*ret_executable = 0;
 	while ((entry = readdir(dir))) {
 		char target[128] = "";
+		struct stat st;
 
-		if (readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1) > 0)
-			n += strstr(target, "flowferry-tls") != NULL;
+		if (readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1) <= 0 ||
+		    !strstr(target, "flowferry-tls"))
+			continue;
+		n++;
+		cr_assert_eq(fstatat(dirfd(dir), entry->d_name, &st, 0), 0);
+		*ret_executable += (st.st_mode & 0111) != 0;
 	}
 	closedir(dir);
 	return n;
@@ -301,6 +310,7 @@ static unsigned int copies_open(void)
 
 Test(tls_renewal, leaves_nothing_behind)
 {
+	unsigned int executable;
 	uint64_t end;
 
 	for (int i = 0; i < 20; i++) {
@@ -312,7 +322,17 @@ Test(tls_renewal, leaves_nothing_behind)
 		cr_assert_eq(get_by(with), 0);
 	}
 	end = clock_ns() + 5 * NSEC_PER_SEC; /* connections end in threads of their own */
-	while (copies_open() > 6 && clock_ns() < end)
+	while (copies_open(&executable) > 6 && clock_ns() < end)
 		clock_sleep_ns(NSEC_PER_MSEC);
-	cr_expect_eq(copies_open(), 6, "the server's three and the client's");
+	cr_expect_eq(copies_open(&executable), 6, "the server's three and the client's");
+}
+
+/* Where the kernel knows of that, it may insist on it: vm.memfd_noexec. */
+Test(tls_renewal, copies_are_not_executable)
+{
+	_cleanup_close_ int probe = memfd_create("probe", 8 /* MFD_NOEXEC_SEAL, Linux 6.3 */);
+	unsigned int executable;
+
+	cr_expect_eq(copies_open(&executable), 6);
+	cr_expect_eq(executable, probe < 0 ? 6 : 0);
 }
