@@ -264,7 +264,14 @@ static void store_renew(struct tls_store *store)
 	bool warn;
 	int r;
 
-	stamp_take(&store->files, &stamp); /* anew: another thread may just have read them */
+	/* anew: another thread may have read them after this one had looked, before it claimed them */
+	stamp_take(&store->files, &stamp);
+	if (!stamps_differ(&stamp, &store->stamp)) { /* which only who reads may change */
+		pthread_mutex_lock(&store->lock);
+		store->reading = false;
+		pthread_mutex_unlock(&store->lock);
+		return;
+	}
 	r = identity_load(&store->files, &fresh, &err);
 	pthread_mutex_lock(&store->lock);
 	warn = r < 0 && stamps_differ(&stamp, &store->refused);

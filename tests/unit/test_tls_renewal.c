@@ -8,6 +8,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -335,4 +337,57 @@ Test(tls_renewal, copies_are_not_executable)
 
 	cr_expect_eq(copies_open(&executable), 6);
 	cr_expect_eq(executable, probe < 0 ? 6 : 0);
+}
+
+/* ---------------------------------------------------------------------------- many at a time */
+
+#define LOOKERS	 4
+#define RENEWALS 50
+
+struct lookers {
+	struct tls_store *store;
+	atomic_bool end;
+};
+
+static void *look(void *arg)
+{
+	struct lookers *lookers = arg;
+
+	while (!atomic_load(&lookers->end))
+		tls_identity_put(tls_store_get(lookers->store));
+	return NULL;
+}
+
+static uint64_t number_of_now(struct tls_store *store)
+{
+	struct tls_identity *identity = tls_store_get(store);
+	uint64_t number = identity->number;
+
+	tls_identity_put(identity);
+	return number;
+}
+
+/* Who looked before another one had read them doesn't read them again: all connections would be made anew. */
+Test(tls_renewal, one_renewal_is_taken_up_once)
+{
+	struct lookers lookers = {};
+	pthread_t threads[LOOKERS];
+	uint64_t before;
+
+	cr_assert_eq(tls_store_open(&own, &lookers.store, NULL), 0);
+	before = number_of_now(lookers.store);
+	for (int i = 0; i < LOOKERS; i++)
+		pthread_create(&threads[i], NULL, look, &lookers);
+	for (int i = 0; i < RENEWALS; i++) {
+		uint64_t number = number_of_now(lookers.store);
+
+		replace(own.cert, fixture.files.cert);
+		while (number_of_now(lookers.store) == number)
+			clock_sleep_ns(NSEC_PER_MSEC);
+	}
+	atomic_store(&lookers.end, true);
+	for (int i = 0; i < LOOKERS; i++)
+		pthread_join(threads[i], NULL);
+	cr_expect_eq(number_of_now(lookers.store), before + RENEWALS);
+	tls_store_close(lookers.store);
 }
