@@ -106,6 +106,7 @@ step "or until its state is given up"
 rm -r "${about%/about}"
 ff lab restart nf1 >/dev/null
 wait_for "host_api nf1 GET /v1/host | jq -e '[.instances[].name] == [\"fw-1\"]'"
+wait_for "ff hosts -o json | jq -e 'all(.hosts[]; .state == \"up\")'" # the orchestrator looks once a second
 in_host client ping -q -c 2 -i 0.1 -W 5 198.18.2.2
 move --from fw-1 --to fw-2
 
