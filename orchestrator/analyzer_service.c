@@ -242,6 +242,17 @@ static void underload_step(struct view *view, double demand, double ahead)
 			  members - 1, most * 100, policy->utilisation.target_percent);
 }
 
+/*
+ * Below which it ends: also where no plan would do anything any more, as balancing comes to a quarter of
+ * the bound above the mean, and has to better the busiest by so much.
+ */
+static double imbalance_end(const struct policy *policy)
+{
+	double bound = policy->utilisation.imbalance_percent / 100.0;
+
+	return fmin(bound, fmax(bound / 2, bound / 4 + policy->moves.gain_percent / 100.0));
+}
+
 static void imbalance_step(struct view *view)
 {
 	const struct policy_utilisation *bounds = &view->policy->utilisation;
@@ -256,8 +267,8 @@ static void imbalance_step(struct view *view)
 		above = sum->busiest->utilisation - sum->mean;
 	subject.value = above;
 	subject.bound = bound;
-	if (!alarm_move(alarm, verdict_high(above, bound, bound / 2), view->step->now_ns,
-			stability->up_ms, stability->down_ms))
+	if (!alarm_move(alarm, verdict_high(above, bound, imbalance_end(view->policy)),
+			view->step->now_ns, stability->up_ms, stability->down_ms))
 		return;
 	if (alarm->raised)
 		alarm_say(view->step, alarm, &subject,

@@ -141,6 +141,19 @@ Test(analyzer, hot_slot, SITE)
 	cr_expect(!site_holds(&site, CONDITION_OVERLOAD, ABOUT_SERVICE, SITE_SERVICE));
 }
 
+/* What is left is too little for a plan (moves.gain_percent): nothing would end it, were it still a condition. */
+Test(analyzer, what_no_plan_would_even_out_is_even, SITE)
+{
+	site.policy.utilisation.imbalance_percent = 12;
+	site.demand = 1.0;
+	site.weights[0] = 64; /* of instance 1: 25 points above the mean */
+	site_run(&site, 5000);
+	cr_assert(site_holds(&site, CONDITION_IMBALANCE, ABOUT_SERVICE, SITE_SERVICE));
+	site.weights[0] = 12; /* 7 points: more than half of the bound, less than its quarter and the gain */
+	site_run(&site, 15000);
+	cr_expect(!site_holds(&site, CONDITION_IMBALANCE, ABOUT_SERVICE, SITE_SERVICE));
+}
+
 /* Uneven, but nearly idle: nobody gains by moving anything. */
 Test(analyzer, idle_may_be_uneven, SITE)
 {
