@@ -149,7 +149,8 @@ Test(analyzer, what_no_plan_would_even_out_is_even, SITE)
 	site.weights[0] = 64; /* of instance 1: 25 points above the mean */
 	site_run(&site, 5000);
 	cr_assert(site_holds(&site, CONDITION_IMBALANCE, ABOUT_SERVICE, SITE_SERVICE));
-	site.weights[0] = 12; /* 7 points: more than half of the bound, less than its quarter and the gain */
+	site.weights[0] =
+		12; /* 7 points: more than half of the bound, less than its quarter and the gain */
 	site_run(&site, 15000);
 	cr_expect(!site_holds(&site, CONDITION_IMBALANCE, ABOUT_SERVICE, SITE_SERVICE));
 }
