@@ -197,6 +197,8 @@ static int instance_start(struct orchestrator *orch, uint16_t id, struct ff_erro
 	}
 	if (r < 0) {
 		instance_unmake(orch, instance);
+		/* a host may be at it once more: nothing of it is left when the refusal is told */
+		monitor_settle(orch, NULL, NULL);
 		return r;
 	}
 	model_touch(model);

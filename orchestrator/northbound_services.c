@@ -280,6 +280,8 @@ static int service_start(struct orchestrator *orch, uint16_t id, const uint16_t 
 		r = store_service_put(orch->store, model, service, err);
 	if (r < 0) {
 		service_unmake(orch, service);
+		/* a host may be at it once more: nothing of it is left when the refusal is told */
+		monitor_settle(orch, NULL, NULL);
 		return r;
 	}
 	model_touch(model);
