@@ -7,8 +7,8 @@
  * same packets (floor.bpf.c). A sample is the least of some short runs, because a disturbance only
  * ever adds, less the least of as many of the driver alone, one of either in turn. A shared machine is
  * slower by half for seconds, but for some milliseconds now and then: so runs are short and many, and
- * spread over some visits, between which all other programs have theirs. A figure of which the data path's own counters tell another
- * story, or whose packets come out otherwise than due, has failed.
+ * spread over some visits, between which all other programs have theirs. A figure of which the data
+ * path's own counters tell another story, or whose packets come out otherwise than due, has failed.
  */
 #include <errno.h>
 #include <inttypes.h>
