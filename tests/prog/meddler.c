@@ -21,12 +21,14 @@
 
 #include "bpf/traffic_abi.h"
 #include "bpf/traffic.skel.h"
+#include "lib/clock.h"
 #include "lib/netlink.h"
 #include "lib/netns.h"
 #include "tests/prog/meddler.h"
 
 #define BUFFER_SIZE (64 << 20) /* frames that may wait while the machine does something else */
 #define WAIT_MS	    20
+#define AWAIT_S	    60
 #define HURT_AT	    90 /* a byte of the filling, behind all headers of either family */
 
 static const char *const names[] = { "c", "s" }, *const inner[] = { "c0", "s0" },
@@ -38,7 +40,14 @@ static pthread_t thread;
 static atomic_bool stop;
 static int sockets[2]; /* on m0 and m1 */
 static struct meddler_plan plan;
-static struct meddler_counts counts;
+static struct meddler_counts counts; /* the thread's; the test's when that has ended */
+
+/* What the thread has told of itself under way. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	uint64_t seen;
+} told = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* A frame that is held back. */
 static struct {
@@ -239,6 +248,14 @@ static void socket_drain(int i)
 	}
 }
 
+static void tell(void)
+{
+	pthread_mutex_lock(&told.lock);
+	told.seen = counts.seen;
+	pthread_cond_broadcast(&told.changed);
+	pthread_mutex_unlock(&told.lock);
+}
+
 static void *meddler_main(void *arg)
 {
 	struct pollfd polls[2] = { { sockets[0], POLLIN, 0 }, { sockets[1], POLLIN, 0 } };
@@ -254,6 +271,7 @@ static void *meddler_main(void *arg)
 
 		for (int i = 0; i < 2; i++)
 			socket_drain(i);
+		tell();
 		if (n == 0 && held.len) /* nothing comes that it could wait for */
 			held_send();
 	}
@@ -265,7 +283,20 @@ void meddler_start(const struct meddler_plan *what)
 	plan = *what;
 	memset(&counts, 0, sizeof(counts));
 	atomic_store(&stop, false);
+	told.seen = 0;
+	clock_cond_init(&told.changed);
 	cr_assert_eq(pthread_create(&thread, NULL, meddler_main, NULL), 0);
+}
+
+void meddler_await(uint64_t seen)
+{
+	uint64_t until = clock_ns() + AWAIT_S * NSEC_PER_SEC;
+
+	pthread_mutex_lock(&told.lock);
+	while (told.seen < seen)
+		cr_assert(clock_cond_wait(&told.changed, &told.lock, until),
+			  "the meddler saw %lu of %lu packets", told.seen, seen);
+	pthread_mutex_unlock(&told.lock);
 }
 
 struct meddler_counts meddler_stop(void)

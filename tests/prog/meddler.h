@@ -26,6 +26,11 @@ struct meddler_counts {
 /* Makes namespaces and wire, of the test's own; ends the test if it can't. */
 void meddler_init(void);
 void meddler_start(const struct meddler_plan *plan);
+/*
+ * Waits until it has passed on @seen packets of those that it meddles with; fails the test if they
+ * don't come. For who sends as fast as it can: the meddler is slower.
+ */
+void meddler_await(uint64_t seen);
 /* Ends it; fails the test if the meddler itself lost a frame. */
 struct meddler_counts meddler_stop(void);
 

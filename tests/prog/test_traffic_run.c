@@ -434,7 +434,7 @@ Test(traffic_run, files_that_are_none)
 
 Test(traffic_run, full_sockets_are_told)
 {
-	struct traffic_options o = { .flows = 4, .sockets = true, .size = 68 };
+	struct traffic_options o = { .flows = 4, .sockets = true, .size = 128 };
 	static struct traffic_run run;
 	struct ff_error err = {};
 	uint64_t sent = 0;
@@ -444,8 +444,10 @@ Test(traffic_run, full_sockets_are_told)
 	for (int i = 0; i < 2; i++)
 		cr_assert_eq(traffic_end_open(&run.ends[i], true, &err), 0, "%s", err.message);
 	traffic_sockets_stop(run.ends[1].sockets); /* nobody reads any more */
-	while (!traffic_sockets_overload(run.ends[1].sockets) && sent < 1000000)
+	while (!traffic_sockets_overload(run.ends[1].sockets) && sent < 1000000) {
 		sent += (uint64_t)traffic_end_send(&run.ends[0], 64);
+		meddler_await(sent);
+	}
 	for (int i = 0; i < 2; i++)
 		cr_assert_eq(traffic_end_collect(&run.ends[i]), 0);
 	cr_assert_eq(traffic_direction_judge(&run, TRAFFIC_FORWARD), 0);
