@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * test_lane.c - the agent's release of a parking ring: live frames that really leave, by agent/lane.c,
- * while packets are still coming. What leaves to the server is captured at the far end of its link.
+ * test_lane.c - the agent's release of a parking ring (agent/lane_live.c): live frames that really
+ * leave, while packets are still coming. What leaves to the server is captured at the far end of its
+ * link.
  */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
