@@ -31,7 +31,8 @@
  * running instance are missing, its service is not underloaded.
  *
  * The forecast is a straight line fitted to the last `forecast_ms`, followed as far into the future,
- * if what happened looks like a line at all. It raises conditions early, never ends one.
+ * if what happened looks like a line at all, and not like a step. It raises conditions early, never
+ * ends one.
  */
 #pragma once
 

@@ -10,6 +10,8 @@
 #define TREND_POINTS_LEAST 8
 #define TREND_FIT	   0.8 /* of the variance that the line explains */
 #define TREND_DOUBT	   2.0 /* standard errors taken off the slope */
+#define TREND_PART	   3   /* a third of the window may rise as steeply as it likes, .. */
+#define TREND_REST	   0.4 /* .. if the rest rises, too, by so much of the line's slope */
 
 void average_add(struct average *average, uint64_t at_ns, double value, uint32_t smooth_ms)
 {
@@ -121,6 +123,56 @@ static void points_fit(const struct series *series, uint64_t newest_ns, uint64_t
 	}
 }
 
+/* The points of the last window, three at least, the oldest first, with their neighbours' mean: two fewer. */
+static unsigned int points_smooth(const struct series *series, uint64_t newest_ns,
+				  uint64_t window_ns, struct point ret[SERIES_POINTS_MAX])
+{
+	unsigned int n = 0, oldest = series->next + SERIES_POINTS_MAX - series->points_n;
+
+	for (unsigned int i = 0; i < series->points_n; i++) {
+		const struct point *point = &series->points[(oldest + i) % SERIES_POINTS_MAX];
+
+		if (newest_ns - point->at_ns <= window_ns)
+			ret[n++] = *point;
+	}
+	for (unsigned int i = 0; i + 2 < n; i++)
+		ret[i] = (struct point){
+			.value = (ret[i].value + ret[i + 1].value + ret[i + 2].value) / 3,
+			.at_ns = ret[i + 1].at_ns,
+		};
+	return n - 2;
+}
+
+/*
+ * Whether it has risen all along (or fallen), and not at one time: without the part of the window in which
+ * it rose most, the rest has risen, too.
+ */
+static bool slope_lasts(const struct series *series, uint64_t newest_ns, uint64_t window_ns,
+			double slope)
+{
+	struct point points[SERIES_POINTS_MAX];
+	unsigned int last = points_smooth(series, newest_ns, window_ns, points) - 1;
+	double up = copysign(1, slope), steepest = 0, rest;
+	uint64_t steepest_ns = 0, rest_ns;
+
+	for (unsigned int first = 0; first < last; first++) {
+		unsigned int end = first + 1;
+		double rise;
+
+		while (end < last &&
+		       points[end + 1].at_ns - points[first].at_ns <= window_ns / TREND_PART)
+			end++;
+		rise = up * (points[end].value - points[first].value);
+		if (rise <= steepest)
+			continue;
+		steepest = rise;
+		steepest_ns = points[end].at_ns - points[first].at_ns;
+	}
+	rest = up * (points[last].value - points[0].value) - steepest;
+	rest_ns = points[last].at_ns - points[0].at_ns - steepest_ns;
+	return rest >= TREND_REST * fabs(slope) * (double)rest_ns / NSEC_PER_SEC;
+}
+
 bool series_forecast(const struct series *series, uint32_t window_ms, uint32_t ahead_ms,
 		     double *ret_value, double *ret_slope_per_s)
 {
@@ -136,6 +188,8 @@ bool series_forecast(const struct series *series, uint32_t window_ms, uint32_t a
 		return false;
 	doubt = TREND_DOUBT * sqrt(residual / (fit.n - 2) / fit.tt);
 	if (fabs(slope) <= doubt)
+		return false;
+	if (!slope_lasts(series, series->average.at_ns, window_ms * NSEC_PER_MSEC, slope))
 		return false;
 	slope -= copysign(doubt, slope);
 	*ret_slope_per_s = slope;

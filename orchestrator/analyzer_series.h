@@ -54,8 +54,8 @@ void series_reset(struct series *series);
 
 /*
  * The figure at @ahead_ms after its last sample. False: there is no trend to speak of: too few
- * points, or their scatter explains the slope, or they lie along no line: a step across the window,
- * fitted by a line, explains 3/4 of the variance at most, so that less than 4/5 is refused.
+ * points, or their scatter explains the slope, or they lie along no line, or nearly all of the rise was
+ * within a third of the window: that was a step, by which no more is to come.
  */
 bool series_forecast(const struct series *series, uint32_t window_ms, uint32_t ahead_ms,
 		     double *ret_value, double *ret_slope_per_s);

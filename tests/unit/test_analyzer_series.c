@@ -130,17 +130,38 @@ Test(analyzer_series, line_through_irregular_samples)
 	cr_expect_float_eq(slope, 0.1, 0.01, "%f", slope);
 }
 
-/* A step is no ramp: at no moment of its way through the window is it followed upwards. */
+/* A step is no ramp: at no moment of its way through the window is it followed upwards, nor down again. */
 Test(analyzer_series, step_is_no_trend)
+{
+	for (uint64_t width = 0; width <= WINDOW_MS / 3; width += 100) {
+		struct series series = {};
+		double value, slope;
+
+		for (uint64_t t = 1000; t < 12000; t += 100) {
+			double up = fmin(1, fmax(0, ((double)t - 3900) / (double)(width + 1)));
+			double down = fmin(1, fmax(0, ((double)t - 7900) / (double)(width + 1)));
+
+			add(&series, t, 0.3 + 0.3 * (up - down));
+			cr_expect(!series_forecast(&series, WINDOW_MS, 2000, &value, &slope),
+				  "in %lu ms, at %lu: %f, slope %f", (unsigned long)width,
+				  (unsigned long)t, value, slope);
+		}
+	}
+}
+
+/* What rises for half of the window is one, though it stood still before. */
+Test(analyzer_series, ramp_is_a_trend_from_half_of_the_window_on)
 {
 	struct series series = {};
 	double value, slope;
+	uint64_t t;
 
-	for (uint64_t t = 1000; t < 8000; t += 100) {
-		add(&series, t, t < 4000 ? 0.3 : 0.6);
-		cr_expect(!series_forecast(&series, WINDOW_MS, 2000, &value, &slope),
-			  "at %lu: %f, slope %f", (unsigned long)t, value, slope);
-	}
+	for (t = 1000; t < 4000; t += 100)
+		add(&series, t, 0.3);
+	for (; t < 4000 + WINDOW_MS / 2 + 200; t += 100)
+		add(&series, t, 0.3 + 0.0001 * (double)(t - 4000));
+	cr_assert(series_forecast(&series, WINDOW_MS, 2000, &value, &slope));
+	cr_expect_gt(slope, 0.03);
 }
 
 Test(analyzer_series, constant_has_no_trend)
