@@ -239,12 +239,11 @@ bool volume_fits(const struct problem *p)
 	return load <= room * (1 + LOAD_EPSILON);
 }
 
-/* Instances all on one host, and there is another: one of them is replaced. */
+/* Instances all on one host: one of them is replaced. False: no other host has or takes one. */
 bool composition_spread(struct problem *p)
 {
-	if (!p->policy->placement.spread || !is_huddled(p) || spot_pick(p, spot_only(p)) == NOWHERE)
-		return false;
-	return composition_close(p, 1) && bin_add(p);
+	return p->policy->placement.spread && is_huddled(p) && composition_close(p, 1) &&
+	       bin_add(p);
 }
 
 bool composition_create(struct problem *p, size_t n)

@@ -212,3 +212,31 @@ Test(planner_leave, takes_back_nobody_to_huddle)
 	cr_expect_eq(plan_count(&plan, PLAN_CREATE), 1, "%s", plan.reason);
 	plan_done(&plan);
 }
+
+/* Two are on one host, and the third, which is to go, on the only other one: rather one of the two. */
+Test(planner_leave, takes_back_to_spread)
+{
+	struct plan plan;
+
+	world_init(&w, 2, 3, 64);
+	w.service.instances[2].host = 1;
+	world_slots(&w, 0, 31, 0, 30000);
+	world_slots(&w, 32, 63, 2, 20000);
+	world_flow(&w, 0, 1, 10);
+	world_measure(&w);
+	w.service.instances[1].state = INSTANCE_RETIRING;
+	w.policy.scale_in.deadline_ms = 20000;
+	w.policy.placement.spread = true;
+	w.loads.hosts[1].instances_max = 1; /* it takes no more */
+	plan = world_plan(&w);
+	cr_assert_eq(plan_count(&plan, PLAN_RECALL), 1, "%s", plan.reason);
+	cr_expect_eq(plan_step_of(&plan, PLAN_RECALL)->to.id, 2);
+	cr_expect_eq(plan_step_of(&plan, PLAN_RETIRE)->from.id, 3);
+	cr_expect_eq(plan.instances_after, 2);
+	plan_done(&plan);
+
+	w.service.instances[1].outdated = true;
+	plan = world_plan(&w);
+	cr_expect_eq(plan.steps_n, 0, "%s", plan.reason);
+	plan_done(&plan);
+}
