@@ -14,7 +14,8 @@
  */
 #define SCALE_MIN  0.5
 #define SCALE_MAX  1.25
-#define GROWTH_MAX 10 /* a forecast beyond that is noise over a small load */
+#define GROWTH_MAX 10  /* a forecast beyond that is noise over a small load */
+#define COST_LEAST 0.1 /* of a unit, as cost_marginal() has it: nothing moves for nothing */
 
 double problem_growth(const struct problem *p)
 {
@@ -111,7 +112,7 @@ static void rider_attach(struct problem *p, uint32_t flow, uint32_t slot)
 	s->load = s->load < 0 ? -1 : fmaxf(0, s->load - f->load);
 	s->bytes = fmaxf(0, s->bytes - f->bytes);
 	s->flows = fmaxf(0, s->flows - f->flows);
-	s->cost = fmaxf(0.1f, s->cost - f->cost);
+	s->cost = fmaxf((float)COST_LEAST, s->cost - f->cost);
 	f->rider = s->rider;
 	s->rider = flow;
 }
@@ -148,32 +149,41 @@ static void rules_build(struct problem *p)
 	}
 }
 
+/* Load and cost of one of @n, by the sums over all. */
+static void guess(struct unit *unit, double load, double cost, double n)
+{
+	unit->load = (float)(load / fmax(1, n));
+	unit->cost = (float)fmax(COST_LEAST, cost / fmax(1, n));
+}
+
 /*
  * What nobody measured counts as the mean of what was, or as its share of what the instances
  * measured: a unit that must move anyhow has to be placed with some figure, and 0 would put all of
- * them onto one instance.
+ * them onto one instance. A flow is one of many in a slot: the heavy ones are measured.
  */
 static void guess_unknown(struct problem *p)
 {
-	double load = 0, total = 0, cost = 0;
-	size_t known = 0;
-	float mean;
+	double load = 0, cost = 0, slots = 0, flows = 0;
 
-	for (size_t i = 0; i < p->rules_at; i++) {
-		if (p->units[i].load >= 0 && p->units[i].kind == UNIT_SLOT) {
-			load += p->units[i].load;
-			cost += p->units[i].cost;
-			known++;
-		}
-	}
-	for (size_t b = 0; b < p->there; b++)
-		total += p->bins[b].load0 / problem_growth(p);
-	mean = (float)(known ? load / (double)known : total / (double)MAX(p->flows_at, 1ul));
-	for (size_t i = 0; i < p->units_n; i++) {
-		if (p->units[i].load >= 0)
+	for (size_t i = 0; i < p->flows_at; i++) {
+		if (p->units[i].load < 0)
 			continue;
-		p->units[i].load = mean;
-		p->units[i].cost = (float)(known ? cost / (double)known : 1);
+		load += p->units[i].load;
+		cost += p->units[i].cost;
+		flows += p->units[i].flows;
+		slots++;
+	}
+	if (slots == 0) {
+		for (size_t b = 0; b < p->there; b++)
+			load += p->bins[b].load0 / problem_growth(p);
+		slots = (double)p->flows_at;
+		flows = p->flows;
+	}
+	for (size_t i = 0; i < p->units_n; i++) {
+		struct unit *unit = &p->units[i];
+
+		if (unit->load < 0)
+			guess(unit, load, cost, unit->kind == UNIT_FLOW ? flows : slots);
 	}
 }
 

@@ -162,6 +162,27 @@ Test(planner_leave, takes_back_what_was_to_be_retired)
 	plan_done(&plan);
 }
 
+/* Mice, which nobody measures, of few slots: they don't count for as much as slots do. */
+Test(planner_leave, takes_back_what_many_were_left_at)
+{
+	struct plan plan;
+
+	world_init(&w, 3, 2, 16);
+	world_slots(&w, 0, 15, 1, 90000);
+	for (unsigned int i = 0; i < 50; i++)
+		world_flow(&w, i % 16, 0, 10);
+	world_measure(&w);
+	for (unsigned int i = 0; i < 50; i++)
+		w.service.flows[i].valid = 0;
+	w.policy.scale_in.deadline_ms = 20000;
+	w.service.instances[0].state = INSTANCE_RETIRING;
+	plan = world_plan(&w);
+	cr_expect_eq(plan_count(&plan, PLAN_RECALL), 1);
+	cr_expect_eq(plan_count(&plan, PLAN_CREATE), 0, "%s", plan.reason);
+	expect_under_target(&w, &plan, 2);
+	plan_done(&plan);
+}
+
 /* It can't be used as before: its host is to be emptied, or suspect; it's old, unknown, or has failed. */
 Test(planner_leave, takes_back_nothing_that_is_of_no_use)
 {
