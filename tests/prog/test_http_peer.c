@@ -17,6 +17,7 @@
 
 #define DAEMON_UID 65533
 #define OTHER_UID  65534
+#define CALL_MS	   20000
 
 static int get_peer(struct http_request *req, struct http_response *resp)
 {
@@ -42,7 +43,7 @@ static int status_for(uid_t uid, const char *socket)
 		    setresuid(uid, uid, uid) < 0 ||
 		    http_client_new(socket, NULL, &client, NULL) < 0)
 			_exit(255);
-		http_call(client, "GET", "/v1/peer", NULL, NULL, 5000, &status, NULL, NULL);
+		http_call(client, "GET", "/v1/peer", NULL, NULL, CALL_MS, &status, NULL, NULL);
 		_exit((int)(status / 100 * 10 + status % 10)); /* 200 -> 20, 403 -> 43: one byte */
 	}
 	cr_assert_eq(waitpid(pid, &wait_status, 0), pid);

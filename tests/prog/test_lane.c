@@ -29,7 +29,7 @@
 
 #define FAR	     "s0-far"
 #define CAPTURE_SIZE (128 << 20)
-#define WAIT_MS	     2000
+#define WAIT_MS	     20000
 #define LIMIT	     8192
 #define UDP_HEADER   42
 #define TOKEN	     0x1234

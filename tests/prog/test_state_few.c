@@ -166,7 +166,7 @@ struct churn {
 	struct instance *instance;
 	const uint32_t *flows;
 	atomic_bool stop;
-	uint32_t rounds;
+	atomic_uint rounds;
 };
 
 /* The late flows of the slot come by packets, and go, over and over. */
@@ -174,7 +174,7 @@ static void *churn_main(void *arg)
 {
 	struct churn *churn = arg;
 
-	for (; !atomic_load(&churn->stop); churn->rounds++) {
+	for (; !atomic_load(&churn->stop); atomic_fetch_add(&churn->rounds, 1)) {
 		for (uint32_t i = OLD; i < ONE_SLOT; i++) {
 			struct ff_flow_key key = state_rig_key(churn->flows[i]);
 
@@ -195,7 +195,7 @@ Test(state_few, dump_misses_none_that_stays)
 	pthread_t thread;
 
 	cr_assert_eq(pthread_create(&thread, NULL, churn_main, &churn), 0);
-	for (; clock_ns() < until; dumps++) {
+	for (; clock_ns() < until || dumps < 100 || atomic_load(&churn.rounds) < 10; dumps++) {
 		memset(tally->seen, 0, sizeof(tally->seen));
 		cr_assert_eq(state_dump(&a->state, NULL, state_tally_visit, tally, NULL, NULL), 0);
 		for (uint32_t i = 0; i < OLD; i++)
@@ -204,8 +204,6 @@ Test(state_few, dump_misses_none_that_stays)
 	}
 	atomic_store(&churn.stop, true);
 	pthread_join(thread, NULL);
-	cr_assert_gt(dumps, 100);
-	cr_assert_gt(churn.rounds, 10);
 	state_rig_agree(a, OLD);
 	free(tally);
 	instance_free(a);

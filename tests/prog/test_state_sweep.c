@@ -247,7 +247,7 @@ static void *trigger_run(void *ctx)
 
 #define RACE_FLOWS   64 /* swept in some 8 us: as long as two packets take */
 #define RACE_ROUNDS  3000
-#define RACE_TIME_NS (5 * NSEC_PER_SEC) /* enough of it where the machine is slow */
+#define RACE_TIME_NS (5 * NSEC_PER_SEC) /* enough of it where the machine is slow, */
 
 /* Dead entries, one packet for each of them, and in the midst of these one sweep. */
 static void race_round(struct trigger *trigger, unsigned int round)
@@ -297,12 +297,12 @@ Test(state_sweep, sweep_and_revival_race)
 	spec.capacity = 1000;
 	cr_assert_eq(instance_load(&spec, &trigger.instance, NULL), 0);
 	cr_assert_eq(pthread_create(&thread, NULL, trigger_run, &trigger), 0);
-	while (rounds < RACE_ROUNDS && clock_ns() - begin_ns < RACE_TIME_NS)
+	/* ... unless no sweep ever was in time, or each: which wins is a matter of luck on a busy one */
+	while ((rounds < RACE_ROUNDS && clock_ns() - begin_ns < RACE_TIME_NS) ||
+	       trigger.swept == 0 || trigger.swept >= rounds * (RACE_FLOWS - 1))
 		race_round(&trigger, ++rounds);
 	atomic_store(&trigger.go, UINT32_MAX);
 	pthread_join(thread, NULL);
-	cr_assert_gt(trigger.swept, 0, "the sweep always lost");
-	cr_assert_lt(trigger.swept, rounds * (RACE_FLOWS - 1), "the sweep always won");
 	instance_free(trigger.instance);
 }
 

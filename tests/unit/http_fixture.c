@@ -86,6 +86,32 @@ static int get_slow(struct http_request *req, struct http_response *resp)
 	return resp_json(resp, 200, json_pack("{s:I}", "ms", (json_int_t)ms));
 }
 
+/* Answers when it is its turn. */
+static int get_turn(struct http_request *req, struct http_response *resp)
+{
+	int64_t n;
+	int r = req_query_int(req, "n", 1, 100, 1, &n, resp_err(resp));
+
+	if (r < 0)
+		return r;
+	atomic_fetch_add(&fixture.slow, 1);
+	while (atomic_load(&fixture.turn) < n && !req_client_gone(req))
+		clock_sleep_ns(NSEC_PER_MSEC);
+	atomic_fetch_sub(&fixture.slow, 1);
+	return resp_json(resp, 200, json_pack("{s:I}", "n", (json_int_t)n));
+}
+
+/* Answers a while after the server has begun to stop. */
+static int get_last(struct http_request *req, struct http_response *resp)
+{
+	atomic_fetch_add(&fixture.slow, 1);
+	while (!http_server_stopping(req_server(req)) && !req_client_gone(req))
+		clock_sleep_ns(NSEC_PER_MSEC);
+	clock_sleep_ns(100 * NSEC_PER_MSEC);
+	atomic_fetch_sub(&fixture.slow, 1);
+	return resp_json(resp, 200, json_object());
+}
+
 /* ------------------------------------------------------------------------------------- upload */
 
 struct upload {
@@ -186,6 +212,8 @@ static const struct http_route routes[] = {
 	{ "PUT", "/v1/optional", put_optional, NULL, HTTP_BODY_OPTIONAL },
 	{ "GET", "/v1/fail/:code", get_fail, NULL, 0 },
 	{ "GET", "/v1/slow", get_slow, NULL, 0 },
+	{ "GET", "/v1/turn", get_turn, NULL, 0 },
+	{ "GET", "/v1/last", get_last, NULL, 0 },
 	{ "GET", "/v1/events", get_events, NULL, 0 },
 	{ "POST", "/v1/upload", NULL, &upload_ops, 0 },
 	{ NULL, NULL, NULL, NULL, 0 },
@@ -290,10 +318,10 @@ char *http_fixture_raw(const char *request)
 
 void http_fixture_wait(const atomic_uint *value, unsigned int want, const char *what)
 {
-	uint64_t end = clock_ns() + 5 * NSEC_PER_SEC;
+	uint64_t end = clock_ns() + HTTP_FIXTURE_SOON_NS;
 
 	while (atomic_load(value) != want) {
-		cr_assert_lt(clock_ns(), end, "waited 5 s for %s: %u, not %u", what,
+		cr_assert_lt(clock_ns(), end, "waited in vain for %s: %u, not %u", what,
 			     atomic_load(value), want);
 		clock_sleep_ns(NSEC_PER_MSEC);
 	}

@@ -5,10 +5,13 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "lib/clock.h"
 #include "lib/http_client.h"
 #include "lib/http_server.h"
 
-#define HTTP_FIXTURE_MS 10000
+#define HTTP_FIXTURE_MS 30000
+/* What happens at once, on a machine that is busy with something else. */
+#define HTTP_FIXTURE_SOON_NS (20 * NSEC_PER_SEC)
 
 struct http_fixture {
 	char dir[64];
@@ -20,7 +23,8 @@ struct http_fixture {
 	struct http_client *local, *remote; /* by the unix socket, by TLS over IPv4 */
 	atomic_uint events;		    /* what /v1/events has to say so far */
 	atomic_uint streams, uploads;	    /* contexts that are alive */
-	atomic_uint slow;		    /* handlers in /v1/slow */
+	atomic_uint slow;		    /* handlers in /v1/slow, /v1/turn and /v1/last */
+	atomic_uint turn;		    /* handlers in /v1/turn?n= up to this one go on */
 };
 
 extern struct http_fixture fixture;
@@ -42,5 +46,5 @@ const char *http_fixture_text(const json_t *obj, const char *key);
 uint64_t http_fixture_hash(uint64_t hash, const void *data, size_t len);
 /* Sends bytes as they are to the unix socket; the whole answer, for free(). */
 char *http_fixture_raw(const char *request);
-/* Waits until *value is `want`; fails the test after 5 s. */
+/* Waits until *value is `want`; fails the test after HTTP_FIXTURE_SOON_NS. */
 void http_fixture_wait(const atomic_uint *value, unsigned int want, const char *what);

@@ -3,7 +3,6 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "lib/cleanup.h"
 #include "lib/json.h"
@@ -64,15 +63,10 @@ const char *owners_shown(void)
 
 void assert_forgotten(const char *id)
 {
-	uint64_t until = clock_ns() + 5 * NSEC_PER_SEC;
 	char phase[16];
 
-	for (size_t i = 0; i < world.agents_n; i++) {
-		while (*fake_phase(&world.agents[i], id, phase) && clock_ns() < until)
-			usleep(10000);
-		cr_assert_str_empty(phase, "%s still has the move in phase %s",
-				    world.agents[i].name, phase);
-	}
+	for (size_t i = 0; i < world.agents_n; i++)
+		wait_for(!*fake_phase(&world.agents[i], id, phase));
 }
 
 void assert_rolled_back(const json_t *operation)

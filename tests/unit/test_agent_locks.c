@@ -29,7 +29,7 @@ static void busy(void)
 	pthread_rwlock_wrlock(&agent.instances_lock);
 }
 
-TestSuite(agent_locks, .init = busy, .timeout = 10);
+TestSuite(agent_locks, .init = busy, .timeout = 60);
 
 Test(agent_locks, a_move_is_found)
 {
@@ -76,7 +76,7 @@ Test(agent_locks, an_upload_waits_for_a_prepare_but_not_for_ever)
 			     .target_phase = PHASE_PREPARED,
 			     .lock = PTHREAD_MUTEX_INITIALIZER };
 	struct http_upload upload = {
-		.path = "/v1/moves/m/state", .data = "x", .len = 1, .timeout_ms = 5000
+		.path = "/v1/moves/m/state", .data = "x", .len = 1, .timeout_ms = 30000
 	};
 	char dir[] = "/tmp/ff-locks-XXXXXX", socket[64];
 	struct http_client *client;

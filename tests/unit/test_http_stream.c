@@ -15,7 +15,7 @@
 #include "lib/json.h"
 #include "tests/unit/http_fixture.h"
 
-#define CALL_MS 10000
+#define CALL_MS 30000
 #define MIB	((size_t)1 << 20)
 
 TestSuite(http_stream, .init = http_fixture_setup, .fini = http_fixture_teardown, .timeout = 60);
@@ -149,10 +149,19 @@ Test(http_stream, an_upload_can_be_cancelled)
 	http_fixture_wait(&fixture.uploads, 0, "the upload's context to be freed");
 }
 
-static void *canceller(void *cls)
+struct canceller {
+	atomic_bool cancel;
+	uint64_t at_ns;
+};
+
+static void *cancel_later(void *cls)
 {
-	clock_sleep_ns(1500 * NSEC_PER_MSEC); /* libcurl's own timers have run out */
-	atomic_store((atomic_bool *)cls, true);
+	struct canceller *canceller = cls;
+
+	/* libcurl's own timers have run out; by itself it looks again after another 900 ms */
+	clock_sleep_ns(1100 * NSEC_PER_MSEC);
+	canceller->at_ns = clock_ns();
+	atomic_store(&canceller->cancel, true);
 	return NULL;
 }
 
@@ -162,11 +171,12 @@ Test(http_stream, a_cancelled_upload_that_nobody_answers_ends_soon)
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	char dir[] = "/tmp/ff-test-XXXXXX";
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-	atomic_bool cancel = false;
-	struct http_upload upload = { .path = "/", .data = "state", .len = 5, .cancel = &cancel };
+	struct canceller canceller = {};
+	struct http_upload upload = {
+		.path = "/", .data = "state", .len = 5, .cancel = &canceller.cancel
+	};
 	struct http_client *client;
 	struct ff_error err = { 0 };
-	uint64_t start = clock_ns();
 	pthread_t thread;
 
 	cr_assert_not_null(mkdtemp(dir));
@@ -174,9 +184,9 @@ Test(http_stream, a_cancelled_upload_that_nobody_answers_ends_soon)
 	cr_assert_eq(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	cr_assert_eq(listen(fd, 1), 0);
 	cr_assert_eq(http_client_new(addr.sun_path, NULL, &client, &err), 0, "%s", err.message);
-	pthread_create(&thread, NULL, canceller, &cancel);
+	pthread_create(&thread, NULL, cancel_later, &canceller);
 	cr_expect_eq(http_upload(client, &upload, NULL, NULL, &err), -ECANCELED);
-	cr_expect_lt(clock_ns() - start, 1800 * NSEC_PER_MSEC);
+	cr_expect_lt(clock_ns() - canceller.at_ns, 700 * NSEC_PER_MSEC);
 	pthread_join(thread, NULL);
 	http_client_free(client);
 	close(fd);
@@ -299,32 +309,32 @@ Test(http_stream, many_calls_at_once_complete_as_they_end)
 {
 	struct http_multi *multi;
 	struct http_completion done;
-	int order[3] = { 300, 10, 150 };
-	uint64_t start = clock_ns();
+	int turns[3] = { 3, 1, 2 };
 
 	cr_assert_eq(http_multi_new(&multi, NULL), 0);
 	cr_assert_eq(http_multi_wait(multi, 1000, &done), -ENOENT);
 	for (size_t i = 0; i < 3; i++) {
 		char path[64];
 
-		snprintf(path, sizeof(path), "/v1/slow?ms=%d", order[i]);
+		snprintf(path, sizeof(path), "/v1/turn?n=%d", turns[i]);
 		cr_assert_eq(http_multi_start(multi, i % 2 ? fixture.local : fixture.remote, "GET",
-					      path, NULL, NULL, CALL_MS, &order[i], NULL),
+					      path, NULL, NULL, CALL_MS, &turns[i], NULL),
 			     0);
 	}
 	cr_assert_eq(http_multi_in_flight(multi), 3);
 	for (size_t i = 0; i < 3; i++) {
-		static const size_t by_duration[] = { 1, 2, 0 };
+		static const size_t by_turn[] = { 1, 2, 0 };
 
-		cr_assert_eq(http_multi_wait(multi, 10000, &done), 1);
-		cr_assert_eq(done.user, &order[by_duration[i]]);
+		cr_assert_eq(http_multi_wait(multi, 0, &done), 0);
+		atomic_fetch_add(&fixture.turn, 1);
+		cr_assert_eq(http_multi_wait(multi, CALL_MS, &done), 1);
+		cr_assert_eq(done.user, &turns[by_turn[i]]);
 		cr_assert_eq(done.result, 0);
 		cr_assert_eq(done.status, 200);
-		cr_assert_eq(json_integer_value(json_object_get(done.reply, "ms")),
+		cr_assert_eq(json_integer_value(json_object_get(done.reply, "n")),
 			     *(int *)done.user);
 		json_decref(done.reply);
 	}
-	cr_assert_lt(clock_ns() - start, 5 * NSEC_PER_SEC);
 	cr_assert_eq(http_multi_wait(multi, 1000, &done), -ENOENT);
 	http_multi_free(multi);
 }
@@ -341,14 +351,14 @@ Test(http_stream, multi_reports_failures_as_completions)
 	cr_assert_eq(http_multi_start(multi, gone, "POST", "/v1/echo", body, NULL, CALL_MS, NULL,
 				      NULL),
 		     0);
-	cr_assert_eq(http_multi_wait(multi, 5000, &done), 1);
+	cr_assert_eq(http_multi_wait(multi, CALL_MS, &done), 1);
 	cr_assert_eq(done.result, -ECONNREFUSED);
 	cr_assert_eq(done.client, gone);
 	cr_assert_str_eq(done.error.code, FF_CODE_UNREACHABLE);
 	cr_assert_eq(http_multi_start(multi, fixture.remote, "GET", "/v1/fail/stale-epoch", NULL,
 				      NULL, CALL_MS, NULL, NULL),
 		     0);
-	cr_assert_eq(http_multi_wait(multi, 5000, &done), 1);
+	cr_assert_eq(http_multi_wait(multi, CALL_MS, &done), 1);
 	cr_assert_eq(done.result, -ESTALE);
 	cr_assert_eq(done.status, 409);
 	http_multi_free(multi);
@@ -370,9 +380,9 @@ Test(http_stream, multi_waits_no_longer_than_asked_and_cancels)
 	int mine, other;
 
 	cr_assert_eq(http_multi_new(&multi, NULL), 0);
-	http_multi_start(multi, fixture.remote, "GET", "/v1/slow?ms=30000", NULL, NULL, 0, &mine,
+	http_multi_start(multi, fixture.remote, "GET", "/v1/slow?ms=60000", NULL, NULL, 0, &mine,
 			 NULL);
-	http_multi_start(multi, fixture.local, "GET", "/v1/slow?ms=30000", NULL, NULL, 0, &other,
+	http_multi_start(multi, fixture.local, "GET", "/v1/slow?ms=60000", NULL, NULL, 0, &other,
 			 NULL);
 	cr_assert_eq(http_multi_wait(multi, 0, &done), 0);
 	cr_assert_eq(http_multi_wait(multi, 50, &done), 0);
@@ -399,8 +409,8 @@ Test(http_stream, stop_ends_streams_at_once)
 	http_fixture_wait(&fixture.streams, 2, "both streams to open");
 	start = clock_ns();
 	atomic_fetch_add(&fixture.events, 1); /* appended, and nobody was woken: not lost */
-	http_server_stop(fixture.server, 10000);
-	cr_assert_lt(clock_ns() - start, 2 * NSEC_PER_SEC);
+	http_server_stop(fixture.server, 50000);
+	cr_assert_lt(clock_ns() - start, HTTP_FIXTURE_SOON_NS);
 	pthread_join(far.thread, NULL);
 	pthread_join(near.thread, NULL);
 	cr_assert_eq(far.result, 0);
@@ -409,28 +419,33 @@ Test(http_stream, stop_ends_streams_at_once)
 	cr_assert_eq(near.lines, 1);
 }
 
-static void *slow_call(void *cls)
-{
-	int *result = cls;
+struct one_call {
+	const char *path;
+	int result;
+};
 
-	*result = http_call(fixture.remote, "GET", "/v1/slow?ms=300", NULL, NULL, CALL_MS, NULL,
-			    NULL, NULL);
+static void *one_call_run(void *cls)
+{
+	struct one_call *call = cls;
+
+	call->result =
+		http_call(fixture.remote, "GET", call->path, NULL, NULL, 0, NULL, NULL, NULL);
 	return NULL;
 }
 
 Test(http_stream, stop_lets_running_handlers_answer)
 {
 	struct ff_error err;
+	struct one_call call = { "/v1/last", -1 };
 	pthread_t thread;
-	int result = -1;
 
 	/* an idle connection is open as well, and no hindrance */
 	http_call(fixture.local, "GET", "/v1/slow", NULL, NULL, CALL_MS, NULL, NULL, NULL);
-	pthread_create(&thread, NULL, slow_call, &result);
+	pthread_create(&thread, NULL, one_call_run, &call);
 	http_fixture_wait(&fixture.slow, 1, "the handler to run");
-	http_server_stop(fixture.server, 10000);
+	http_server_stop(fixture.server, 50000);
 	pthread_join(thread, NULL);
-	cr_assert_eq(result, 0);
+	cr_assert_eq(call.result, 0);
 	cr_assert_lt(http_call(fixture.local, "GET", "/v1/slow", NULL, NULL, CALL_MS, NULL, NULL,
 			       &err),
 		     0);
@@ -439,38 +454,37 @@ Test(http_stream, stop_lets_running_handlers_answer)
 
 Test(http_stream, stop_waits_for_handlers_no_longer_than_its_grace)
 {
-	uint64_t start;
+	struct one_call call = { "/v1/slow?ms=60000", 0 };
 	pthread_t thread;
-	int result = 0;
+	uint64_t start;
 
-	pthread_create(&thread, NULL, slow_call, &result);
+	pthread_create(&thread, NULL, one_call_run, &call);
 	http_fixture_wait(&fixture.slow, 1, "the handler to run");
 	start = clock_ns();
 	http_server_stop(fixture.server, 10);
-	cr_assert_lt(clock_ns() - start, 2 * NSEC_PER_SEC);
+	cr_assert_lt(clock_ns() - start, HTTP_FIXTURE_SOON_NS);
 	pthread_join(thread, NULL);
-	cr_assert_lt(result, 0, "its answer can't have arrived");
+	cr_assert_lt(call.result, 0, "its answer can't have arrived");
 }
 
 /* ------------------------------------------------------------------------------------ latency */
 
 #define POSTS 500
 
-/* Catches Nagle and delayed ACKs (40 ms), a lost keep-alive (a TLS handshake), a sleeping poll. */
+/*
+ * Catches Nagle and delayed ACKs (40 ms) and a sleeping poll, which slow down all of them. Of a busy
+ * machine a quarter of them are fast enough.
+ */
 Test(http_stream, a_small_post_is_fast)
 {
 	struct http_upload upload = { .path = "/v1/upload", .data = "abc", .len = 3 };
-	uint64_t best = UINT64_MAX, total = 0;
+	unsigned int fast = 0;
 
 	for (int i = 0; i < POSTS; i++) {
-		uint64_t start = clock_ns(), took;
+		uint64_t start = clock_ns();
 
 		cr_assert_eq(http_upload(fixture.remote, &upload, NULL, NULL, NULL), 0);
-		took = clock_ns() - start;
-		best = MIN(best, took);
-		total += took;
+		fast += clock_ns() - start < 10 * NSEC_PER_MSEC;
 	}
-	cr_log_info("POST over TLS: best %" PRIu64 " us, mean %" PRIu64 " us", best / 1000,
-		    total / POSTS / 1000);
-	cr_assert_lt(total / POSTS, 10 * NSEC_PER_MSEC);
+	cr_assert_gt(fast, POSTS / 4, "%u of %u", fast, POSTS);
 }

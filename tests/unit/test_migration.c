@@ -40,24 +40,25 @@ Test(migration, whole_instance)
 	cr_assert_lt(fake_index(&world, "gw switch"), fake_index(&world, "gw finish"));
 }
 
+static bool gateway_has_the_new_owners(void)
+{
+	json_t *services, *first;
+	bool right;
+
+	pthread_mutex_lock(&world.lock);
+	services = json_object_get(gw->config, "services");
+	first = json_array_get(json_object_get(json_array_get(services, 0), "owners"), 0);
+	right = !strcmp(json_string_value(json_array_get(first, 0)) ?: "", "0-63") &&
+		json_integer_value(json_array_get(first, 1)) == 2;
+	pthread_mutex_unlock(&world.lock);
+	return right;
+}
+
 Test(migration, agents_get_the_new_owners)
 {
 	_cleanup_json_ json_t *operation = move_run(move_request());
-	uint64_t until = clock_ns() + 5 * NSEC_PER_SEC;
-	bool right = false;
 
-	while (!right && clock_ns() < until) {
-		json_t *services, *first;
-
-		usleep(10000);
-		pthread_mutex_lock(&world.lock);
-		services = json_object_get(gw->config, "services");
-		first = json_array_get(json_object_get(json_array_get(services, 0), "owners"), 0);
-		right = !strcmp(json_string_value(json_array_get(first, 0)) ?: "", "0-63") &&
-			json_integer_value(json_array_get(first, 1)) == 2;
-		pthread_mutex_unlock(&world.lock);
-	}
-	cr_assert(right, "the gateway never got the new owners");
+	wait_for(gateway_has_the_new_owners());
 }
 
 Test(migration, slots_flows_and_filters)
