@@ -262,20 +262,39 @@ LINT_BPF := $(bpf_SRCS) $(bench_bpf_SRCS) $(nf_SRCS) $(test_nf_SRCS)
 LINT_H := $(wildcard bpf/*.h bpf/nf/*.h lib/*.h agent/*.h orchestrator/*.h tools/*.h tests/*/*.h \
 	tests/prog/nf/*.h)
 # generated headers are as a system's: nothing in them is ours to mend
-LINT_CFLAGS = -D_GNU_SOURCE -I. -isystem $(B) -std=gnu11 -Wall -Wextra $(lib_CFLAGS) \
-	$(agent_CFLAGS) $(orchestrator_CFLAGS) $(tools_CFLAGS) $(call pkg,--cflags,$(tests_PKGS))
-# $(call tidy,files,flags): a file at a time on each CPU; the count of suppressed warnings is noise
-tidy = printf '%s\n' $(1) | xargs -r -n 1 -P $(shell nproc) sh -c \
-	'$(CLANG_TIDY) --quiet "$$0" -- $(2) 2>/dev/null'
+LINT_CFLAGS = -D_GNU_SOURCE -DFF_CLANG_VERSION=__VERSION__ -I. -isystem $(B) -std=gnu11 -Wall \
+	-Wextra $(lib_CFLAGS) $(agent_CFLAGS) $(orchestrator_CFLAGS) $(tools_CFLAGS) \
+	$(call pkg,--cflags,$(tests_PKGS))
 
 lint: lint-format lint-tidy lint-shell
 
 lint-format: | $(B)/deps-lint.stamp
 	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(LINT_C) $(LINT_BPF) $(LINT_H)
 
-lint-tidy: $(SKELETONS) | $(B)/deps-lint.stamp
-	$(Q)$(call tidy,$(LINT_C),$(LINT_CFLAGS))
-	$(Q)$(call tidy,$(LINT_BPF),$(BPF_CFLAGS))
+# A stamp for each file, newer than its object: what hasn't changed, headers included, isn't looked at
+# again. All findings are shown, not those of the first file alone.
+TIDY_C := $(LINT_C:%.c=$(B)/tidy/%.ok)
+TIDY_BPF := $(LINT_BPF:%.c=$(B)/tidy/%.ok)
+.PHONY: tidy
+tidy: $(TIDY_C) $(TIDY_BPF)
+
+lint-tidy: | $(B)/deps-lint.stamp
+	$(Q)$(MAKE) --no-print-directory --keep-going $(JOBS) tidy
+
+$(TIDY_C) $(TIDY_BPF): .clang-tidy
+$(TIDY_C): $(B)/tidy/%.ok: $(B)/obj/%.o
+$(filter $(B)/tidy/bpf/nf/%,$(TIDY_BPF)): $(B)/tidy/bpf/%.ok: $(B)/%.o
+$(filter $(B)/tidy/tests/prog/%,$(TIDY_BPF)): $(B)/tidy/tests/prog/%.ok: $(B)/tests/%.o
+$(BUILT_IN_BPF:%.c=$(B)/tidy/%.ok): $(B)/tidy/%.ok: $(B)/%.o
+$(TIDY_C): TIDY_FLAGS = $(LINT_CFLAGS)
+$(TIDY_BPF): TIDY_FLAGS = $(BPF_CFLAGS)
+
+# what goes to stderr is the count of suppressed warnings
+$(TIDY_C) $(TIDY_BPF): $(B)/tidy/%.ok: %.c
+	$(call say,TIDY,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG_TIDY) --quiet $< -- $(TIDY_FLAGS) 2>/dev/null
+	$(Q)touch $@
 
 LINT_SH = $(wildcard scripts/*.bash tests/e2e/*.sh tests/e2e/*.bash) scripts/demo scripts/deps \
 	tests/e2e/run tests/kernels/run tests/kernels/init tests/run-criterion

@@ -351,6 +351,7 @@ static __always_inline int ff_refuse(struct ff_pkt *pkt)
 		void *map, *fresh;                                                                 \
 		long r;                                                                            \
                                                                                                    \
+		(void)types;                                                                       \
 		if (!pkt)                                                                          \
 			return -1;                                                                 \
 		group = pkt->group;                                                                \

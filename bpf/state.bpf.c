@@ -171,6 +171,7 @@ static long dump_one(void *group, struct ff_flow_key *key, const __u64 *value,
 	struct ff_record *record = bpf_map_lookup_elem(&dumped, &i);
 	__u64 *to;
 
+	(void)group;
 	if (!record) {
 		dump->full = 1;
 		return 1;

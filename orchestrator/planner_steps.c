@@ -173,7 +173,7 @@ static bool within_bounds(const struct problem *p, const struct cost_subject *su
 		return false;
 	if (policy->moves.parked_packets && parked > policy->moves.parked_packets)
 		return false;
-	return !host->parking_packets || parked <= host->parking_packets / PARKING_SHARE;
+	return !host->parking_packets || parked * PARKING_SHARE <= host->parking_packets;
 }
 
 /* How many of @all go into one step; at least one. */

@@ -331,7 +331,7 @@ static int slots_read(struct sample *sample, const json_t *json, struct ff_error
 
 	if (!json_is_array(json) || json_array_size(json) >= FF_INSTANCES_MAX)
 		return absurd(err, "slots is no list, or too long");
-	sample->slots = calloc(json_array_size(json) + 1, sizeof(*sample->slots));
+	sample->slots = calloc(json_array_size(json) + 1, sizeof(struct sample_slots *));
 	if (!sample->slots)
 		return error_nomem(err);
 	json_array_foreach(json, i, item) {

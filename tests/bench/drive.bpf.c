@@ -57,6 +57,7 @@ static __noinline int target_call(struct xdp_md *ctx)
 SEC("xdp")
 int nothing(struct xdp_md *ctx)
 {
+	(void)ctx;
 	return XDP_ABORTED;
 }
 

@@ -18,7 +18,7 @@
 
 #define POLL_NS	     (20 * NSEC_PER_MSEC)
 #define CAPACITY     4000 /* packets/s of an instance, by the policy below */
-#define TARGET	     (CAPACITY * 65 / 100)
+#define TARGET	     (CAPACITY * 0.65)
 #define STEADY_FLOWS 100
 #define STEADY_RATE  1200
 #define RAMP_FLOWS   30 /* connections, of which each asks so often in a second, and is answered */

@@ -198,7 +198,7 @@ Test(cost, refuses_what_cannot_be)
 
 	longer.freeze_us = 2 * longer.total_us; /* a part longer than the whole */
 	cr_expect_eq(cost_learn(&model, &longer), -EINVAL);
-	cr_expect_eq(memcmp(model.coef, before.coef, sizeof(model.coef)), 0);
+	cr_expect_arr_eq(model.coef, before.coef, sizeof(model.coef));
 	cr_expect_eq(model.refused, 16);
 	cr_expect_eq(model.learned, 0);
 }
