@@ -111,9 +111,13 @@ void rig_run_twice(const struct packet *a, const struct packet *b, enum rig_port
 		   enum rig_port port_b, unsigned int count);
 
 /* The addresses of client and server, in both directions, for descriptions of packets. */
-#define C4	     .src = "198.18.1.2", .dst = "198.18.2.2"
-#define S4	     .src = "198.18.2.2", .dst = "198.18.1.2"
-#define C6	     .src = "2001:db8:1::2", .dst = "2001:db8:2::2"
-#define S6	     .src = "2001:db8:2::2", .dst = "2001:db8:1::2"
+#define C4 .src = "198.18.1.2", .dst = "198.18.2.2"
+#define S4 .src = "198.18.2.2", .dst = "198.18.1.2"
+#define C6 .src = "2001:db8:1::2", .dst = "2001:db8:2::2"
+#define S6 .src = "2001:db8:2::2", .dst = "2001:db8:1::2"
+
+/* Likewise, of what comes by the fabric: of a tunnel packet, and of one from host 2 to this one. */
+#define TUNNEL_UDP   .proto = IPPROTO_UDP, .sport = FF_PATH_PORT, .dport = FF_GENEVE_PORT
+#define PEER	     .src = "198.18.8.2", .dst = "198.18.8.1", TUNNEL_UDP
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

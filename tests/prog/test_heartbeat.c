@@ -12,11 +12,9 @@
 #include "lib/clock.h"
 #include "tests/prog/harness.h"
 
-#define UDP_C  .proto = IPPROTO_UDP, .sport = 5000, .dport = 53
-#define TUNNEL .proto = IPPROTO_UDP, .sport = 40000, .dport = FF_GENEVE_PORT
-#define PEER   .src = "198.18.8.2", .dst = "198.18.8.1", TUNNEL
-#define PEER6  .src = "2001:db8:8::2", .dst = "2001:db8:8::1", TUNNEL
-#define HOST   2
+#define UDP_C .proto = IPPROTO_UDP, .sport = 5000, .dport = 53
+#define PEER6 .src = "2001:db8:8::2", .dst = "2001:db8:8::1", TUNNEL_UDP
+#define HOST  2
 
 static const struct packet question = { C4, UDP_C, .payload_len = 33 };
 
@@ -83,7 +81,7 @@ Test(heartbeat, not_for_strangers_and_nonsense)
 	const struct row rows[] = {
 		{ "stranger's",
 		  RIG_FABRIC,
-		  { .src = "198.18.8.66", .dst = "198.18.8.1", TUNNEL, .tunnel = &good },
+		  { .src = "198.18.8.66", .dst = "198.18.8.1", TUNNEL_UDP, .tunnel = &good },
 		  DROPPED(DROP_STRANGER) },
 		{ "of a service", RIG_FABRIC, { PEER, .tunnel = &service }, DROPPED(DROP_TUNNEL) },
 		{ "that calls itself data",

@@ -366,11 +366,7 @@ Test(park, no_second_way_past)
 {
 	const struct packet inner = { C4, UDP_C };
 	struct ff_flow_key key = rig_key(FLOW);
-	struct packet outer = { .src = "198.18.8.2",
-				.dst = "198.18.8.1",
-				.proto = IPPROTO_UDP,
-				.sport = FF_PATH_PORT,
-				.dport = FF_GENEVE_PORT,
+	struct packet outer = { PEER,
 				.tunnel = GENEVE(.inner = &inner, .vni = RIG_SERVICE,
 						 .slot = rig_slot(&key), .hops = FF_HOPS_MAX) };
 

@@ -1,20 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* test_tunnel.c - Geneve between hosts: what is sent, what is accepted, what is too big. */
+/* test_tunnel.c - Geneve between hosts: what is sent, what arrives, and strays. */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
-#include <endian.h>
 #include <string.h>
 
 #include "tests/prog/harness.h"
 
 #define UDP_C .proto = IPPROTO_UDP, .sport = 5000, .dport = 53
-#define TCP_C .proto = IPPROTO_TCP, .sport = 1234, .dport = 80
 #define FLOW  "udp 198.18.1.2:5000 198.18.2.2:53"
 #define FLOW6 "udp [2001:db8:1::2]:5000 [2001:db8:2::2]:53"
-
-/* From host 2 to this one, or from another pair of addresses. */
-#define TUNNEL_UDP .proto = IPPROTO_UDP, .sport = FF_PATH_PORT, .dport = FF_GENEVE_PORT
-#define PEER	   .src = "198.18.8.2", .dst = "198.18.8.1", TUNNEL_UDP
 
 static const struct packet question = { C4, UDP_C, .payload_len = 33 };
 static const struct packet question6 = { C6, UDP_C, .payload_len = 33 };
@@ -262,160 +256,14 @@ Test(tunnel, later_fragment_with_an_extension_header)
 	cr_expect_eq(rig_flow(FLOW6, "packets", 0), 2);
 }
 
-#define IN(...) .tunnel = GENEVE(.inner = &question, .vni = RIG_SERVICE, __VA_ARGS__)
-
-Test(tunnel, forged_and_malformed)
-{
-	static const struct packet arp = { .ethertype = 0x0806, .payload_len = 28 };
-	static const struct packet mid = { C4, TCP_C, .ip_len = 20 };
-	const struct row rows[] = {
-		{ "from a stranger",
-		  RIG_FABRIC,
-		  { .src = "198.18.8.66", .dst = "198.18.8.1", TUNNEL_UDP, IN(.slot = 3) },
-		  DROPPED(DROP_STRANGER) },
-		{ "VNI 0",
-		  RIG_FABRIC,
-		  { PEER, .tunnel = GENEVE(.inner = &question) },
-		  DROPPED(DROP_VNI) },
-		{ "VNI of no service",
-		  RIG_FABRIC,
-		  { PEER, .tunnel = GENEVE(.inner = &question, .vni = 2) },
-		  DROPPED(DROP_VNI) },
-		{ "VNI past all services",
-		  RIG_FABRIC,
-		  { PEER, .tunnel = GENEVE(.inner = &question, .vni = 255) },
-		  DROPPED(DROP_VNI) },
-		{ "VNI whose low byte is right",
-		  RIG_FABRIC,
-		  { PEER, .tunnel = GENEVE(.inner = &question, .vni = 0x100 + RIG_SERVICE) },
-		  DROPPED(DROP_VNI) },
-		{ "the same, high byte",
-		  RIG_FABRIC,
-		  { PEER, .tunnel = GENEVE(.inner = &question, .vni = 0x10000 + RIG_SERVICE) },
-		  DROPPED(DROP_VNI) },
-		{ "slot that the service doesn't have",
-		  RIG_FABRIC,
-		  { PEER, IN(.slot = RIG_SLOTS) },
-		  DROPPED(DROP_SLOT) },
-		{ "slot 65535", RIG_FABRIC, { PEER, IN(.slot = 65535) }, DROPPED(DROP_SLOT) },
-		{ "Geneve version 1",
-		  RIG_FABRIC,
-		  { PEER, IN(.version = 1) },
-		  DROPPED(DROP_TUNNEL) },
-		{ "no option", RIG_FABRIC, { PEER, IN(.no_option = true) }, DROPPED(DROP_TUNNEL) },
-		{ "more options", RIG_FABRIC, { PEER, IN(.option_len = 6) }, DROPPED(DROP_TUNNEL) },
-		{ "another class",
-		  RIG_FABRIC,
-		  { PEER, IN(.option_class = 0x0102) },
-		  DROPPED(DROP_TUNNEL) },
-		{ "IPv4 without Ethernet",
-		  RIG_FABRIC,
-		  { PEER, IN(.protocol = 0x0800) },
-		  DROPPED(DROP_TUNNEL) },
-		{ "data that calls itself a fence",
-		  RIG_FABRIC,
-		  { PEER, IN(.kind = FF_KIND_FENCE) },
-		  DROPPED(DROP_TUNNEL) },
-		{ "fence that calls itself data",
-		  RIG_FABRIC,
-		  { PEER, IN(.protocol = FF_ETH_P_FENCE) },
-		  DROPPED(DROP_TUNNEL) },
-		{ "unknown kind", RIG_FABRIC, { PEER, IN(.kind = 9) }, DROPPED(DROP_TUNNEL) },
-		{ "one hop too many",
-		  RIG_FABRIC,
-		  { PEER, IN(.hops = FF_HOPS_MAX + 1) },
-		  DROPPED(DROP_HOPS) },
-		{ "255 hops", RIG_FABRIC, { PEER, IN(.hops = 255) }, DROPPED(DROP_HOPS) },
-		{ "nothing inside",
-		  RIG_FABRIC,
-		  { PEER, .tunnel = GENEVE(.vni = RIG_SERVICE) },
-		  DROPPED(DROP_INNER) },
-		{ "ARP inside",
-		  RIG_FABRIC,
-		  { PEER, .tunnel = GENEVE(.inner = &arp, .vni = RIG_SERVICE) },
-		  DROPPED(DROP_INNER) },
-		{ "malformed inside",
-		  RIG_FABRIC,
-		  { PEER, .tunnel = GENEVE(.inner = &mid, .vni = RIG_SERVICE) },
-		  DROPPED(DROP_INNER) },
-		{ "to another port",
-		  RIG_FABRIC,
-		  { .src = "198.18.8.2",
-		    .dst = "198.18.8.1",
-		    .proto = IPPROTO_UDP,
-		    .sport = 49152,
-		    .dport = 6082,
-		    IN(.slot = 3) },
-		  PASSED(PASS_LOCAL) },
-	};
-
-	rig_rows(rows, COUNT(rows));
-	cr_expect_eq(rig_flows(), 0);
-	cr_expect_eq(rig_stats().packets, 0);
-}
-
-/* A frame for another station is no tunnel packet, whatever its addresses, and isn't forwarded. */
-Test(tunnel, frames_for_others)
-{
-	const struct row rows[] = {
-		{ "tunnel packet",
-		  RIG_FABRIC,
-		  { PEER, .dst_mac = { 2, 0, 0, 0, 0, 3 }, IN(.slot = 3) },
-		  PASSED(PASS_NOT_US) },
-		{ "stranger's",
-		  RIG_FABRIC,
-		  { .src = "198.18.8.66",
-		    .dst = "198.18.8.1",
-		    TUNNEL_UDP,
-		    .dst_mac = { 2, 0, 0, 0, 0, 3 },
-		    IN(.slot = 3) },
-		  PASSED(PASS_NOT_US) },
-		{ "to somewhere else",
-		  RIG_FABRIC,
-		  { C4, UDP_C, .dst_mac = { 2, 0, 0, 0, 0, 3 } },
-		  PASSED(PASS_NOT_US) },
-		{ "for everybody",
-		  RIG_FABRIC,
-		  { C4, UDP_C, .dst_mac = { 255, 255, 255, 255, 255, 255 } },
-		  PASSED(PASS_MULTICAST) },
-		{ "to somewhere else, by way of this host", RIG_FABRIC, { C4, UDP_C }, SENT },
-	};
-
-	rig_rows(rows, COUNT(rows));
-	cr_expect_eq(rig_stats().packets, 0);
-}
-
-/* Cut at each byte, also with an outer header that tells the cut length, it reaches no NF. */
-Test(tunnel, cut_at_each_byte)
-{
-	struct packet packet = { PEER, IN(.slot = 3) };
-	struct outcome outcome;
-	struct frame frame;
-
-	packet_build(&packet, &frame);
-	for (size_t len = 14; len < frame.len; len++) {
-		rig_run_frame(RIG_FABRIC, frame.data, len, &outcome);
-		cr_expect(outcome.verdict == XDP_PASS || outcome.verdict == XDP_DROP,
-			  "cut to %zu of %zu: %d", len, frame.len, outcome.verdict);
-		if (len < 20 + 14)
-			continue;
-		frame.data[16] = (uint8_t)((len - 14) >> 8);
-		frame.data[17] = (uint8_t)(len - 14);
-		rig_run_frame(RIG_FABRIC, frame.data, len, &outcome);
-		cr_expect(outcome.verdict == XDP_PASS || outcome.verdict == XDP_DROP,
-			  "short by %zu: %d", frame.len - len, outcome.verdict);
-		packet_build(&packet, &frame);
-	}
-	cr_expect_eq(rig_stats().packets, 0);
-	cr_expect_eq(rig_flows(), 0);
-}
-
 /* ---- strays -------------------------------------------------------------------------------- */
 
 Test(tunnel, stray_goes_on_to_the_owner_once)
 {
-	const struct packet first = { PEER, IN(.slot = 3) };
-	const struct packet second = { PEER, IN(.slot = 3, .hops = 2) };
+	struct geneve geneve = { .inner = &question, .vni = RIG_SERVICE, .slot = 3 };
+	struct geneve hopped = { .inner = &question, .vni = RIG_SERVICE, .slot = 3, .hops = 2 };
+	const struct packet first = { PEER, .tunnel = &geneve };
+	const struct packet second = { PEER, .tunnel = &hopped };
 	const struct row too_far = { "second hop", RIG_FABRIC, second, XDP_DROP,
 				     REASON(STRAY) | REASON(DROP_HOPS) };
 	struct ff_geneve_option option;
@@ -437,121 +285,4 @@ Test(tunnel, stray_goes_on_to_the_owner_once)
 	rig_owner_set_all(&(struct ff_steer){ .owner = RIG_THERE, .here = RIG_HERE });
 	rig_run(RIG_FABRIC, &second, &outcome);
 	cr_expect_eq(rig_stats().packets, 1, "%s", rig_reasons_text(outcome.reasons));
-}
-
-/* ---- fences -------------------------------------------------------------------------------- */
-
-#define TOKEN 0x1122334455667788ull
-
-static void fence_run(const struct ff_fence *fence, size_t len, uint16_t protocol, uint8_t kind,
-		      struct outcome *ret)
-{
-	struct geneve geneve = { .raw = { (const uint8_t *)fence, len },
-				 .vni = RIG_SERVICE,
-				 .protocol = protocol,
-				 .kind = kind };
-
-	rig_run(RIG_FABRIC, PACKET(PEER, .tunnel = &geneve), ret);
-}
-
-Test(tunnel, fences)
-{
-	const struct ff_fence good = { .token = htobe64(TOKEN),
-				       .age_ns = htobe64(1000),
-				       .from = htons(2),
-				       .cpu = htons(5),
-				       .path = htons(6) };
-	const struct {
-		const char *what;
-		struct ff_fence fence;
-		size_t len;
-	} bad[] = {
-		{ "another move's", { .token = htobe64(1) }, sizeof(good) },
-		{ "token 0", {}, sizeof(good) },
-		{ "no such steering host",
-		  { .token = htobe64(TOKEN), .from = htons(FF_STEERING_MAX) },
-		  sizeof(good) },
-		{ "no such CPU",
-		  { .token = htobe64(TOKEN), .cpu = htons(FF_CPUS_MAX) },
-		  sizeof(good) },
-		{ "no such path",
-		  { .token = htobe64(TOKEN), .path = htons(FF_PATHS) },
-		  sizeof(good) },
-		{ "cut short", good, sizeof(good) - 1 },
-		{ "empty", good, 0 },
-	};
-	struct ff_lane lane = { .token = TOKEN };
-	static struct ff_fences board, empty;
-	struct outcome outcome;
-	uint32_t index = 3;
-
-	rig_map_set("lanes", &index, &lane);
-	for (size_t i = 0; i < COUNT(bad); i++) {
-		fence_run(&bad[i].fence, bad[i].len, FF_ETH_P_FENCE, FF_KIND_FENCE, &outcome);
-		cr_expect(outcome.verdict == XDP_DROP && outcome.reasons == REASON(DROP_FENCE),
-			  "%s: %s", bad[i].what, rig_reasons_text(outcome.reasons));
-	}
-	for (index = 0; index < FF_LANES_MAX; index++) {
-		rig_map_get("fences", &index, &board);
-		cr_expect_arr_eq(&board, &empty, sizeof(board), "lane %u has a fence", index);
-	}
-	fence_run(&good, sizeof(good), FF_ETH_P_FENCE, FF_KIND_FENCE, &outcome);
-	cr_expect_eq(outcome.reasons, REASON(FENCE_SEEN), "%s", rig_reasons_text(outcome.reasons));
-	index = 3;
-	rig_map_get("fences", &index, &board);
-	cr_expect_eq(board.seen[2][5][0], 1ull << 6);
-	board.seen[2][5][0] = 0;
-	cr_expect_arr_eq(&board, &empty, sizeof(board), "and no other bit");
-	rig_map_get("lanes", &index, &lane);
-	cr_expect_gt(lane.fence_origin_ns, 0);
-}
-
-Test(tunnel, fence_from_a_stranger)
-{
-	const struct ff_fence fence = { .token = htobe64(TOKEN) };
-	struct geneve geneve = { .raw = { (const uint8_t *)&fence, sizeof(fence) },
-				 .vni = RIG_SERVICE,
-				 .protocol = FF_ETH_P_FENCE,
-				 .kind = FF_KIND_FENCE };
-	const struct row row = {
-		"forged",
-		RIG_FABRIC,
-		{ .src = "198.18.8.66", .dst = "198.18.8.1", TUNNEL_UDP, .tunnel = &geneve },
-		DROPPED(DROP_STRANGER)
-	};
-	struct ff_lane lane = { .token = TOKEN };
-	static struct ff_fences board, empty;
-	uint32_t index = 0;
-
-	rig_map_set("lanes", &index, &lane);
-	rig_rows(&row, 1);
-	rig_map_get("fences", &index, &board);
-	cr_expect_arr_eq(&board, &empty, sizeof(board));
-}
-
-/* The agent's live frames have no addresses; their cookie is what they're known by. */
-Test(tunnel, live_frames)
-{
-	struct ff_job_frame frame = { .proto = htons(FF_ETH_P_FENCE), .cookie = { 11, 22 } };
-	struct ff_job job = { .cookie = { 11, 22 },
-			      .token = TOKEN,
-			      .paths = { 1ull << 5 },
-			      .host = 2,
-			      .service = RIG_SERVICE,
-			      .prog = FF_PROG_FENCE };
-	struct outcome outcome;
-	uint16_t port;
-
-	for (uint32_t cpu = 0; cpu < FF_CPUS_MAX; cpu++)
-		rig_map_set("jobs", &cpu, &job);
-	rig_run_frame(RIG_FABRIC, &frame, sizeof(frame), &outcome);
-	cr_expect_eq(outcome.verdict, XDP_REDIRECT);
-	cr_expect_eq(outcome.reasons, REASON(FENCE_SENT), "%s", rig_reasons_text(outcome.reasons));
-	cr_assert_eq(outcome.out.len, FF_ENCAP_V4 + sizeof(struct ff_fence));
-	memcpy(&port, outcome.out.data + 34, sizeof(port));
-	cr_expect_eq(ntohs(port), FF_PATH_PORT + 5);
-	frame.cookie[1]++;
-	rig_run_frame(RIG_FABRIC, &frame, sizeof(frame), &outcome);
-	cr_expect_eq(outcome.verdict, XDP_PASS);
-	cr_expect_eq(outcome.reasons, REASON(PASS_NOT_US), "%s", rig_reasons_text(outcome.reasons));
 }
