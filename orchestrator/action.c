@@ -305,6 +305,8 @@ int action_instance_remove(struct orchestrator *orch, const char *name, struct f
 	r = model_get_instance(model, name, &instance, err);
 	if (r == 0)
 		r = instance_is_free(model, instance, err);
+	if (r == 0) /* first of all: what the store keeps would be back after a restart */
+		r = store_instance_delete(orch->store, instance->id, err);
 	if (r < 0)
 		return r;
 	instance_unmake(orch, instance);

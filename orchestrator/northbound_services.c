@@ -223,20 +223,28 @@ static int instances_make(struct model *model, const json_t *body, const struct 
 	return 0;
 }
 
-static void service_unmake(struct orchestrator *orch, struct service *service)
+/* What is left of one that isn't in the store any more. */
+static void service_forget(struct orchestrator *orch, struct service *service)
 {
 	struct model *model = &orch->model;
 	struct ff_error err = { 0 };
 
 	if (service->governed && settings_policy(orch, service, NULL, &err) < 0)
 		log_error("%s", err.message);
-	if (store_service_delete(orch->store, service->id, &err) < 0)
-		log_error("%s", err.message);
 	for (unsigned int i = 0; i < FF_INSTANCES_MAX; i++)
 		if (model->instances[i] && model->instances[i]->service == service->id)
 			model_remove_instance(model, model->instances[i]);
 	model_remove_service(model, service);
 	model_touch(model);
+}
+
+static void service_unmake(struct orchestrator *orch, struct service *service)
+{
+	struct ff_error err = { 0 };
+
+	if (store_service_delete(orch->store, service->id, &err) < 0)
+		log_error("%s", err.message);
+	service_forget(orch, service);
 }
 
 /* Every host that gets an instance must accept it: an NF that doesn't exist shows here. */
@@ -368,7 +376,11 @@ int service_delete(struct http_request *req, struct http_response *resp)
 						 "wait for it, or cancel it",
 						 "operation %s of service %s is running",
 						 operation->id, name);
-		service_unmake(orch, service);
+		/* first of all: what the store keeps would be back after a restart */
+		r = store_service_delete(orch->store, service->id, err);
+		if (r < 0)
+			return r;
+		service_forget(orch, service);
 		monitor_settle(orch, NULL, err);
 	}
 	event_emit(orch->events, "service-removed", (struct event_about){ .service = name },

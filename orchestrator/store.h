@@ -46,6 +46,8 @@ int store_service_put(struct store *store, const struct model *model, const stru
 /* Only its owners, pins and rules. */
 int store_owners_put(struct store *store, const struct service *service, struct ff_error *err);
 int store_service_delete(struct store *store, uint16_t id, struct ff_error *err);
+/* With its standby. */
+int store_instance_delete(struct store *store, uint16_t id, struct ff_error *err);
 
 /* Adds or replaces an operation; with @service, its owners too, in the same transaction. */
 int store_operation_put(struct store *store, const struct operation *operation,

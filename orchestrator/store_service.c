@@ -176,6 +176,20 @@ int store_service_delete(struct store *store, uint16_t id, struct ff_error *err)
 	return store_run(store, statement, err);
 }
 
+int store_instance_delete(struct store *store, uint16_t id, struct ff_error *err)
+{
+	_cleanup_statement_ sqlite3_stmt *statement = NULL;
+	STORE_LOCKED(store);
+	int r;
+
+	r = store_prepare(store, "DELETE FROM instances WHERE id=?1 OR standby_of=?1", &statement,
+			  err);
+	if (r < 0)
+		return r;
+	sqlite3_bind_int(statement, 1, id);
+	return store_run(store, statement, err);
+}
+
 /* ---- loading -------------------------------------------------------------------------------- */
 
 static int bad_row(struct store *store, const char *what, const char *name, struct ff_error *err)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* test_services.c - services and instances that their hosts refuse. */
+/* test_services.c - services and instances that their hosts refuse, or the store doesn't let go. */
 #include <criterion/criterion.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include "lib/json.h"
 #include "orchestrator/model.h"
@@ -36,4 +38,47 @@ Test(services, nor_of_an_instance)
 {
 	assert_refused_everywhere("/v1/services/fw/instances",
 				  json_pack("{ss ss}", "name", "fw-3", "host", "nf1"));
+}
+
+/* Files can't be written any more, as on a full disk, or again. */
+static void disk_full(bool full)
+{
+	struct rlimit limit;
+
+	signal(SIGXFSZ, SIG_IGN);
+	cr_assert_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = full ? 0 : limit.rlim_max;
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* What is told to be removed must not be back after a restart: it is refused, and nothing changes. */
+static void assert_removed_or_not(const char *path)
+{
+	_cleanup_json_ json_t *reply = NULL;
+	unsigned int status;
+
+	disk_full(true);
+	reply = ask("DELETE", path, NULL, &status);
+	disk_full(false);
+	cr_assert_geq(status, 500, "%u: %s", status, text(reply, "message"));
+	call(200, "GET", path, NULL);
+	orchestrator_down();
+	orchestrator_up();
+	call(200, "GET", path, NULL);
+	call(204, "DELETE", path, NULL);
+	orchestrator_down();
+	orchestrator_up();
+	call(404, "GET", path, NULL);
+}
+
+Test(services, one_that_the_store_keeps_isnt_removed)
+{
+	assert_removed_or_not("/v1/services/fw");
+}
+
+Test(services, nor_is_an_instance)
+{
+	call(201, "POST", "/v1/services/fw/instances",
+	     json_pack("{ss ss}", "name", "fw-3", "host", "nf1"));
+	assert_removed_or_not("/v1/instances/fw-3");
 }
