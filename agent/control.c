@@ -77,6 +77,7 @@ static json_t *instances_json(struct agent *agent)
 	return list;
 }
 
+/* Under agent.instances_lock. */
 static json_t *foreign_json(struct agent *agent)
 {
 	json_t *list = json_array();
@@ -157,12 +158,18 @@ static int get_samples(struct http_request *req, struct http_response *resp)
 static int put_config(struct http_request *req, struct http_response *resp)
 {
 	struct agent *agent = req_userdata(req);
+	json_t *foreign;
 	uint64_t epoch;
 	int r = epoch_accept(req, agent, &epoch, resp_err(resp));
 
 	if (!r)
 		r = inventory_apply(agent, req_json(req), epoch, resp_err(resp));
-	return r ? r : resp_json(resp, 200, json_pack("{sb}", "applied", 1));
+	if (r)
+		return r;
+	pthread_rwlock_rdlock(&agent->instances_lock);
+	foreign = foreign_json(agent);
+	pthread_rwlock_unlock(&agent->instances_lock);
+	return resp_json(resp, 200, json_pack("{sb so}", "applied", 1, "foreign", foreign));
 }
 
 static int post_lease(struct http_request *req, struct http_response *resp)

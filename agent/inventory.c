@@ -89,6 +89,22 @@ static void foreign_set(struct agent *agent, uint16_t id, char *name)
 	pthread_rwlock_unlock(&agent->instances_lock);
 }
 
+/* Its own program goes on with its packets, until it is removed: that isn't the configuration's fault. */
+static int foreign_begin(struct agent *agent, uint16_t id, const char *name, struct ff_error *err)
+{
+	char *kept;
+
+	if (!agent->foreign[id]) { /* told once: it stays so until somebody mends it */
+		kept = strdup(name);
+		if (!kept)
+			return error_nomem(err);
+		log_error("instance %s: %s; mend: %s", name, err->message, err->mend);
+		foreign_set(agent, id, kept);
+	}
+	*err = (struct ff_error){};
+	return 0;
+}
+
 static int instance_start(struct agent *agent, const struct desired *d, uint16_t id,
 			  struct ff_error *err)
 {
@@ -110,11 +126,8 @@ static int instance_start(struct agent *agent, const struct desired *d, uint16_t
 		instance = NULL;
 		r = -ENOENT;
 	}
-	if (r == -EPROTO) { /* its own program goes on with its packets, until it is removed */
-		if (!agent->foreign[id])
-			foreign_set(agent, id, strdup(spec.name));
-		return r;
-	}
+	if (r == -EPROTO)
+		return foreign_begin(agent, id, spec.name, err);
 	if (r) {
 		if (r == -EINVAL) /* pinned half */
 			instance_purge(spec.pin_dir, spec.name, NULL);
@@ -216,7 +229,6 @@ static int instances_start(struct agent *agent, const struct desired *d, struct 
 
 	for (uint16_t id = 1; id < FF_INSTANCES_MAX; id++) {
 		const struct desired_instance *w = &d->instances[id];
-		bool told = agent->foreign[id];
 		struct ff_error why = {};
 		int r;
 
@@ -226,9 +238,7 @@ static int instances_start(struct agent *agent, const struct desired *d, struct 
 					   instance_start(agent, d, id, &why);
 		if (r) {
 			error_prefix(&why, "instance %s", w->name);
-			if (!told || r != -EPROTO) /* that stays so until somebody mends it */
-				log_error("%s%s%s", why.message, why.mend[0] ? "; mend: " : "",
-					  why.mend);
+			log_error("%s%s%s", why.message, why.mend[0] ? "; mend: " : "", why.mend);
 			result = r;
 			*err = why;
 		}

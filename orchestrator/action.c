@@ -183,7 +183,7 @@ static int instance_start(struct orchestrator *orch, uint16_t id, struct ff_erro
 	int r;
 
 	model_touch(model);
-	r = monitor_settle(orch, model_host(model, instance->host), err);
+	r = monitor_settle_instance(orch, id, err);
 	instance = model_instance(model, id);
 	if (!instance)
 		return error_set(err, ENOENT, FF_CODE_NOT_FOUND, NULL,
@@ -260,7 +260,7 @@ int action_standby_add(struct orchestrator *orch, uint16_t owner_id, uint16_t ho
 	r = store_service_put(orch->store, model, service, err);
 	model_touch(model);
 	if (r == 0)
-		r = monitor_settle(orch, host, err);
+		r = monitor_settle_instance(orch, id, err);
 	standby = model_instance(model, id);
 	if (!standby) /* it was removed meanwhile, or has taken over and failed */
 		return error_set(err, ENOENT, FF_CODE_NOT_FOUND, NULL,

@@ -8,9 +8,11 @@
 #include <string.h>
 
 #include "lib/clock.h"
+#include "lib/json.h"
 #include "lib/log.h"
 #include "orchestrator/desired.h"
 #include "orchestrator/failover_internal.h"
+#include "orchestrator/monitor.h"
 
 void push_make(struct push *push, struct orchestrator *orch, struct host *host)
 {
@@ -25,11 +27,12 @@ static void *push_run(void *arg)
 	struct push *push = arg;
 	struct orchestrator *orch = push->orch;
 	struct host *host = push->host;
+	_cleanup_json_ json_t *reply = NULL;
 	int r;
 
 	r = push->config ? http_call_unless(host->client, "PUT", "/v1/config", push->config,
 					    orch->headers, FAILOVER_PUSH_MS,
-					    &orch->failover->dead[host->id], NULL, &push->err) :
+					    &orch->failover->dead[host->id], &reply, &push->err) :
 			   error_nomem(&push->err);
 	if (r < 0) {
 		error_prefix(&push->err, "host %s", host->name);
@@ -39,6 +42,8 @@ static void *push_run(void *arg)
 	MODEL_LOCKED(&orch->model);
 	host->pushed = MAX(host->pushed, push->version);
 	host->push_tried = MAX(host->push_tried, push->version);
+	if (json_object_get(reply, "foreign"))
+		monitor_note_foreign(orch, host, json_object_get(reply, "foreign"));
 	return NULL;
 }
 

@@ -119,20 +119,6 @@ static const json_t *report_of(const struct host *host, uint16_t instance)
 	return NULL;
 }
 
-/* It goes on with its packets, but its agent, of another version than its pins, knows no more of it. */
-static bool is_foreign(const struct host *host, uint16_t instance)
-{
-	const json_t *item;
-	size_t i;
-
-	if (!host)
-		return false;
-	json_array_foreach(json_object_get(host->report, "foreign"), i, item)
-		if (json_integer_value(item) == instance)
-			return true;
-	return false;
-}
-
 static void rates_take(struct gathered *gathered, const json_t *report, uint64_t now_ns)
 {
 	static const char *const names[COUNTERS] = { "packets", "bytes", "dropped", "flows_new" };
@@ -207,7 +193,8 @@ void gather_instance(struct gather *gather, const struct instance *instance, uin
 		gathered->report_ms = host->last_seen_ms;
 		gathered->seen_ns = now_ns;
 	}
-	gathered->foreign = !report && is_foreign(host, instance->id);
+	/* it goes on with its packets, but its agent, of another version than its pins, knows no more */
+	gathered->foreign = !report && host && host->foreign[instance->id];
 	if (gathered->foreign)
 		gathered->seen_ns = now_ns;
 	state = state_judge(gather, gathered, instance);

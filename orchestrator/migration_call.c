@@ -115,6 +115,10 @@ int migration_plan(struct orchestrator *orch, struct operation *operation, const
 	r = must_be_up(source, "the source", err);
 	if (r == 0)
 		r = must_be_up(target, "the target", err);
+	if (r == 0)
+		r = instance_check_foreign(model, from, err);
+	if (r == 0)
+		r = instance_check_foreign(model, to, err);
 	if (r < 0)
 		return r;
 	if (plan_add(hosts, target, MOVE_TARGET) || plan_add(hosts, source, MOVE_SOURCE))

@@ -167,6 +167,21 @@ const char *model_instance_name(const struct model *model, uint16_t id)
 	return instance ? instance->name : "-";
 }
 
+int instance_check_foreign(const struct model *model, const struct instance *instance,
+			   struct ff_error *err)
+{
+	const struct host *host = model_host(model, instance->host);
+
+	if (!host || !host->foreign[instance->id])
+		return 0;
+	return error_set(err, EPERM, FF_CODE_REFUSED,
+			 "start the agent of before again, empty the instance and upgrade then; or "
+			 "give its flows' state up, and remove it from the host",
+			 "%s on host %s was pinned by another version of the agent: it goes on as "
+			 "it is, but can't be moved, copied or configured",
+			 instance->name, host->name);
+}
+
 /* "a, b, c" as far as it fits: what the caller may have meant. */
 struct names {
 	char text[160];

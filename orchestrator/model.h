@@ -45,7 +45,8 @@ struct host {
 	bool drain_told_late;
 	unsigned int cpus;
 	uint64_t last_seen_ms;
-	json_t *report; /* the last GET /v1/host; NULL: none yet */
+	json_t *report;			/* the last GET /v1/host; NULL: none yet */
+	bool foreign[FF_INSTANCES_MAX]; /* told by it: pinned by another version of its agent */
 	char why_down[400];
 	uint64_t pushing;	    /* the version of a configuration on its way to it; 0: none */
 	uint64_t pushed;	    /* the model's version that it has */
@@ -138,6 +139,13 @@ bool service_is_protected(const struct service *service);
 bool service_is_fenced(const struct service *service);
 
 const char *model_instance_name(const struct model *model, uint16_t id); /* "-": none */
+
+/*
+ * -EPERM: another version of its host's agent has pinned it. It forwards as it did, and has its state, but
+ * this one can do nothing with it. That is its own condition: its host, and what else is there, is well.
+ */
+int instance_check_foreign(const struct model *model, const struct instance *instance,
+			   struct ff_error *err);
 
 /*
  * SERVICE-N. Like numbers, names are used again as late as possible: a host that was away may still have an

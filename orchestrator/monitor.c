@@ -65,6 +65,37 @@ static bool host_learn(struct host *host, const json_t *report)
 	return news;
 }
 
+static void foreign_tell(struct orchestrator *orch, const struct host *host, uint16_t id)
+{
+	const struct instance *instance = model_instance(&orch->model, id);
+	struct ff_error why = { 0 };
+
+	if (instance && instance->host == host->id &&
+	    instance_check_foreign(&orch->model, instance, &why) < 0)
+		event_emit(orch->events, "instance-foreign",
+			   (struct event_about){ .host = host->name, .instance = instance->name },
+			   "%s; mend: %s", why.message, why.mend);
+}
+
+void monitor_note_foreign(struct orchestrator *orch, struct host *host, const json_t *numbers)
+{
+	bool before[FF_INSTANCES_MAX];
+	const json_t *item;
+	size_t i;
+
+	memcpy(before, host->foreign, sizeof(before));
+	memset(host->foreign, 0, sizeof(host->foreign));
+	json_array_foreach(numbers, i, item) {
+		json_int_t id = json_integer_value(item);
+
+		if (id <= 0 || id >= FF_INSTANCES_MAX)
+			continue;
+		host->foreign[id] = true;
+		if (!before[id])
+			foreign_tell(orch, host, (uint16_t)id);
+	}
+}
+
 /* Not one that was found dead while it answered. */
 static void host_set_up(struct watch *watch, json_t *report)
 {
@@ -87,6 +118,7 @@ static void host_set_up(struct watch *watch, json_t *report)
 		host->last_seen_ms = clock_wall_ms();
 		json_decref(host->report);
 		host->report = json_incref(report);
+		monitor_note_foreign(orch, host, json_object_get(report, "foreign"));
 		if (host_learn(host, report) && store_host_seen(orch->store, host, &err) < 0)
 			log_error("%s", err.message);
 		if (appeared || restarted)
@@ -123,7 +155,8 @@ static void host_pay(struct watch *watch, const json_t *report)
 
 /* ---- configurations ------------------------------------------------------------------------- */
 
-static void push_done(struct watch *watch, uint64_t version, const struct ff_error *err)
+static void push_done(struct watch *watch, uint64_t version, const json_t *reply,
+		      const struct ff_error *err)
 {
 	struct orchestrator *orch = watch->orch;
 	struct host *host = watch->host;
@@ -138,6 +171,8 @@ static void push_done(struct watch *watch, uint64_t version, const struct ff_err
 		host->push_tried = version;
 		if (!err->err)
 			host->pushed = version;
+		if (json_object_get(reply, "foreign")) /* an older agent doesn't say */
+			monitor_note_foreign(orch, host, json_object_get(reply, "foreign"));
 		pthread_cond_broadcast(&orch->model.changed);
 	}
 	if (news)
@@ -149,7 +184,7 @@ static void host_push(struct watch *watch)
 {
 	struct orchestrator *orch = watch->orch;
 	struct host *host = watch->host;
-	_cleanup_json_ json_t *config = NULL;
+	_cleanup_json_ json_t *config = NULL, *reply = NULL;
 	struct ff_error err = { 0 };
 	uint64_t version;
 
@@ -160,8 +195,8 @@ static void host_push(struct watch *watch)
 	if (!config)
 		error_nomem(&err);
 	else
-		agent_call(orch, host, "PUT", "/v1/config", config, AGENT_PUSH_MS, NULL, &err);
-	push_done(watch, version, &err);
+		agent_call(orch, host, "PUT", "/v1/config", config, AGENT_PUSH_MS, &reply, &err);
+	push_done(watch, version, reply, &err);
 }
 
 /* ---- asking --------------------------------------------------------------------------------- */
@@ -335,6 +370,16 @@ int monitor_settle(struct orchestrator *orch, const struct host *host, struct ff
 	}
 	return error_set(err, ETIMEDOUT, FF_CODE_UNREACHABLE, "look at the log of its agent",
 			 "host %s doesn't take its configuration", host->name);
+}
+
+int monitor_settle_instance(struct orchestrator *orch, uint16_t id, struct ff_error *err)
+{
+	struct model *model = &orch->model;
+	const struct instance *instance = model_instance(model, id);
+	int r = monitor_settle(orch, model_host(model, instance->host), err);
+
+	instance = model_instance(model, id); /* it may have been removed meanwhile */
+	return r == 0 && instance ? instance_check_foreign(model, instance, err) : r;
 }
 
 static bool all_up(const struct model *model)

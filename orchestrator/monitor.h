@@ -30,6 +30,8 @@ void monitor_stop(struct monitor *monitor);
  * dropped while waiting). An error if `host` (NULL: none in particular) refused it or went away.
  */
 int monitor_settle(struct orchestrator *orch, const struct host *host, struct ff_error *err);
+/* The same for the host of an instance that has just been made, which must have it as its own. */
+int monitor_settle_instance(struct orchestrator *orch, uint16_t instance, struct ff_error *err);
 
 /*
  * Just after our own start: waits until every host has been seen, at most until MONITOR_FIRST_MS have
@@ -42,3 +44,9 @@ void monitor_appear(struct orchestrator *orch);
  * host is told to settle a move: an old one that comes late would undo it. The lock isn't held.
  */
 void monitor_barrier(struct orchestrator *orch, const struct host *host, uint64_t version);
+
+/*
+ * Notes which instances a host has of another version, by its own word: a list of numbers, NULL: none. An
+ * event tells of new ones. The lock is held.
+ */
+void monitor_note_foreign(struct orchestrator *orch, struct host *host, const json_t *numbers);

@@ -60,6 +60,8 @@ static const char *state_of(const struct orchestrator *orch, const struct instan
 {
 	struct sample_instance told;
 
+	if (host && host->up && !report && host->foreign[instance->id])
+		return "foreign";
 	if (!host || !host->up || !report)
 		return "unreachable";
 	if (samples_member(orch->samples, host, instance->id, &told) && told.failed[0])

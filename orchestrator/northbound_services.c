@@ -258,7 +258,7 @@ static int hosts_accept(struct orchestrator *orch, uint16_t service, struct ff_e
 
 		if (!instance || instance->service != service)
 			continue;
-		r = monitor_settle(orch, model_host(model, instance->host), err);
+		r = monitor_settle_instance(orch, instance->id, err);
 		if (r < 0)
 			return r;
 	}

@@ -87,7 +87,7 @@ enum colour colour_of_state(const char *state)
 		{ "queued", COLOUR_YELLOW },   { "running", COLOUR_YELLOW },
 		{ "retiring", COLOUR_YELLOW }, { "rolled-back", COLOUR_RED },
 		{ "failed", COLOUR_RED },      { "down", COLOUR_RED },
-		{ "unreachable", COLOUR_RED },
+		{ "unreachable", COLOUR_RED }, { "foreign", COLOUR_YELLOW },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)

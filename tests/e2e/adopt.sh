@@ -46,17 +46,24 @@ done
 assert_eq "$(sha256sum <"$state_dir/config.json")" "$hash_before" "the saved configuration"
 assert_eq "$(nf2_call PUT /v1/config "$good")" 200 "the same without fault"
 
-step "a move that can't be taken up yet is not given up"
 prepare='{"roles":["target"],"token":"0000000000001000","service":1,"from":1,"to":2,
 	"guarantee":"order-preserving","on_overflow":"abort","park_limit":64,"source_host":2,
 	"target_host":3,"subject":{"slots":"","flows":["udp 198.18.1.2:6000 198.18.2.2:6000"],"rules":[]},
 	"steering":[{"no":0,"host":1,"cpus":1}]}'
-assert_eq "$(nf2_call POST /v1/moves/waiting/prepare "$prepare")" 200 prepare
 lanes()
 {
 	bpftool -j map dump pinned /sys/fs/bpf/flowferry/nf2/maps/lanes |
 		jq -c '[.[].formatted.value | select(.token != 0) | [.token, .park_size]]'
 }
+nothing_of_moves()
+{
+	assert_eq "$(lanes)" "[]" lanes
+	assert_json "$(host_api nf2 GET /v1/host)" '.moves == []'
+	assert_eq "$(find "$state_dir/moves" ! -type d)" "" "files of moves"
+}
+
+step "a move that can't be taken up yet is not given up"
+assert_eq "$(nf2_call POST /v1/moves/waiting/prepare "$prepare")" 200 prepare
 lane=$(lanes)
 [ "$lane" != "[]" ] || fail "no lane"
 kill -KILL "$(lab_pid nf2)"
@@ -79,13 +86,13 @@ wait_for "host_api nf2 GET /v1/host | jq -e '.moves[0].id == \"waiting\"'"
 assert_eq "$(nf2_call GET /v1/moves/waiting '{}')" 200 "the move"
 kill -CONT "$(lab_pid orch)"
 wait_for "[ \"\$(lanes)\" = '[]' ]" 30 # the orchestrator knows nothing of it, and has it ended
-assert_json "$(host_api nf2 GET /v1/host)" '.moves == []'
-assert_eq "$(find "$state_dir/moves" -type f)" "" "files of moves"
+nothing_of_moves
 move --from fw-1 --to fw-2
 in_host client ping -q -c 2 -i 0.1 -W 5 198.18.2.2
 
 step "what another version has pinned forwards, and is left alone until it is removed"
 move --from fw-2 --to fw-1
+move --from fw-1 --to fw-2 --filter 'udp and dst port 9'
 about=/sys/fs/bpf/flowferry/nf1/instances/fw-1/about
 packets() { bpftool -j map dump pinned "${about%about}meter" | jq '[.[].formatted.value.stats.packets] | add'; }
 value=$(bpftool -j map lookup pinned $about key 0 0 0 0 | jq -r '.value | .[104] = "0x03" | join(" ")')
@@ -99,8 +106,19 @@ assert_json "$(host_api nf1 GET /v1/host)" '.instances == [] and .foreign == [1]
 before=$(packets)
 in_host client ping -q -c 2 -i 0.1 -W 5 198.18.2.2
 wait_for "[ \$(packets) -ge $((before + 4)) ]"
+wait_for "api GET /v1/instances/fw-1 | jq -e '.state == \"foreign\"'"
 assert_exit 1 ff move --service fw --from fw-1 --to fw-2
+assert_contains "$output" "another version"
 assert_eq "$(bpftool -j map lookup pinned $about key 0 0 0 0 | jq -r '.value[104]')" 0x03 "its version"
+
+step "that is its own affair: its host takes configurations, and what else is there is moved"
+wait_for "ff hosts -o json | jq -e 'all(.hosts[]; .state == \"up\" and .why == null)'"
+ff instance add fw-3 --service fw --host nf1
+move --from fw-2 --to fw-3
+assert_json "$(api GET /v1/services/fw)" '[.rules[].instance] == ["fw-3"]'
+move --from fw-3 --to fw-2
+ff instance remove fw-3
+assert_json "$(host_api nf1 GET /v1/host)" '.instances == [] and .foreign == [1]'
 
 step "or until its state is given up"
 rm -r "${about%/about}"

@@ -65,10 +65,32 @@ int fake_epoch_check(struct fake_agent *agent, const struct http_request *req, s
 
 /* ---- requests --------------------------------------------------------------------------------- */
 
+/* Its instances by its configuration; and the numbers of those that aren't its own. The lock is held. */
+static json_t *instances_json(const struct fake_agent *agent, json_t *ret_foreign)
+{
+	json_t *instances = json_array(), *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(agent->config, "instances"), i, item) {
+		json_t *id = json_object_get(item, "id"), *name = json_object_get(item, "name");
+
+		if (!json_equal(json_object_get(item, "host"),
+				json_object_get(agent->config, "host_id")))
+			continue;
+		if (agent->foreign && !strcmp(json_string_value(name), agent->foreign))
+			json_array_append(ret_foreign, id);
+		else
+			json_array_append_new(instances,
+					      json_pack("{sO sO si si}", "id", id, "name", name,
+							"flows", 10, "packets", 20));
+	}
+	return instances;
+}
+
 static int host_get(struct http_request *req, struct http_response *resp)
 {
 	struct fake_agent *agent = req_userdata(req);
-	json_t *moves = json_array(), *instances = json_array(), *item;
+	json_t *moves = json_array(), *foreign = json_array();
 	json_t *reply;
 	size_t i;
 
@@ -78,18 +100,11 @@ static int host_get(struct http_request *req, struct http_response *resp)
 		if (agent->moves[i].id[0])
 			json_array_append_new(moves, json_pack("{ss ss}", "id", agent->moves[i].id,
 							       "phase", agent->moves[i].phase));
-	json_array_foreach(json_object_get(agent->config, "instances"), i, item)
-		if (json_equal(json_object_get(item, "host"),
-			       json_object_get(agent->config, "host_id")))
-			json_array_append_new(instances,
-					      json_pack("{sO sO si si}", "id",
-							json_object_get(item, "id"), "name",
-							json_object_get(item, "name"), "flows", 10,
-							"packets", 20));
-	reply = json_pack("{ss si si so so so s{si}}", "host", agent->name, "cpus", 2, "uptime_s",
-			  agent->uptime_s, "steering",
+	reply = json_pack("{ss si si so so so so s{si}}", "host", agent->name, "cpus", 2,
+			  "uptime_s", agent->uptime_s, "steering",
 			  agent->steers ? json_pack("[s]", "c0") : json_array(), "instances",
-			  instances, "moves", moves, "reasons", "pass-local", 12);
+			  instances_json(agent, foreign), "foreign", foreign, "moves", moves,
+			  "reasons", "pass-local", 12);
 	pthread_mutex_unlock(&agent->world->lock);
 	return resp_json(resp, 200, reply);
 }
@@ -98,6 +113,7 @@ static int config_put(struct http_request *req, struct http_response *resp)
 {
 	struct fake_agent *agent = req_userdata(req);
 	struct ff_error *err = resp_err(resp);
+	json_t *foreign = json_array();
 	int fault, r;
 
 	pthread_mutex_lock(&agent->world->lock);
@@ -113,9 +129,13 @@ static int config_put(struct http_request *req, struct http_response *resp)
 		json_decref(agent->config);
 		agent->config = json_deep_copy(req_json(req));
 		agent->configs++;
+		json_decref(instances_json(agent, foreign));
 	}
 	pthread_mutex_unlock(&agent->world->lock);
-	return r < 0 ? r : resp_json(resp, 200, json_pack("{sb}", "applied", 1));
+	if (r == 0)
+		r = resp_json(resp, 200, json_pack("{sb sO}", "applied", 1, "foreign", foreign));
+	json_decref(foreign);
+	return r;
 }
 
 static int list_get(struct http_request *req, struct http_response *resp)

@@ -56,6 +56,7 @@ struct fake_agent {
 	bool hung;	       /* answers nothing, and closes nothing */
 	unsigned int unheard;  /* packets that each other host has sent to it in vain */
 	const char *failed;    /* an instance of its that has failed; NULL: none */
+	const char *foreign;   /* one that another version of it has pinned; likewise */
 	unsigned int leases;   /* renewals */
 };
 

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 
 #include "orchestrator/gather.h"
+#include "orchestrator/monitor.h"
 #include "tests/unit/orch_fixture.h"
 
 TestSuite(gather, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
@@ -22,6 +23,7 @@ static enum instance_state reported(const struct instance *instance, json_t *rep
 	host->report = report;
 	host->last_seen_ms += 1000;
 	host->up = true;
+	monitor_note_foreign(orch, host, json_object_get(report, "foreign"));
 	gather_host(gather, host, now_ns, &host_load);
 	gather_instance(gather, instance, now_ns, &load);
 	return load.state;
