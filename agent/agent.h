@@ -7,7 +7,8 @@
  *	agent.lock	one at a time changes hosts, services, instances or lanes. It may take seconds:
  *			an NF is loaded, rings are made, all grace periods are waited for. So no step
  *			of a move takes it between the switch and the release, while packets are held;
- *			only its beginning and its end do.
+ *			only its beginning and its end do. Who takes longer than a second counts
+ *			its steps (watchdog.h).
  *	instances_lock	write: the moment in which those lists change, under agent.lock; read: whoever
  *			looks at them, or uses an instance, without agent.lock. Instances of a move
  *			need neither: they stay as long as the move is in `moves`.
@@ -34,6 +35,7 @@
 #include "agent/replica.h"
 #include "agent/standby.h"
 #include "agent/table.h"
+#include "agent/watchdog.h"
 #include "lib/http_client.h"
 #include "lib/http_server.h"
 
@@ -73,6 +75,7 @@ struct agent {
 	uint64_t started_ns;
 
 	pthread_mutex_t lock;
+	struct watchdog watchdog;
 	uint64_t config_version; /* of the last configuration, in its epoch */
 	uint32_t config_epoch;
 	struct agent_service services[FF_SERVICES_MAX];

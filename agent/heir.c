@@ -88,5 +88,6 @@ void heirs_trim(struct agent *agent)
 		    service_moves(agent, heir->service))
 			continue;
 		trim(agent, heir);
+		watchdog_step(agent);
 	}
 }

@@ -176,6 +176,7 @@ static void instance_end(struct agent *agent, uint16_t id)
 	log_info("instance %s: removed", instance->name);
 	instance_remove(instance, NULL);
 	instance_free(instance);
+	watchdog_step(agent);
 }
 
 static void foreign_end(struct agent *agent, uint16_t id)
@@ -187,6 +188,7 @@ static void foreign_end(struct agent *agent, uint16_t id)
 	log_info("instance %s: removed, with the state that another version had pinned", name);
 	instance_purge(agent->dp->pin_dir, name, NULL);
 	foreign_set(agent, id, NULL);
+	watchdog_step(agent);
 }
 
 /* Where every instance is, before the tables name it. */
@@ -242,6 +244,7 @@ static int instances_start(struct agent *agent, const struct desired *d, struct 
 			result = r;
 			*err = why;
 		}
+		watchdog_step(agent);
 	}
 	return result;
 }
@@ -302,6 +305,7 @@ static int services_apply(struct agent *agent, struct desired *d, struct ff_erro
 		r = inventory_table_apply(agent, moves, &d->services[i].table, err);
 		if (!r)
 			__atomic_store_n(&agent->dp->services[i].used, 1, __ATOMIC_RELEASE);
+		watchdog_step(agent);
 	}
 	for (size_t i = 0; i < FF_LANES_MAX; i++)
 		move_put(moves[i]);

@@ -81,7 +81,7 @@ static void housekeep(struct agent *agent)
 {
 	struct ff_error err = {};
 
-	pthread_mutex_lock(&agent->lock);
+	watchdog_lock(agent);
 	if (peers_self_refresh(agent, &err))
 		log_warn("%s", err.message);
 	peers_refresh(agent);
@@ -103,7 +103,7 @@ static void *housekeeping(void *arg)
 	while (!agent->stop) {
 		pthread_mutex_unlock(&agent->stop_lock);
 		housekeep(agent);
-		sd_notify(0, "WATCHDOG=1");
+		watchdog_feed();
 		pthread_mutex_lock(&agent->stop_lock);
 		if (!agent->stop)
 			clock_cond_wait(&agent->stopping, &agent->stop_lock,

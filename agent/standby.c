@@ -88,6 +88,7 @@ void standby_apply(struct agent *agent, const struct desired *d)
 			heir_begins(agent, id);
 		else
 			state_forget(instance);
+		watchdog_step(agent);
 	}
 }
 

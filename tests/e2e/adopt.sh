@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # shellcheck shell=bash source=lib.sh
-# What a restarted agent takes up, and what it can't yet; configurations that are refused as a whole;
-# CPUs and addresses that change.
+# timeout: 300
+# What a restarted agent takes up, and what it can't yet; configurations that are refused as a whole, or
+# take long; CPUs and addresses that change.
 . "$E2E/lib.sh"
 . "$E2E/traffic.bash"
 
@@ -23,7 +24,7 @@ state_dir=$(dirname "$(find /run/flowferry -path '*nf2*' -name config.json)")
 # nf2_call METHOD PATH BODY: prints the status; the answer is in /run/answer.json
 nf2_call()
 {
-	curl --silent --output /run/answer.json --write-out '%{http_code}' --max-time 20 \
+	curl --silent --output /run/answer.json --write-out '%{http_code}' --max-time 60 \
 		--unix-socket $nf2 --request "$1" --header "X-Flowferry-Epoch: $epoch" \
 		--header 'Content-Type: application/json' --data "$3" "http://localhost$2"
 }
@@ -155,3 +156,29 @@ kill -0 "$pid" || fail "the agent has ended"
 in_host client ping -q -c 2 -i 0.1 -W 5 198.18.2.2
 cat "$online" >/run/online
 wait_for "ff move --service fw --from fw-2 --to fw-1" 20
+
+step "a configuration that takes long: systemd is told that it gets on"
+kill -STOP "$(lab_pid orch)"
+/usr/bin/python3 -c '
+import socket
+systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+systemd.bind("/run/notify")
+while True:
+	print(systemd.recv(1000).decode(), flush=True)
+' >/run/notified &
+systemd=$!
+wait_for "[ -S /run/notify ]"
+NOTIFY_SOCKET=/run/notify ff lab restart nf2 >/dev/null
+wait_for "grep -q READY=1 /run/notified"
+few=$(jq -c . "$state_dir/config.json")
+many=$(jq -c '.host_id as $host | .services[0].id as $service | .instances +=
+	[range(16) | {id: (. + 100), name: "many-\(.)", nf: "firewall", service: $service, host: $host}]' \
+	<<<"$few")
+fed() { grep -c WATCHDOG=1 /run/notified || true; }
+before=$(fed)
+assert_eq "$(nf2_call PUT /v1/config "$many")" 200 "16 more instances"
+[ "$(fed)" -ge $((before + 3)) ] || fail "told $(($(fed) - before)) times"
+assert_json "$(host_api nf2 GET /v1/host)" '.instances | length == 17'
+assert_eq "$(nf2_call PUT /v1/config "$few")" 200 "without them"
+kill "$systemd"
+kill -CONT "$(lab_pid orch)"
