@@ -325,7 +325,7 @@ static int step(struct http_request *req, struct http_response *resp, step_fn fn
 	r = ends ? fn(move, req_json(req) ?: empty, &reply, err) :
 		   step_work(move, req_json(req) ?: empty, &reply, err, fn);
 	log_debug("move %s: %s: %s", move->id, req_path(req), r ? err->message : "done");
-	return r ? r : resp_json(resp, 200, reply ?: json_object());
+	return r ? refuse_for_now(resp, r) : resp_json(resp, 200, reply ?: json_object());
 }
 
 static int fence_wanted(const json_t *body, bool *ret, struct ff_error *err)

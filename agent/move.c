@@ -72,14 +72,20 @@ void move_put(struct move *move)
 
 int move_step_begin(struct move *move, struct ff_error *err)
 {
+	uint64_t until_ns = clock_ns() + MOVE_BEGIN_NS;
 	int r = 0;
 
 	pthread_mutex_lock(&move->lock);
 	/* one that is being taken up may be half-way through a step of its own */
-	while (!move->prepared && !move->failed && !atomic_load(&move->ending))
-		pthread_cond_wait(&move->changed, &move->lock);
+	while (!move->prepared && !move->failed && !atomic_load(&move->ending) &&
+	       clock_cond_wait(&move->changed, &move->lock, until_ns))
+		;
 	if (atomic_load(&move->ending))
 		r = error_set(err, ECANCELED, FF_CODE_REFUSED, NULL, "move %s is ending", move->id);
+	else if (!move->prepared && !move->failed)
+		r = error_set(err, EAGAIN, FF_CODE_BUSY, "ask again; is its disk well?",
+			      "move %s is still being prepared on host %s", move->id,
+			      move->agent->config->host);
 	else
 		move->working++;
 	pthread_mutex_unlock(&move->lock);

@@ -10,6 +10,11 @@
  * results and is never held while waiting for packets or peers; `edit` keeps table edits of one
  * move in the order of its phases. A handler holds a reference for as long as it works, and the
  * lanes stay for as long as a step does.
+ *
+ * No handler waits for another one without bound: what hangs (a disk, a sender) would take all that come
+ * after it along. After MOVE_BEGIN_NS or MOVE_END_NS it answers that it is busy, and what with; the
+ * orchestrator asks again, and rolls the move back, or lets the host settle it later, when its
+ * patience has gone (its move.h): these are less.
  */
 #pragma once
 
@@ -23,8 +28,14 @@
 #include "agent/lane.h"
 #include "agent/phase.h"
 #include "agent/subject.h"
+#include "lib/clock.h"
 
 #define MOVE_ID_MAX 25 /* 24 characters, and NUL */
+
+/* For its being prepared: of a patience of 5 s. */
+#define MOVE_BEGIN_NS (2 * NSEC_PER_SEC)
+/* For its steps to give up, and as much again for state that comes: of a patience of 15 s. */
+#define MOVE_END_NS (4 * NSEC_PER_SEC)
 
 /* Place of the target on the source's fence board, when it returns parked packets. */
 #define FENCE_FROM_TARGET (FF_STEERING_MAX - 1)
@@ -89,7 +100,8 @@ struct move {
 	/* target */
 	uint64_t flows; /* entries staged and not deleted again */
 	uint64_t parked, freeze_us, release_us;
-	unsigned int receiving; /* streams under way */
+	unsigned int receiving;		   /* streams under way: one at most, .. */
+	const struct http_request *stream; /* .. and its request */
 
 	/* steering */
 	pthread_mutex_t turn; /* held by switch and unswitch: one at a time; before `edit` */
@@ -130,7 +142,7 @@ void move_applied_await(struct move *move);
 
 /*
  * Between these a step may use the move's lanes: abort and finish wait for it. It begins once the
- * move is prepared, or taken up. -ECANCELED.
+ * move is prepared, or taken up. -ECANCELED: it is ending; -EAGAIN: it is not prepared yet.
  */
 int move_step_begin(struct move *move, struct ff_error *err);
 void move_step_end(struct move *move);

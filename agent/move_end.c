@@ -73,21 +73,34 @@ int move_forget(struct move *move, struct instance *instance, bool staged_only,
 	return r;
 }
 
-/* Threads and steps give up; afterwards nobody else works on it. Under move.ends. */
-static void work_stop(struct move *move)
+/*
+ * Threads and steps give up; afterwards nobody else works on it. -EAGAIN: somebody does still, and all is
+ * as it was. Under move.ends.
+ */
+static int work_stop(struct move *move, struct ff_error *err)
 {
+	uint64_t until_ns = clock_ns() + MOVE_END_NS;
+	unsigned int working;
+
 	pthread_mutex_lock(&move->lock);
 	atomic_store(&move->ending, true);
+	pthread_cond_broadcast(&move->changed);
 	pthread_mutex_unlock(&move->lock);
 	source_stop(move);
 	steering_stop(move);
 	pthread_mutex_lock(&move->lock);
-	while (move->working)
-		pthread_cond_wait(&move->changed, &move->lock);
+	while (move->working && clock_cond_wait(&move->changed, &move->lock, until_ns))
+		;
+	working = move->working;
 	pthread_mutex_unlock(&move->lock);
+	if (working)
+		return error_set(err, EAGAIN, FF_CODE_BUSY, "ask again; is its disk well?",
+				 "host %s is still at %s of move %s", move->agent->config->host,
+				 move->prepared ? "a step" : "the preparation", move->id);
 	/* a thread that was started by one of those */
 	source_stop(move);
 	steering_stop(move);
+	return 0;
 }
 
 static int entries_settle(struct move *move, uint16_t owner, bool revert, struct ff_error *err)
@@ -180,10 +193,13 @@ static enum answer move_ask(struct move *move, enum request request)
 static int abort_locked(struct move *move, bool force, struct ff_error *err)
 {
 	bool staged_only = true;
+	int r;
 
 	if (move->ended)
 		return 0;
-	work_stop(move);
+	r = work_stop(move, err);
+	if (r)
+		return r;
 	if (move->failed) { /* its prepare, which has cleaned up */
 		move->ended = true;
 		return 0;
@@ -201,7 +217,9 @@ static int abort_locked(struct move *move, bool force, struct ff_error *err)
 		pthread_mutex_lock(&move->lock);
 		move_target_phase(move, PHASE_RETURNED);
 		pthread_mutex_unlock(&move->lock);
-		target_wait(move);
+		r = target_wait(move, err);
+		if (r)
+			return r;
 	}
 	return move_end(move, true, move->instance_to, staged_only, err);
 }
@@ -248,17 +266,17 @@ static int finish_stranger(struct agent *agent, const json_t *json, struct ff_er
 
 static int finish_locked(struct move *move, struct ff_error *err)
 {
+	int r;
+
 	if (move->ended)
 		return 0;
-	work_stop(move);
-	if (move->instance_to)
-		target_wait(move);
-	if (move->target_phase == PHASE_COMMITTED) { /* its release failed: once more */
-		int r = target_release(move, 0, err);
-
-		if (r)
-			return r;
-	}
+	r = work_stop(move, err);
+	if (!r && move->instance_to)
+		r = target_wait(move, err);
+	if (!r && move->target_phase == PHASE_COMMITTED) /* its release failed: once more */
+		r = target_release(move, 0, err);
+	if (r)
+		return r;
 	if (move_ask(move, REQUEST_FINISH) != ANSWER_GO)
 		return refuse_in(move, "finish", err);
 	return move_end(move, false, move->instance_from, false, err);

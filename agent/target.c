@@ -126,6 +126,7 @@ static void upload_free(void *ctx)
 		pthread_mutex_lock(&up->move->lock);
 		up->move->bytes += up->bytes;
 		up->move->receiving--;
+		up->move->stream = NULL;
 		pthread_cond_broadcast(&up->move->changed);
 		pthread_mutex_unlock(&up->move->lock);
 		move_put(up->move);
@@ -192,6 +193,7 @@ static int upload_begin(struct http_request *req, struct http_response *resp, vo
 				      phase_name(move->target_phase), obstacle);
 		} else {
 			move->receiving++;
+			move->stream = req;
 			up->move = move;
 		}
 		pthread_mutex_unlock(&move->lock);
@@ -293,12 +295,32 @@ const struct http_upload_ops target_state_upload = {
 	.free = upload_free,
 };
 
-void target_wait(struct move *move)
+/* Under move.lock. */
+static bool received_by(struct move *move, uint64_t until_ns)
 {
+	while (move->receiving && clock_cond_wait(&move->changed, &move->lock, until_ns))
+		;
+	return !move->receiving;
+}
+
+int target_wait(struct move *move, struct ff_error *err)
+{
+	uint64_t begun_ns = clock_ns();
+	int r = 0;
+
 	pthread_mutex_lock(&move->lock);
-	while (move->receiving)
-		pthread_cond_wait(&move->changed, &move->lock);
+	if (!received_by(move, begun_ns + MOVE_END_NS / 2)) {
+		log_warn("move %s: hangs up on %s in the middle of its state", move->id,
+			 move->stream ? req_peer(move->stream) : "its source");
+		if (move->stream)
+			req_hang_up(move->stream);
+		if (!received_by(move, begun_ns + MOVE_END_NS))
+			r = error_set(err, EAGAIN, FF_CODE_BUSY, "ask again",
+				      "host %s still writes what it was sent of move %s",
+				      move->agent->config->host, move->id);
+	}
 	pthread_mutex_unlock(&move->lock);
+	return r;
 }
 
 /* ---- giving back ------------------------------------------------------------------------------- */

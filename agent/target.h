@@ -22,5 +22,8 @@ int target_return(struct move *move, const json_t *json, json_t **ret_reply, str
 /* What the release has come to. Under move.lock. */
 json_t *target_released_json(struct move *move);
 
-/* Waits until no state is being received any more. */
-void target_wait(struct move *move);
+/*
+ * Waits until no state is being received any more. A sender that has stopped in the middle of a stream
+ * is hung up on. -EAGAIN: what it has sent is still being written.
+ */
+int target_wait(struct move *move, struct ff_error *err);

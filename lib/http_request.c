@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "lib/cleanup.h"
 #include "lib/http_server_internal.h"
@@ -276,6 +277,11 @@ bool req_client_gone(const struct http_request *req)
 	struct pollfd pfd = { .fd = req->conn->fd, .events = POLLRDHUP };
 
 	return poll(&pfd, 1, 0) > 0 && (pfd.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
+void req_hang_up(const struct http_request *req)
+{
+	shutdown(req->conn->fd, SHUT_RDWR);
 }
 
 const char *req_query(const struct http_request *req, const char *name, const char *fallback)

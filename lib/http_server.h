@@ -120,6 +120,11 @@ const char *req_param(const struct http_request *req, const char *name);
 json_t *req_json(const struct http_request *req);
 /* True when the peer has hung up: a handler that waits for long may give up. A cheap system call. */
 bool req_client_gone(const struct http_request *req);
+/*
+ * Ends the connection, from any thread, for as long as the request is known to last: its thread finds the
+ * peer gone, whatever it waits for from there.
+ */
+void req_hang_up(const struct http_request *req);
 
 /*
  * The query (?limit=10) and numbers in headers. Absent: fallback (which may be NULL, or out of

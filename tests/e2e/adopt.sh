@@ -2,7 +2,7 @@
 # shellcheck shell=bash source=lib.sh
 # timeout: 300
 # What a restarted agent takes up, and what it can't yet; configurations that are refused as a whole, or
-# take long; CPUs and addresses that change.
+# take long; steps of moves that hang; CPUs and addresses that change.
 . "$E2E/lib.sh"
 . "$E2E/traffic.bash"
 
@@ -21,12 +21,20 @@ nf2=/run/flowferry/nf2/agent.sock
 epoch=$(host_api nf2 GET /v1/host | jq .epoch)
 state_dir=$(dirname "$(find /run/flowferry -path '*nf2*' -name config.json)")
 
-# nf2_call METHOD PATH BODY: prints the status; the answer is in /run/answer.json
+# nf2_call METHOD PATH BODY [ANSWER]: prints the status; the answer is in that file, or /run/answer.json
 nf2_call()
 {
-	curl --silent --output /run/answer.json --write-out '%{http_code}' --max-time 60 \
+	curl --silent --output "${4-/run/answer.json}" --write-out '%{http_code}' --max-time 60 \
 		--unix-socket $nf2 --request "$1" --header "X-Flowferry-Epoch: $epoch" \
 		--header 'Content-Type: application/json' --data "$3" "http://localhost$2"
+}
+
+# answered STATUS CODE TEXT: what nf2_call has printed, the code and a part of the message
+answered()
+{
+	assert_eq "$1" 503 status
+	assert_json "$(cat /run/answer.json)" '.error.code == $code and (.error.message | contains($text))' \
+		--arg code "$2" --arg text "$3"
 }
 
 step "a configuration with something wrong in it changes nothing"
@@ -62,6 +70,38 @@ nothing_of_moves()
 	assert_json "$(host_api nf2 GET /v1/host)" '.moves == []'
 	assert_eq "$(find "$state_dir/moves" ! -type d)" "" "files of moves"
 }
+
+step "a preparation that hangs holds nobody up, and the move is rolled back when it goes on"
+disk=$state_dir/moves/hanging.json.new # to write a file takes until somebody reads it
+mkdir -p "$state_dir/moves"
+mkfifo "$disk"
+nf2_call POST /v1/moves/hanging/prepare "$prepare" /run/first.json >/run/first &
+first=$!
+wait_for "host_api nf2 GET /v1/host | jq -e '.moves[0].id == \"hanging\"'"
+answered "$(nf2_call POST /v1/moves/hanging/prepare "$prepare")" busy "still being prepared on host nf2"
+answered "$(nf2_call POST /v1/moves/hanging/final '{}')" busy "still being prepared on host nf2"
+answered "$(nf2_call POST /v1/moves/hanging/abort '{}')" busy "still at the preparation"
+timeout 10 cat "$disk" >/dev/null
+wait "$first"
+assert_eq "$(cat /run/first)" 200 "the first request"
+assert_eq "$(nf2_call POST /v1/moves/hanging/abort '{}')" 200 abort
+nothing_of_moves
+
+step "a sender that hangs in the middle of its state is hung up on, and the move rolled back"
+assert_eq "$(nf2_call POST /v1/moves/stuck/prepare "$prepare")" 200 prepare
+/usr/bin/python3 -c '
+import socket, sys
+source = socket.socket(socket.AF_UNIX)
+source.connect(sys.argv[1])
+source.sendall(b"POST /v1/moves/stuck/state HTTP/1.1\r\nHost: h\r\n"
+	b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+assert source.recv(1) == b"", "answered"
+' $nf2 &
+sender=$!
+wait_for "nf2_call POST /v1/moves/stuck/state x && grep -q 'still writes older state' /run/answer.json"
+assert_eq "$(nf2_call POST /v1/moves/stuck/abort '{}')" 200 abort
+wait "$sender"
+nothing_of_moves
 
 step "a move that can't be taken up yet is not given up"
 assert_eq "$(nf2_call POST /v1/moves/waiting/prepare "$prepare")" 200 prepare

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * test_agent_locks.c - what the last round of a move needs while its packets are held must not wait
- * for the agent's lock, which is held while an NF is loaded.
+ * for the agent's lock, which is held while an NF is loaded; and nobody waits for a step of a move, or for a
+ * sender of state, that hangs.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <jansson.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "agent/inventory.h"
@@ -66,33 +71,114 @@ static const struct http_route upload_routes[] = {
 	{ NULL, NULL, NULL, NULL, 0 },
 };
 
+static struct move hanging = { .agent = &agent,
+			       .id = "m",
+			       .refs = 1,
+			       .is_target = true,
+			       .target_phase = PHASE_PREPARED,
+			       .ends = PTHREAD_MUTEX_INITIALIZER,
+			       .lock = PTHREAD_MUTEX_INITIALIZER };
+static char dir[] = "/tmp/ff-locks-XXXXXX", address[64];
+
+/* The agent has the move, and takes its state. */
+static void serve(void)
+{
+	struct ff_error err = { 0 };
+
+	clock_cond_init(&hanging.changed);
+	agent.moves[3] = &hanging;
+	cr_assert(mkdtemp(dir));
+	snprintf(address, sizeof(address), "%s/s", dir);
+	cr_assert_eq(http_server_new(upload_routes, &agent, &agent.server, &err), 0);
+	cr_assert_eq(http_server_listen_unix(agent.server, address, &err), 0, "%s", err.message);
+}
+
+static void serve_no_longer(void)
+{
+	http_server_free(agent.server);
+	rmdir(dir);
+}
+
 /* Its prepare hangs, or died: who sends state early is told in time to go on without. */
 Test(agent_locks, an_upload_waits_for_a_prepare_but_not_for_ever)
 {
-	struct move move = { .agent = &agent,
-			     .id = "m",
-			     .refs = 1,
-			     .is_target = true,
-			     .target_phase = PHASE_PREPARED,
-			     .lock = PTHREAD_MUTEX_INITIALIZER };
 	struct http_upload upload = {
 		.path = "/v1/moves/m/state", .data = "x", .len = 1, .timeout_ms = 30000
 	};
-	char dir[] = "/tmp/ff-locks-XXXXXX", socket[64];
 	struct http_client *client;
 	struct ff_error err = { 0 };
 
-	clock_cond_init(&move.changed);
-	agent.moves[3] = &move;
-	cr_assert(mkdtemp(dir));
-	snprintf(socket, sizeof(socket), "%s/s", dir);
-	cr_assert_eq(http_server_new(upload_routes, &agent, &agent.server, &err), 0);
-	cr_assert_eq(http_server_listen_unix(agent.server, socket, &err), 0, "%s", err.message);
-	cr_assert_eq(http_client_new(socket, NULL, &client, &err), 0);
+	serve();
+	cr_assert_eq(http_client_new(address, NULL, &client, &err), 0);
 	cr_expect_eq(http_upload(client, &upload, NULL, NULL, &err), -EPERM);
 	cr_expect(strstr(err.message, "not ready yet"), "%s", err.message);
-	cr_expect_eq(move.receiving, 0);
+	cr_expect_eq(hanging.receiving, 0);
 	http_client_free(client);
-	http_server_free(agent.server);
-	rmdir(dir);
+	serve_no_longer();
+}
+
+static unsigned int receiving(void)
+{
+	unsigned int count;
+
+	pthread_mutex_lock(&hanging.lock);
+	count = hanging.receiving;
+	pthread_mutex_unlock(&hanging.lock);
+	return count;
+}
+
+/* Its agent is stopped, its host is well: the connection stays. */
+Test(agent_locks, a_sender_that_hangs_is_hung_up_on)
+{
+	static const char part[] = "POST /v1/moves/m/state HTTP/1.1\r\nHost: h\r\n"
+				   "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n";
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct ff_error err = { 0 };
+	char byte;
+
+	hanging.prepared = true;
+	serve();
+	strcpy(to.sun_path, address);
+	cr_assert_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	cr_assert_eq(write(fd, part, strlen(part)), (ssize_t)strlen(part));
+	while (!receiving())
+		clock_sleep_ns(NSEC_PER_MSEC);
+	cr_expect_eq(target_wait(&hanging, &err), 0, "%s", err.message);
+	cr_expect_eq(receiving(), 0);
+	cr_expect_null(hanging.stream);
+	cr_expect_leq(read(fd, &byte, 1), 0, "not answered");
+	close(fd);
+	serve_no_longer();
+}
+
+/* What it has sent is on its way into the maps, where it hangs. */
+Test(agent_locks, an_end_waits_for_what_is_written_but_not_for_ever)
+{
+	struct ff_error err = { 0 };
+
+	clock_cond_init(&hanging.changed);
+	hanging.receiving = 1;
+	cr_expect_eq(target_wait(&hanging, &err), -EAGAIN);
+	cr_expect(strstr(err.message, "still writes"), "%s", err.message);
+}
+
+/* As on a disk that doesn't answer: nobody who comes after it hangs as well. */
+Test(agent_locks, a_prepare_that_hangs)
+{
+	json_t *body = json_object(), *reply = NULL;
+	struct ff_error err = { 0 };
+
+	clock_cond_init(&hanging.changed);
+	hanging.working = 1;
+	agent.moves[3] = &hanging;
+	cr_expect_eq(move_prepare(&agent, "m", body, &reply, &err), -EAGAIN);
+	cr_expect(strstr(err.message, "still being prepared on host h"), "%s", err.message);
+	cr_expect_null(reply);
+	cr_expect_eq(move_step_begin(&hanging, &err), -EAGAIN);
+	cr_expect_eq(move_abort(&hanging, false, &err), -EAGAIN);
+	cr_expect(strstr(err.message, "the preparation of move m"), "%s", err.message);
+	cr_expect_not(hanging.ending, "it may be asked again");
+	cr_expect_eq(hanging.working, 1);
+	json_decref(body);
 }
