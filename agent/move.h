@@ -83,7 +83,9 @@ struct move {
 
 	/* source */
 	pthread_t thread;
-	bool running;		  /* the thread is to be joined */
+	bool running;		  /* the thread is to be joined, .. */
+	bool stopping;		  /* .. and somebody is at it */
+	bool taken_back;	  /* by hold: no thread is started any more */
 	struct converge converge; /* the thread's own */
 	bool final_asked;
 	bool unfenced;	/* hand over without waiting for all fences */

@@ -297,8 +297,10 @@ int move_prepare(struct agent *agent, const char *id, json_t *body, json_t **ret
 	if (r)
 		return r;
 	r = prepare_begin(move, err);
-	if (r)
+	if (r) { /* it may have been listed for a moment, and an abort wait for it */
+		move_step_end(move);
 		return r;
+	}
 	r = existed_note(move, err);
 	if (!r)
 		r = handover_note(move, err);

@@ -262,7 +262,9 @@ static void *source_main(void *arg)
 		r = move->handover ? handover_switch(move, &err) : handover(move, &err);
 	pthread_mutex_lock(&move->lock);
 	move->error = r;
-	if (r && !err.err)
+	if (r == -ECANCELED)
+		error_set(&err, -r, FF_CODE_REFUSED, NULL, "move %s was stopped", move->id);
+	else if (r && !err.err)
 		error_set(&err, -r, FF_CODE_INTERNAL, NULL, "move %s: %s", move->id, strerror(-r));
 	move->why = err;
 	pthread_cond_broadcast(&move->changed);
@@ -275,6 +277,10 @@ static int thread_start(struct move *move, struct ff_error *err)
 {
 	if (move->running)
 		return 0;
+	if (move->taken_back) /* a request that was long under way: it would hand over what is held */
+		return error_set(err, EBUSY, FF_CODE_REFUSED, NULL,
+				 "move %s is being taken back on host %s", move->id,
+				 move->agent->config->host);
 	move->error = 0;
 	atomic_store(&move->cancel, false);
 	if (pthread_create(&move->thread, NULL, source_main, move))
@@ -283,21 +289,26 @@ static int thread_start(struct move *move, struct ff_error *err)
 	return 0;
 }
 
+/* It is `running` until it has ended: else another one could be started in its place, and neither be joined. */
 void source_stop(struct move *move)
 {
-	bool running;
-
 	pthread_mutex_lock(&move->lock);
-	running = move->running;
-	move->running = false;
-	if (running)
-		atomic_store(&move->cancel, true);
+	while (move->stopping) /* somebody else sees to it */
+		pthread_cond_wait(&move->changed, &move->lock);
+	if (!move->running) {
+		pthread_mutex_unlock(&move->lock);
+		return;
+	}
+	move->stopping = true;
+	atomic_store(&move->cancel, true);
 	pthread_cond_broadcast(&move->changed);
 	pthread_mutex_unlock(&move->lock);
-	if (!running)
-		return;
 	pthread_join(move->thread, NULL);
+	pthread_mutex_lock(&move->lock);
+	move->running = move->stopping = false;
 	atomic_store(&move->cancel, false);
+	pthread_cond_broadcast(&move->changed);
+	pthread_mutex_unlock(&move->lock);
 }
 
 /* ---- requests ---------------------------------------------------------------------------------- */
@@ -350,7 +361,7 @@ bool source_copy_early(struct move *move)
  */
 static void failed_forget(struct move *move)
 {
-	if (!move->running || !move->error || move->source > PHASE_PRECOPY)
+	if (!move->running || move->stopping || !move->error || move->source > PHASE_PRECOPY)
 		return;
 	pthread_join(move->thread, NULL); /* what it did last was to say so, under this lock */
 	move->running = false;
@@ -486,6 +497,9 @@ int source_hold(struct move *move, const json_t *json, struct ff_error *err)
 		r = json_opt_bool(json, "ask", &ask, err);
 	if (r)
 		return r;
+	pthread_mutex_lock(&move->lock);
+	move->taken_back = true;
+	pthread_mutex_unlock(&move->lock);
 	source_stop(move);
 	hold_wait(move, cpus);
 	if (ask && move->source == PHASE_HANDOVER && target_has_it(move)) {
