@@ -162,10 +162,7 @@ static int move_end(struct move *move, bool revert, struct instance *loser, bool
 		r = move_forget(move, loser, staged_only, err);
 	if (r)
 		return r;
-	pthread_mutex_lock(&agent->lock);
-	lane_close(&move->source_lane);
-	lane_close(&move->target_lane);
-	pthread_mutex_unlock(&agent->lock);
+	move_lanes_close(move);
 	move_unsave(agent, move->id);
 	move_delist(move, true);
 	move->ended = true;

@@ -30,6 +30,9 @@ int move_enlist(struct move *move, struct ff_error *err);
 /* Its entries are written, or (not `well`) never will be: whoever waits for that goes on. */
 void move_prepared(struct move *move, bool well);
 
+/* Frees its lanes, those that it has. Takes agent.lock. */
+void move_lanes_close(struct move *move);
+
 /* Is it on the agent's list? */
 bool move_is_listed(struct agent *agent, const char *id);
 

@@ -58,9 +58,40 @@ void move_unsave(const struct agent *agent, const char *id)
 
 /* ---- prepare ------------------------------------------------------------------------------------ */
 
+/* Under agent.lock. Whoever shows the move, which is listed, looks at its lanes and phases under move.lock. */
+static int lane_begin(struct move *move, const struct lane_spec *spec, struct lane *place,
+		      void (*phase_set)(struct move *move, enum phase phase), struct ff_error *err)
+{
+	struct lane lane;
+	int r = lane_open(move->agent->dp, move->agent->cpus, spec, &lane, err);
+
+	if (r)
+		return r;
+	pthread_mutex_lock(&move->lock);
+	*place = lane;
+	phase_set(move, PHASE_PREPARED);
+	pthread_mutex_unlock(&move->lock);
+	return 0;
+}
+
+/* Likewise. */
+static void lanes_end(struct move *move)
+{
+	pthread_mutex_lock(&move->lock);
+	lane_close(&move->source_lane);
+	lane_close(&move->target_lane);
+	pthread_mutex_unlock(&move->lock);
+}
+
+void move_lanes_close(struct move *move)
+{
+	pthread_mutex_lock(&move->agent->lock);
+	lanes_end(move);
+	pthread_mutex_unlock(&move->agent->lock);
+}
+
 static int lanes_open(struct move *move, struct ff_error *err)
 {
-	struct agent *agent = move->agent;
 	struct lane_spec spec = {
 		.op = move->id,
 		.token = move->token,
@@ -74,21 +105,16 @@ static int lanes_open(struct move *move, struct ff_error *err)
 
 	if (move->is_source) {
 		spec.log = !move->handover;
-		r = lane_open(agent->dp, agent->cpus, &spec, &move->source_lane, err);
-		if (r)
-			return r;
-		move_source_phase(move, PHASE_PREPARED);
+		r = lane_begin(move, &spec, &move->source_lane, move_source_phase, err);
 	}
-	if (move->is_target) {
+	if (!r && move->is_target) {
 		spec.log = false;
 		spec.park = move->guarantee != GUARANTEE_NONE && !move->seamless;
 		spec.token = move->token | 1;
-		r = lane_open(agent->dp, agent->cpus, &spec, &move->target_lane, err);
-		if (r)
-			lane_close(&move->source_lane);
-		else
-			move_target_phase(move, PHASE_PREPARED);
+		r = lane_begin(move, &spec, &move->target_lane, move_target_phase, err);
 	}
+	if (r)
+		lanes_end(move);
 	return r;
 }
 
@@ -263,13 +289,8 @@ static int prepare_begin(struct move *move, struct ff_error *err)
 
 static void prepare_undo(struct move *move)
 {
-	struct agent *agent = move->agent;
-
-	move_unsave(agent, move->id);
-	pthread_mutex_lock(&agent->lock);
-	lane_close(&move->source_lane);
-	lane_close(&move->target_lane);
-	pthread_mutex_unlock(&agent->lock);
+	move_unsave(move->agent, move->id);
+	move_lanes_close(move);
 	move_delist(move, false);
 }
 
