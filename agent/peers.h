@@ -2,9 +2,9 @@
 /*
  * peers.h - the other hosts as the tunnel needs them: outer headers made ready, senders allowed.
  *
- * XDP's own packets don't make the kernel resolve neighbours, so this does. A header that changes
- * (a neighbour's MAC) is overwritten in place: packets that read it in that microsecond may go out
- * with half of it and be lost, as with any neighbour that changes its MAC.
+ * XDP's own packets don't make the kernel resolve neighbours, so this does. A header that changes (a
+ * neighbour's MAC) is written beside the one in use, and one store says which is used: packets see
+ * either of them whole.
  */
 #pragma once
 
