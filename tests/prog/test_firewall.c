@@ -3,36 +3,13 @@
 #include <bpf/bpf.h>
 #include <criterion/criterion.h>
 
-#include "tests/prog/harness.h"
+#include "tests/prog/firewall_rig.h"
 
-#define UDP_C	 .proto = IPPROTO_UDP, .sport = 5000, .dport = 53
-#define UDP_S	 .proto = IPPROTO_UDP, .sport = 53, .dport = 5000
-#define UDP_FLOW "udp 198.18.1.2:5000 198.18.2.2:53"
-#define TCP_C	 .proto = IPPROTO_TCP, .sport = 1234, .dport = 80
-#define TCP_S	 .proto = IPPROTO_TCP, .sport = 80, .dport = 1234
-#define TCP_FLOW "tcp 198.18.1.2:1234 198.18.2.2:80"
-
-#define ECHO	 .proto = IPPROTO_ICMP, .icmp_type = 8, .icmp_id = 77
-#define REPLY	 .proto = IPPROTO_ICMP, .icmp_type = 0, .icmp_id = 77
-#define ECHO6	 .proto = IPPROTO_ICMPV6, .icmp_type = 128, .icmp_id = 77
-#define REPLY6	 .proto = IPPROTO_ICMPV6, .icmp_type = 129, .icmp_id = 77
-#define PING	 "icmp 198.18.1.2 198.18.2.2 id 77"
-
-#define SYNACK	 (TH_SYN | TH_ACK)
-
-static void firewall_init(void)
-{
-	rig_init("firewall", RIG_STEERING);
-}
+#define ECHO6  .proto = IPPROTO_ICMPV6, .icmp_type = 128, .icmp_id = 77
+#define REPLY6 .proto = IPPROTO_ICMPV6, .icmp_type = 129, .icmp_id = 77
+#define PING   "icmp 198.18.1.2 198.18.2.2 id 77"
 
 TestSuite(firewall, .init = firewall_init, .timeout = 60);
-
-static void state_expect(const char *flow, const char *state)
-{
-	cr_assert(rig_flow_known(flow), "%s isn't known", flow);
-	cr_expect_eq((int)rig_flow(flow, "state", 0), rig_enum(state), "%s: state %d, not %s", flow,
-		     (int)rig_flow(flow, "state", 0), state);
-}
 
 /* ---- pseudo-states ------------------------------------------------------------------------- */
 
@@ -90,6 +67,27 @@ Test(firewall, ping)
 /* what follows the chunk's header of INIT and INIT ACK: the initiate tag, and the rest of it */
 #define TAG_C .payload = OCTETS(0, 0, 0, 0xcc, 0, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1)
 #define TAG_S .payload = OCTETS(0, 0, 0, 0x55, 0, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1)
+
+Test(firewall, sctp_without_an_association)
+{
+	const struct row rows[] = {
+		{ "DATA without state",
+		  RIG_CLIENT,
+		  { C4, SCTP_C, .sctp_tag = 0x55 },
+		  DROPPED(NF_NO_STATE) },
+		{ "INIT cut short",
+		  RIG_CLIENT,
+		  { C4, SCTP_C, .sctp_chunk = 1 },
+		  DROPPED(NF_INVALID) },
+		{ "INIT with initiate tag 0",
+		  RIG_CLIENT,
+		  { C4, SCTP_C, .sctp_chunk = 1, .payload = OCTETS(0, 0, 0, 0) },
+		  DROPPED(NF_INVALID) },
+	};
+
+	rig_rows(rows, COUNT(rows));
+	cr_expect_eq(rig_flows(), 0);
+}
 
 Test(firewall, sctp)
 {
@@ -151,23 +149,7 @@ Test(firewall, sctp)
 		    SENT },
 		  "FW_SCTP_CLOSED" },
 	};
-	const struct row first[] = {
-		{ "DATA without state",
-		  RIG_CLIENT,
-		  { C4, SCTP_C, .sctp_tag = 0x55 },
-		  DROPPED(NF_NO_STATE) },
-		{ "INIT cut short",
-		  RIG_CLIENT,
-		  { C4, SCTP_C, .sctp_chunk = 1 },
-		  DROPPED(NF_INVALID) },
-		{ "INIT with initiate tag 0",
-		  RIG_CLIENT,
-		  { C4, SCTP_C, .sctp_chunk = 1, .payload = OCTETS(0, 0, 0, 0) },
-		  DROPPED(NF_INVALID) },
-	};
 
-	rig_rows(first, COUNT(first));
-	cr_expect_eq(rig_flows(), 0);
 	for (size_t i = 0; i < COUNT(life); i++) {
 		rig_rows(&life[i].row, 1);
 		state_expect(SCTP_FLOW, life[i].state);
@@ -280,14 +262,6 @@ Test(firewall, later_fragments_of_an_unknown_flow)
 	cr_expect_eq(rig_flows(), 0);
 }
 
-static const struct row syn_c = { "from the client",
-				  RIG_CLIENT,
-				  { C4, TCP_C, .tcp_flags = TH_SYN },
-				  SENT };
-static const struct row synack_s = { "answer",
-				     RIG_SERVER,
-				     { S4, TCP_S, .tcp_flags = SYNACK, .ack = 1 },
-				     SENT };
 /* ---- room ---------------------------------------------------------------------------------- */
 
 Test(firewall, syn_flood_harms_no_existing_flow)

@@ -3,33 +3,9 @@
 #include <criterion/criterion.h>
 
 #include "lib/match.h"
-#include "tests/prog/harness.h"
-
-#define UDP_C	 .proto = IPPROTO_UDP, .sport = 5000, .dport = 53
-#define UDP_S	 .proto = IPPROTO_UDP, .sport = 53, .dport = 5000
-#define UDP_FLOW "udp 198.18.1.2:5000 198.18.2.2:53"
-#define TCP_C	 .proto = IPPROTO_TCP, .sport = 1234, .dport = 80
-#define TCP_S	 .proto = IPPROTO_TCP, .sport = 80, .dport = 1234
-#define TCP_FLOW "tcp 198.18.1.2:1234 198.18.2.2:80"
-
-#define ECHO	 .proto = IPPROTO_ICMP, .icmp_type = 8, .icmp_id = 77
-#define REPLY	 .proto = IPPROTO_ICMP, .icmp_type = 0, .icmp_id = 77
-
-#define SYNACK	 (TH_SYN | TH_ACK)
-
-static void firewall_init(void)
-{
-	rig_init("firewall", RIG_STEERING);
-}
+#include "tests/prog/firewall_rig.h"
 
 TestSuite(firewall_rules, .init = firewall_init, .timeout = 60);
-
-static void state_expect(const char *flow, const char *state)
-{
-	cr_assert(rig_flow_known(flow), "%s isn't known", flow);
-	cr_expect_eq((int)rig_flow(flow, "state", 0), rig_enum(state), "%s: state %d, not %s", flow,
-		     (int)rig_flow(flow, "state", 0), state);
-}
 
 /* ---- rules --------------------------------------------------------------------------------- */
 
@@ -49,14 +25,6 @@ static void rule_set(unsigned int index, const char *filter, const char *action,
 	rig_config_set("rules_count", 0, index + 1);
 }
 
-static const struct row syn_c = { "from the client",
-				  RIG_CLIENT,
-				  { C4, TCP_C, .tcp_flags = TH_SYN },
-				  SENT };
-static const struct row synack_s = { "answer",
-				     RIG_SERVER,
-				     { S4, TCP_S, .tcp_flags = SYNACK, .ack = 1 },
-				     SENT };
 static const struct row syn_s = { "from the server",
 				  RIG_SERVER,
 				  { S4, TCP_S, .tcp_flags = TH_SYN },

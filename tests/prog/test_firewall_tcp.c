@@ -2,21 +2,14 @@
 /* test_firewall_tcp.c - whole lives of TCP connections through the firewall. */
 #include <criterion/criterion.h>
 
-#include "tests/prog/harness.h"
+#include "tests/prog/firewall_rig.h"
 
-#define FLOW   "tcp 198.18.1.2:1234 198.18.2.2:80"
 #define FLOW6  "tcp [2001:db8:1::2]:1234 [2001:db8:2::2]:80"
-#define SYNACK (TH_SYN | TH_ACK)
 #define FINACK (TH_FIN | TH_ACK)
 
 /* Initial sequence numbers near the wrap, so that every life crosses it. */
 #define C 0xffffff00u
 #define S 0xfffffff0u
-
-static void firewall_init(void)
-{
-	rig_init("firewall", RIG_STEERING);
-}
 
 /* One segment of a life: what happens to it, and in which state it leaves the flow. */
 struct step {
@@ -53,7 +46,7 @@ static void step_packet(const struct step *step, bool v6, struct packet *ret)
 
 static void steps_run_family(const struct step *steps, size_t count, bool v6)
 {
-	const char *flow = v6 ? FLOW6 : FLOW;
+	const char *flow = v6 ? FLOW6 : TCP_FLOW;
 
 	for (size_t i = 0; i < count; i++) {
 		const struct step *step = &steps[i];
@@ -120,11 +113,11 @@ Test(firewall_tcp, whole_life)
 {
 	steps_run(life, sizeof(life) / sizeof(life[0]));
 	/* headers of 40 bytes */
-	cr_expect_eq(rig_flow(FLOW, "packets", 0), 9);
-	cr_expect_eq(rig_flow(FLOW, "packets", 1), 6);
-	cr_expect_eq(rig_flow(FLOW, "bytes", 0), 9 * 40 + 310);
-	cr_expect_eq(rig_flow(FLOW, "bytes", 1), 6 * 40 + 1500);
-	cr_expect_eq(rig_flow(FLOW, "outside", 0), 0);
+	cr_expect_eq(rig_flow(TCP_FLOW, "packets", 0), 9);
+	cr_expect_eq(rig_flow(TCP_FLOW, "packets", 1), 6);
+	cr_expect_eq(rig_flow(TCP_FLOW, "bytes", 0), 9 * 40 + 310);
+	cr_expect_eq(rig_flow(TCP_FLOW, "bytes", 1), 6 * 40 + 1500);
+	cr_expect_eq(rig_flow(TCP_FLOW, "outside", 0), 0);
 	cr_expect_eq(rig_flows(), 1);
 }
 
@@ -172,7 +165,7 @@ Test(firewall_tcp, retransmissions_change_nothing)
 		  { "answer again", 's', TH_ACK, 1, 301, 1000, 0, "FW_ESTABLISHED" },
 		  { "keep-alive", 'c', TH_ACK, 300, 1001, 0, 0, "FW_ESTABLISHED" },
 		  { "its answer", 's', TH_ACK, 1001, 301, 0, 0, "FW_ESTABLISHED" });
-	cr_expect_eq(rig_flow(FLOW, "outside", 0), 0);
+	cr_expect_eq(rig_flow(TCP_FLOW, "outside", 0), 0);
 }
 
 Test(firewall_tcp, simultaneous_open)
@@ -181,7 +174,7 @@ Test(firewall_tcp, simultaneous_open)
 		  { "server's SYN", 's', TH_SYN, 0, 0, 0, 0, "FW_SYN_SENT2" },
 		  { "client's SYN+ACK", 'c', SYNACK, 0, 1, 0, 0, "FW_SYN_RECV" },
 		  { "server's SYN+ACK", 's', SYNACK, 0, 1, 0, 0, "FW_ESTABLISHED" }, DATA);
-	cr_expect_eq(rig_flow(FLOW, "outside", 0), 0);
+	cr_expect_eq(rig_flow(TCP_FLOW, "outside", 0), 0);
 }
 
 Test(firewall_tcp, simultaneous_open_ended_by_ack)
@@ -226,8 +219,8 @@ Test(firewall_tcp, answers_that_are_none)
 		  { "SYN+ACK", 's', SYNACK, 0, 1, 0, 0, "FW_SYN_RECV" },
 		  { "ACK that acks no SYN+ACK", 'c', TH_ACK, 1, (uint32_t)-5, 0, 0, "FW_SYN_RECV" },
 		  { "ACK", 'c', TH_ACK, 1, 1, 0, 0, "FW_ESTABLISHED" });
-	cr_expect_eq(rig_flow(FLOW, "dropped", 0), 3);
-	cr_expect_eq(rig_flow(FLOW, "outside", 0), 3);
+	cr_expect_eq(rig_flow(TCP_FLOW, "dropped", 0), 3);
+	cr_expect_eq(rig_flow(TCP_FLOW, "outside", 0), 3);
 }
 
 Test(firewall_tcp, refused_connection)
@@ -246,7 +239,7 @@ Test(firewall_tcp, reset)
 		  { "SYN+ACK out of nowhere", 's', SYNACK, 5000, 301, 0, REASON(NF_INVALID),
 		    "FW_CLOSE" },
 		  { "new SYN", 'c', TH_SYN, 9000, 0, 0, 0, "FW_SYN_SENT" });
-	cr_expect_eq(rig_flow(FLOW, "packets", 0), 6);
+	cr_expect_eq(rig_flow(TCP_FLOW, "packets", 0), 6);
 }
 
 Test(firewall_tcp, leftovers_keep_nothing_alive)
@@ -255,7 +248,7 @@ Test(firewall_tcp, leftovers_keep_nothing_alive)
 	rig_config_set("timeouts.tcp_close_s", 0, 1000);
 	STEPS_RUN({ "data", 'c', TH_ACK, 1, 1, 100, 0, "FW_CLOSE" },
 		  { "RST again", 's', TH_RST, 1, 0, 0, 0, "FW_CLOSE" });
-	cr_expect_leq(rig_flow_lifetime_s(FLOW), 10);
+	cr_expect_leq(rig_flow_lifetime_s(TCP_FLOW), 10);
 }
 
 Test(firewall_tcp, blind_reset_closes_nothing)
@@ -265,7 +258,7 @@ Test(firewall_tcp, blind_reset_closes_nothing)
 		  { "RST after it", 's', TH_RST, 1001 + 8192, 0, 0, 0, "FW_ESTABLISHED" },
 		  { "RST far away", 'c', TH_RST, 0x40000000, 0, 0, 0, "FW_ESTABLISHED" },
 		  { "it goes on", 'c', TH_ACK, 301, 1001, 100, 0, "FW_ESTABLISHED" });
-	cr_expect_eq(rig_flow(FLOW, "outside", 0), 3);
+	cr_expect_eq(rig_flow(TCP_FLOW, "outside", 0), 3);
 }
 
 Test(firewall_tcp, strict_window_drops)
@@ -285,8 +278,8 @@ Test(firewall_tcp, strict_window_drops)
 		    "FW_ESTABLISHED" },
 		  { "blind FIN", 'c', FINACK, 0x1000000, 1001, 0, REASON(NF_INVALID),
 		    "FW_ESTABLISHED" });
-	cr_expect_eq(rig_flow(FLOW, "dropped", 0), 6);
-	cr_expect_eq(rig_flow(FLOW, "outside", 0), 6);
+	cr_expect_eq(rig_flow(TCP_FLOW, "dropped", 0), 6);
+	cr_expect_eq(rig_flow(TCP_FLOW, "outside", 0), 6);
 }
 
 /* A window of 8192 scaled by 7 is a megabyte: without the option, this data would be outside. */
@@ -314,8 +307,8 @@ Test(firewall_tcp, window_scaling)
 		    "FW_ESTABLISHED" },
 		  { "past it", 's', TH_ACK, 1 + (8192 << 7) + 1, 1, 10, REASON(NF_INVALID),
 		    "FW_ESTABLISHED" });
-	cr_expect_eq(rig_flow(FLOW, "scale", 0), 7);
-	cr_expect_eq(rig_flow(FLOW, "max_win", 0), 8192 << 7);
+	cr_expect_eq(rig_flow(TCP_FLOW, "scale", 0), 7);
+	cr_expect_eq(rig_flow(TCP_FLOW, "max_win", 0), 8192 << 7);
 }
 
 Test(firewall_tcp, window_scaling_refused)
@@ -347,7 +340,7 @@ Test(firewall_tcp, malformed_options_are_survived)
 		cr_expect_eq(outcome.verdict, XDP_REDIRECT, "options %zu: %s", i,
 			     rig_reasons_text(outcome.reasons));
 	}
-	cr_expect_eq(rig_flow(FLOW, "scale", 0), 14);
+	cr_expect_eq(rig_flow(TCP_FLOW, "scale", 0), 14);
 }
 
 Test(firewall_tcp, time_wait_is_reused)
@@ -357,8 +350,8 @@ Test(firewall_tcp, time_wait_is_reused)
 		  { "SYN+ACK", 's', SYNACK, 700000, 500001, 0, 0, "FW_SYN_RECV" },
 		  { "ACK", 'c', TH_ACK, 500001, 700001, 0, 0, "FW_ESTABLISHED" });
 	cr_expect_eq(rig_flows(), 1, "the entry is the same");
-	cr_expect_eq(rig_flow(FLOW, "packets", 0), 11, "and so are its counters");
-	cr_expect_eq(rig_flow(FLOW, "outside", 0), 0);
+	cr_expect_eq(rig_flow(TCP_FLOW, "packets", 0), 11, "and so are its counters");
+	cr_expect_eq(rig_flow(TCP_FLOW, "outside", 0), 0);
 }
 
 /* The server has forgotten, or remembers an older connection: RFC 9293, section 3.5.1. */

@@ -193,7 +193,7 @@ Test(parse, frames_for_others)
 	cr_expect_arr_eq(outcome.out.data, frame.data, frame.len, "the kernel gets it as it came");
 }
 
-Test(parse, bad_headers)
+Test(parse, bad_ip_headers)
 {
 	const struct row rows[] = {
 		{ "IP version 5", RIG_CLIENT, { C4, TCP, .version = 5 }, PASSED(PASS_BAD_HEADER) },
@@ -242,6 +242,14 @@ Test(parse, bad_headers)
 		  RIG_CLIENT,
 		  { C6, TCP, .ip_len = 19 },
 		  PASSED(PASS_TRUNCATED) },
+	};
+
+	rig_rows(rows, COUNT(rows));
+}
+
+Test(parse, bad_transport_headers)
+{
+	const struct row rows[] = {
 		{ "data offset 4",
 		  RIG_CLIENT,
 		  { C4, TCP, .data_offset = 4 },
@@ -254,6 +262,14 @@ Test(parse, bad_headers)
 		  RIG_CLIENT,
 		  { C4, UDP, .payload_len = 20, .ip_len = 40 },
 		  PASSED(PASS_BAD_HEADER) },
+	};
+
+	rig_rows(rows, COUNT(rows));
+}
+
+Test(parse, bad_extension_headers)
+{
+	const struct row rows[] = {
 		{ "extension header past the payload",
 		  RIG_CLIENT,
 		  { C6, .proto = 0, .payload = OCTETS(17, 9, 1, 4, 0, 0, 0, 0) },

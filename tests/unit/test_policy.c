@@ -139,11 +139,30 @@ Test(policy, json_errors_have_no_place)
 	}
 }
 
-Test(policy, contradictions_name_place_fields_and_mend)
+/* What can't be used; how the message begins, which names the place and the fields; part of the mend. */
+struct refusal {
+	const char *text, *message, *mend;
+};
+
+static void refusals_expect(const struct refusal *cases, size_t count)
 {
-	static const struct {
-		const char *text, *message, *mend;
-	} cases[] = {
+	for (size_t i = 0; i < count; i++) {
+		struct policy policy = { .mode = 99 };
+		struct ff_error err = {};
+
+		cr_assert_eq(load(cases[i].text, &policy, &err), -EINVAL, "accepted: %s",
+			     cases[i].text);
+		cr_expect_eq(policy.mode, 99, "touched: %s", cases[i].text);
+		cr_expect(!strncmp(err.message, cases[i].message, strlen(cases[i].message)),
+			  "%sgave: %s", cases[i].text, err.message);
+		cr_expect(strstr(err.mend, cases[i].mend), "%sgave the mend: %s", cases[i].text,
+			  err.mend);
+	}
+}
+
+Test(policy, contradictions)
+{
+	static const struct refusal cases[] = {
 		{ "mode: act\ninstances:\n  min: 4\n  max: 2\n",
 		  "p.yaml:3:8: instances.min (4) is above instances.max (2)", "raise max" },
 		{ "instances:\n  max: 300\n  min: 301\n",
@@ -164,6 +183,14 @@ Test(policy, contradictions_name_place_fields_and_mend)
 		{ "stability:\n  up_ms: 5000\n  down_ms: 100\n",
 		  "p.yaml:2:10: stability.up_ms (5000) is above stability.down_ms (100)",
 		  "more slowly" },
+	};
+
+	refusals_expect(cases, ARRAY_SIZE(cases));
+}
+
+Test(policy, values_that_are_none)
+{
+	static const struct refusal cases[] = {
 		{ "utilisation:\n  up_percent: 101\n",
 		  "p.yaml:2:15: utilisation.up_percent: 101 is out of range", "give 2 to 100" },
 		{ "instances:\n  min: 0\n", "p.yaml:2:8: instances.min: 0 is out of range",
@@ -174,6 +201,15 @@ Test(policy, contradictions_name_place_fields_and_mend)
 		  "p.yaml:2:15: utilisation.up_percent", "" },
 		{ "utilisation:\n  up: 3\n", "p.yaml:2:3: utilisation: unexpected key: up", "" },
 		{ "mode: on\n", "p.yaml:1:7: mode: invalid ENUM value: on", "" },
+		{ "", "p.yaml: is empty", "" },
+	};
+
+	refusals_expect(cases, ARRAY_SIZE(cases));
+}
+
+Test(policy, placement_that_is_impossible)
+{
+	static const struct refusal cases[] = {
 		{ "placement:\n  hosts: [nf1]\n",
 		  "p.yaml:2:10: placement.spread keeps instances off a single host",
 		  "spread: false" },
@@ -187,6 +223,14 @@ Test(policy, contradictions_name_place_fields_and_mend)
 		  "lists the names" },
 		{ "placement: {spread: sometimes}\n", "p.yaml:1:21: placement.spread: invalid",
 		  "" },
+	};
+
+	refusals_expect(cases, ARRAY_SIZE(cases));
+}
+
+Test(policy, quiet_hours_and_filters_that_are_none)
+{
+	static const struct refusal cases[] = {
 		{ "quiet_hours:\n  - from: 25:00\n    to: 1:00\n",
 		  "p.yaml:2:11: quiet_hours[0].from: '25:00' is no time", "22:00" },
 		{ "quiet_hours:\n  - from: 24:00\n    to: 1:00\n",
@@ -204,21 +248,9 @@ Test(policy, contradictions_name_place_fields_and_mend)
 		{ "together:\n  - tcp port 80\n  - tcp and\n", "p.yaml:3:5: together[1]: ", "" },
 		{ "together: [tcp, udp, tcp]\n",
 		  "p.yaml:1:22: together[2]: the filter is there twice", "once" },
-		{ "", "p.yaml: is empty", "" },
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct policy policy = { .mode = 99 };
-		struct ff_error err = {};
-
-		cr_assert_eq(load(cases[i].text, &policy, &err), -EINVAL, "accepted: %s",
-			     cases[i].text);
-		cr_expect_eq(policy.mode, 99, "touched: %s", cases[i].text);
-		cr_expect(!strncmp(err.message, cases[i].message, strlen(cases[i].message)),
-			  "%sgave: %s", cases[i].text, err.message);
-		cr_expect(strstr(err.mend, cases[i].mend), "%sgave the mend: %s", cases[i].text,
-			  err.mend);
-	}
+	refusals_expect(cases, ARRAY_SIZE(cases));
 }
 
 /* Each bound of each number: the number at it is read, one past it is refused. */
