@@ -213,7 +213,7 @@ forged() # REASON HOST ADDRESS CASE
 	count=$(reason "$1")
 	packets=$(instance fw-1 | jq .packets)
 	in_host "$2" /usr/bin/python3 "$E2E/intruder.py" tunnel "$3" "$4"
-	wait_for "[ \$(reason $1) -eq $((count + 1)) ]" 5
+	wait_for "[ \$(reason $1) -eq $((count + 1)) ]"
 	assert_eq "$(instance fw-1 | jq .packets)" "$packets" "packets that the NF has seen"
 }
 forged drop-stranger orch 198.18.8.11 good
@@ -236,7 +236,7 @@ number=${name#fw-}
 packets=$(instance "$name" | jq .packets)
 in_host nf$((3 - number)) /usr/bin/python3 "$E2E/intruder.py" tunnel "198.18.8.1$number" good \
 	"$(jq .slot <<<"$flow")"
-wait_for "[ \$(instance $name | jq .packets) -gt $packets ]" 5
+wait_for "[ \$(instance $name | jq .packets) -gt $packets ]"
 
 step "and after all that, a move"
 move --from fw-1 --to fw-2

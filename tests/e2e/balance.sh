@@ -63,8 +63,8 @@ evened()
 {
 	plans_forget
 	ff resume
-	wait_for stays_even 20
-	wait_for '! has_imbalance' 20
+	wait_for stays_even
+	wait_for '! has_imbalance'
 	assert_json "$(plans)" "length >= 1 and length <= $PLANS_MAX and
 		all(.[]; .state == \"completed\") and all(.[].plan.steps[];
 		.kind == \"move\" and .why == \"imbalance\" and .state == \"completed\")"
@@ -101,7 +101,7 @@ elephants | jq -r '.[] | select(.instance != "fw-1") | [.instance, .slot] | @tsv
 	while read -r from slot; do
 		move --from "$from" --to fw-1 --slots "$slot"
 	done
-wait_for has_imbalance 20
+wait_for has_imbalance
 traffic_progress 6000 # the averages have seen the whole load
 assert_eq "$(plans)" "[]" "plans while paused"
 
@@ -116,7 +116,7 @@ for from in fw-2 fw-3; do
 	move --from $from --to fw-1
 done
 traffic_start 600 --ipv4 --rate 2000
-wait_for has_imbalance 20
+wait_for has_imbalance
 traffic_progress 6000 # the averages have seen the whole load
 
 step "evened by slots"

@@ -213,11 +213,11 @@ assert_tables()
 # one host or another. A host that an operation had to end without learns so within moments.
 assert_sound()
 {
-	wait_for no_moves 20
+	wait_for no_moves
 	assert_tables
 	assert_one_owner
 	udp_counts </run/state.json >/run/counts.json
-	wait_for "state_list | goes_on /run/counts.json" 10
+	wait_for "state_list | goes_on /run/counts.json"
 }
 
 # crash_end WHAT BEGUN: the operation ends, and all is well

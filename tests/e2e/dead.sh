@@ -37,7 +37,7 @@ assert_exit 3 ff status
 
 step "traffic goes on, and new flows begin"
 before=$(pinned_packets)
-wait_for "[ \$(pinned_packets) -ge $((before + 4000)) ]" 20
+wait_for "[ \$(pinned_packets) -ge $((before + 4000)) ]"
 in_host client ping -q -c 3 -i 0.1 -W 5 198.18.2.2
 in_host client ping -q -c 3 -i 0.1 -W 5 2001:db8:2::2
 in_host client iperf3 -c 198.18.2.2 -n 256K -P 8 >/dev/null
@@ -66,7 +66,7 @@ step "all back: as they were"
 for host in gw nf1 nf2 orchestrator; do
 	ff lab restart $host
 done
-wait_for "ff hosts -o json | jq -e '[.hosts[].state] == [\"up\", \"up\", \"up\"]'" 20
+wait_for "ff hosts -o json | jq -e '[.hosts[].state] == [\"up\", \"up\", \"up\"]'"
 assert_json "$(ff services -o json)" '.services[0].instances == ["fw-1", "fw-2"]'
 assert_json "$(ff operations -o json)" '[.operations[].state] == ["completed"]'
 assert_json "$(api GET /v1/services/fw/table)" '.owners == [["0-500,2048-4095", "fw-2"], ["501-2047", "fw-1"]]'

@@ -43,7 +43,7 @@ before=$(ff table fw -o json)
 assert_json "$before" '[.pins[], .rules[] | select(.instance == "fw-1")] | length > 0'
 # 24 connections, of which none is in slots of fw-3 once in 17,000 runs: 20 records a second each,
 # there and back
-wait_for "ff service show fw -o json | jq -e 'any(.rules[]; .packets_per_s > 30 and .flows > 0)'" 20
+wait_for "ff service show fw -o json | jq -e 'any(.rules[]; .packets_per_s > 30 and .flows > 0)'"
 
 step "paused: nothing happens"
 ff pause
@@ -89,13 +89,13 @@ traffic_progress
 
 step "everywhere to be emptied: it says that it can't, and puts nothing onto the gateway"
 ff drain nf3 --no-wait
-wait_for "ff events --limit 100 | grep -q plan-impossible" 20
+wait_for "ff events --limit 100 | grep -q plan-impossible"
 assert_json "$(host nf3)" '.drain.slots == 4096'
 assert_json "$(host gw)" '.instances == 0'
 
 step "undrain: nf1 is used again, and takes what nf3 gives up"
 ff undrain nf1
-wait_for '[ "$(owned nf3)" = 0 ]' 30
+wait_for '[ "$(owned nf3)" = 0 ]'
 assert_eq "$(owned nf2)" 0 "what came to nf2"
 assert_eq "$(instance fw-3 | jq .flows)" 0 "flows left on nf3"
 ff undrain nf2

@@ -42,7 +42,7 @@ moves_gone()
 {
 	local host
 	for host in $(agents); do
-		wait_for "host_api $host GET /v1/host | jq -e '.moves == []'" 20
+		wait_for "host_api $host GET /v1/host | jq -e '.moves == []'"
 	done
 }
 
@@ -68,10 +68,10 @@ assert_contains "$(jq -r .note <<<"$operation")" "its flows are $standby's"
 recovery_wait 1
 assert_json "$recovery" ".recovery.detect_ms <= $DETECT_MS and .recovery.recovered_ms <= $RECOVER_MS"
 told=$(jq .recovery.packets_lost_at_most <<<"$recovery")
-wait_for "state_list | goes_on /run/before.json" 10
+wait_for "state_list | goes_on /run/before.json"
 assert_eq "$(owner)" "$standby" "the owner of all"
 host_back nf1
-wait_for "host_api nf1 GET /v1/instances | jq -e '.instances == []'" 20
+wait_for "host_api nf1 GET /v1/instances | jq -e '.instances == []'"
 moves_gone
 assert_one_owner
 traffic_end_lossy
@@ -79,8 +79,8 @@ traffic_end_lossy
 
 step "the target dies"
 traffic_lossy
-wait_for protected 20
-wait_for "ff conditions -o json | jq -e '.conditions | all(.[]; .kind != \"failure\")'" 30
+wait_for protected
+wait_for "ff conditions -o json | jq -e '.conditions | all(.[]; .kind != \"failure\")'"
 ff instance remove fw-x
 victim=$(other_host "$heir" "$(host_of "$(standby_of "$standby")")")
 ff instance add fw-y --service fw --host "$victim"
@@ -88,7 +88,7 @@ held_move "$standby" fw-y
 state_list | udp_counts >/run/before.json
 strike_host "$victim"
 assert_json "$operation" '.state != "completed"'
-wait_for "state_list | goes_on /run/before.json" 10
+wait_for "state_list | goes_on /run/before.json"
 assert_eq "$(owner)" "$standby" "the owner of all"
 assert_eq "$(recoveries)" 1 recoveries
 host_back "$victim"

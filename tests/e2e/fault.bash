@@ -24,7 +24,7 @@ protect_up()
 	done
 	policy_set 'protect: {enabled: true, lag_ms: 50}' "$@"
 	traffic_lossy
-	wait_for protected 20
+	wait_for protected
 }
 
 # traffic_lossy: which may lose some, and at its end doesn't wait long for them
@@ -111,7 +111,7 @@ recoveries()
 # recovery_wait N: until there are that many; the last one goes to $recovery
 recovery_wait()
 {
-	wait_for "[ \"\$(recoveries)\" -ge $1 ]" 20
+	wait_for "[ \"\$(recoveries)\" -ge $1 ]"
 	recovery=$(ff operations -o json | jq '[.operations[] | select(.kind == "recovery")][0]')
 	ff operations "$(jq -r .id <<<"$recovery")"
 	assert_json "$recovery" '.state == "completed" and .error == null'

@@ -26,15 +26,15 @@ spare=$(ff hosts -o json | jq -r --arg heir "$heir" \
 	'[.hosts[].name | select(. != "gw" and . != "nf1" and . != $heir)][0]')
 ff instance add fw-x --service fw --host "$spare"
 move --from fw-1 --to fw-x --slots 0-99
-wait_for "ff services -o json | jq -e '.services[0].protect == {lag_ms: 50, owners: 2, protected: 2}'" 20
+wait_for "ff services -o json | jq -e '.services[0].protect == {lag_ms: 50, owners: 2, protected: 2}'"
 move --from fw-x --to fw-1
 ff instance remove fw-x
-wait_for "[ \"\$(ff instances -o json | jq '.instances | length')\" = 2 ]" 20
+wait_for "[ \"\$(ff instances -o json | jq '.instances | length')\" = 2 ]"
 protected
 
 step "from a host that is drained, a standby is rebuilt elsewhere"
 ff drain "$heir"
-wait_for "[ \"\$(host_of \"\$(standby_of fw-1)\")\" = $spare ] && protected" 20
+wait_for "[ \"\$(host_of \"\$(standby_of fw-1)\")\" = $spare ] && protected"
 ff undrain "$heir"
 standby=$(standby_of fw-1)
 
@@ -51,20 +51,20 @@ assert_eq "$(owner)" "$standby" "the owner of all"
 told=$(jq .recovery.packets_lost_at_most <<<"$recovery")
 
 step "its flows go on with their state"
-wait_for "state_list | goes_on /run/before.json" 10
+wait_for "state_list | goes_on /run/before.json"
 assert_one_owner
 assert_contains "$(ff events --limit 50)" "host-dead"
 
 step "protected again, on the third host"
-wait_for protected 20
+wait_for protected
 assert_json "$(ff instances -o json)" '[.instances[].host] | sort == ["nf2", "nf3"]'
 assert_json "$(ff hosts -o json)" '.hosts[] | select(.name == "nf1") | .state == "down" and
 	(.why | startswith("found dead"))'
 
 step "nf1 comes back, and is empty"
 host_back nf1
-wait_for "ff hosts -o json | jq -e '.hosts[] | select(.name == \"nf1\").state == \"up\"'" 20
-wait_for "host_api nf1 GET /v1/instances | jq -e '.instances == []'" 20
+wait_for "ff hosts -o json | jq -e '.hosts[] | select(.name == \"nf1\").state == \"up\"'"
+wait_for "host_api nf1 GET /v1/instances | jq -e '.instances == []'"
 assert_contains "$(ff events --limit 50)" "it rejoins empty"
 assert_eq "$(owner)" "$standby" "the owner of all"
 assert_eq "$(recoveries)" 1 "recoveries"

@@ -50,7 +50,7 @@ policy 80 100 "$(quiet)"
 move --from fw-2 --to fw-1
 move --from fw-3 --to fw-1
 traffic_start 90 --ipv4 --ipv6 --rate 1200 --proto both --tcp-flows 4 --tcp-rate 50 --tcp-echo
-wait_for 'has_condition imbalance fw' 20
+wait_for 'has_condition imbalance fw'
 ff resume
 traffic_progress 4000
 assert has_condition imbalance fw >/dev/null
@@ -58,7 +58,7 @@ assert_eq "$(plans)" 0 "plans in quiet hours"
 
 step "overload doesn't wait until they are over"
 policy 50 100 "$(quiet)"
-wait_for '[ "$(plans)" -ge 1 ] && ! has_condition overload' 20
+wait_for '[ "$(plans)" -ge 1 ] && ! has_condition overload'
 assert_json "$(ff plan list -o json)" '[.plans[].plan.steps[]] | length > 0 and all(.[]; .why == "overload")'
 assert_one_owner
 
@@ -68,7 +68,7 @@ policy 80 100 "[]"
 for from in fw-2 fw-3; do
 	ff move --service fw --from $from --to fw-1 >/dev/null || [ "$(instance $from | jq .flows)" = 0 ]
 done
-wait_for 'has_condition imbalance fw' 20
+wait_for 'has_condition imbalance fw'
 before=$(plans)
 ff resume
 refused=0
@@ -76,7 +76,7 @@ for slot in $(seq 0 256 3840); do # some are the plan's at that moment, or gone
 	ff move --service fw --from fw-1 --to fw-2 --slots "$slot-$((slot + 63))" >/run/hand.out 2>&1 ||
 		{ refused=$((refused + 1)) && assert_contains "$(cat /run/hand.out)" "mend"; }
 done
-wait_for "[ \$(plans) -gt $before ] && ! has_condition imbalance" 30
+wait_for "[ \$(plans) -gt $before ] && ! has_condition imbalance"
 echo "$((16 - refused)) moves by hand, $refused refused, $(($(plans) - before)) plans"
 assert_one_owner
 assert_no_strays
@@ -87,20 +87,20 @@ before=$(plans)
 table=$(ff table fw -o json | jq -c '[.owners, .pins, .rules]')
 pid=$(lab_pid nf2)
 kill -KILL "$pid"
-wait_for 'has_condition stale nf2' 20
+wait_for 'has_condition stale nf2'
 traffic_progress 3000
 assert_eq "$(plans)" "$before" "plans while nf2's agent is dead"
 assert_eq "$(ff table fw -o json | jq -c '[.owners, .pins, .rules]')" "$table" table
 ff lab restart nf2 >/dev/null
-wait_for '! has_condition stale' 20
+wait_for '! has_condition stale'
 assert_one_owner
 
 step "a drain for which every other host is too busy: it waits, but not beyond its deadline"
 policy 80 1 "[]" # of its CPUs: each is
 ff drain nf1 --deadline 6s --no-wait
-wait_for "ff events --limit 100 | grep -q plan-impossible" 10
+wait_for "ff events --limit 100 | grep -q plan-impossible"
 assert_json "$(api GET /v1/hosts/nf1)" '.drain.empty == false and .drain.late == false'
-wait_for "api GET /v1/hosts/nf1 | jq -e .drain.empty" 20
+wait_for "api GET /v1/hosts/nf1 | jq -e .drain.empty"
 assert_json "$(ff plan list -o json)" '.plans[0].state == "completed" and
 	(.plans[0].note | contains("nf1 should be empty by now"))'
 assert_contains "$(ff events --limit 100)" "drain-late"

@@ -133,11 +133,11 @@ protect: {enabled: true, lag_ms: 50}
 POLICY
 ff policy set fw /run/policy.yaml
 for _ in 1 2 3; do
-	wait_for protected 20
+	wait_for protected
 	handed
 	turn
 done
-wait_for protected 20
+wait_for protected
 step "nothing lost, every packet counted"
 traffic_end
 assert_json "$traffic" '.tcp.reset == 0 and .tcp.broken == 0'

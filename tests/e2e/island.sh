@@ -22,7 +22,7 @@ more_processed()
 {
 	local before
 	before=$(processed "$1")
-	wait_for "[ \$(processed $1) -ge $((before + $2)) ]" 20
+	wait_for "[ \$(processed $1) -ge $((before + $2)) ]"
 }
 
 # addresses HOST: on the fabric
@@ -76,8 +76,8 @@ assert_json "$(host_api gw2 GET /v1/host)" '.reasons["drop-fenced"] // 0 == 0'
 
 step "healed: what diverged is told, and nf1 is empty"
 split_or_heal
-wait_for "host_is nf1 up && host_is gw2 up" 30
-wait_for "host_api nf1 GET /v1/instances | jq -e '[.instances[] | select(.name == \"fw-1\")] == []'" 20
+wait_for "host_is nf1 up && host_is gw2 up"
+wait_for "host_api nf1 GET /v1/instances | jq -e '[.instances[] | select(.name == \"fw-1\")] == []'"
 diverged=$(ff events -o json --limit 1000 | jq -sr 'map(select(.kind == "host-diverged"))[0].message')
 echo "$diverged"
 assert_contains "$diverged" "fw-1 had processed"

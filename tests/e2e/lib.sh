@@ -12,6 +12,7 @@
 set -eu -o pipefail
 
 POLL_S=0.1
+WAIT_S=30 # for what comes at once, on a machine that does other things, too
 API_TIMEOUT_S=60 # a daemon that a scenario has stopped never answers
 output= # of assert_exit's command
 export FLOWFERRY_SOCKET=/run/flowferry/orchestrator.sock
@@ -128,7 +129,7 @@ $output"
 # wait_for CONDITION [TIMEOUT_S]: until the shell command is true
 wait_for()
 {
-	local condition=$1 timeout_s=${2:-10}
+	local condition=$1 timeout_s=${2:-$WAIT_S}
 	local deadline=$((SECONDS + timeout_s + 1))
 	until eval "$condition" >/dev/null 2>&1; do
 		[ "$SECONDS" -lt "$deadline" ] || fail "after $timeout_s s still not: $condition"

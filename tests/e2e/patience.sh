@@ -68,9 +68,9 @@ wait_for would_leave 120
 assert_contains "$(ff plan fw --dry-run --goal shrink)" "likely to end within"
 
 step "what ends soon is left, the rest is moved"
-wait_for has_underload 20
+wait_for has_underload
 ff resume
-wait_for 'ff events --limit 1000 | grep -q flows-left' 20
+wait_for 'ff events --limit 1000 | grep -q flows-left'
 began=${EPOCHREALTIME/./}
 retired=$(retiring)
 wait_for "[ \"\$(flows_count udp $retired)\" = 0 ]"
@@ -99,13 +99,13 @@ ff instance add fw-9 --service fw --host "$([ "$host" = nf1 ] && echo nf2 || ech
 move --from "$remaining" --to fw-9 --slots 0-$((SLOTS / 2 - 1))
 # ends are counted when they are swept, up to half a minute late: until then they look endless
 wait_for would_leave 100
-wait_for has_underload 20
+wait_for has_underload
 "$BUILD/flowferry" traffic run --quiet -o json --forever --proto tcp --tcp-flows 30 --tcp-rate 10 \
 	--tcp-echo --port 31000 >/run/stay.json 2>/run/stay.err &
 stay_pid=$!
 wait_for "[ \"\$(flows_count 'tcp and port 31000')\" -ge 30 ]"
 ff resume
-wait_for retiring 20
+wait_for retiring
 began=${EPOCHREALTIME/./}
 retired=$(retiring)
 wait_for "[ \"\$(flows_count udp $retired)\" = 0 ]"

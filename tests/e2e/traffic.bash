@@ -27,7 +27,7 @@ traffic_start()
 	"$BUILD/flowferry" traffic run --quiet -o json --forever --bidirectional --flows "$flows" --worst 1000 \
 		--port $traffic_port "$@" >/run/traffic.json 2>/run/traffic.err &
 	traffic_pid=$!
-	wait_for "[ \$(flows_count 'udp and port $traffic_port') -ge $flows ]" 20
+	wait_for "[ \$(flows_count 'udp and port $traffic_port') -ge $flows ]"
 }
 
 # traffic_stop: the report goes to $traffic, its exit status to $traffic_status
@@ -59,7 +59,7 @@ traffic_progress()
 {
 	local before
 	before=$(packets_count)
-	wait_for "[ \$(packets_count) -ge $((before + ${1:-500})) ]" 20
+	wait_for "[ \$(packets_count) -ge $((before + ${1:-500})) ]"
 }
 
 # ---- what the hosts hold ------------------------------------------------------------------------

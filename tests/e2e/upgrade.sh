@@ -102,7 +102,7 @@ assert_json "$(state_list | jq -s '[.[] | select(.flow | startswith("udp"))]')" 
 step "cancelled, and taken up by another"
 cp /run/nf/firewall2.bpf.o /run/nf/firewall3.bpf.o
 id=$(ff service upgrade fw --nf firewall3 --no-wait)
-wait_for upgraded_some 20
+wait_for upgraded_some
 api DELETE "/v1/operations/$id" >/dev/null
 assert_exit 1 ff operations "$id" --follow
 assert_contains "$output" "of 3 instances upgraded: cancelled"
