@@ -15,7 +15,9 @@
 
 #define _cleanup_(fn) __attribute__((cleanup(fn)))
 
-/* Makes free_x(T *) usable as a cleanup: DEFINE_CLEANUP(struct thing *, thing_free) -> thing_freep */
+/*
+ * Makes free_x(T *) usable as a cleanup: DEFINE_CLEANUP(struct thing *, thing_free) -> thing_freep
+ */
 #define DEFINE_CLEANUP(type, fn)                                                                   \
 	static inline __attribute__((unused)) void fn##p(type *held)                               \
 	{                                                                                          \

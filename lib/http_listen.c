@@ -217,8 +217,8 @@ static gnutls_typed_vdata_st purpose = { .type = GNUTLS_DT_KEY_PURPOSE_OID,
 
 /*
  * libmicrohttpd asks for a client's certificate and leaves it at that. Before the handshake we make
- * it a requirement, to be verified in the handshake against the CA and for use by a client; and both
- * ends' certificates and the CA are those of now.
+ * it a requirement, to be verified in the handshake against the CA and for use by a client; and
+ * both ends' certificates and the CA are those of now.
  */
 static bool session_harden(struct http_conn *conn, struct MHD_Connection *mhd)
 {
@@ -235,8 +235,8 @@ static bool session_harden(struct http_conn *conn, struct MHD_Connection *mhd)
 }
 
 /*
- * A connection may be kept for longer than a CA is trusted. When the certificates have been renewed, the
- * one that the peer has shown is judged anew.
+ * A connection may be kept for longer than a CA is trusted. When the certificates have been
+ * renewed, the one that the peer has shown is judged anew.
  */
 static bool session_trusted_still(struct http_conn *conn, gnutls_session_t session)
 {
@@ -346,7 +346,9 @@ int http_conn_admit(struct http_conn *conn, struct MHD_Connection *mhd, struct f
 		conn_peer_name(conn, session);
 	if (conn->listener->kind == HTTP_LISTENER_TCP)
 		return 0;
-	/* the handshake has seen to it; a second look costs nothing and guards against its absence */
+	/*
+	 * the handshake has seen to it; a second look costs nothing and guards against its absence
+	 */
 	if (!session || !gnutls_certificate_get_peers(session, &n) || n == 0 ||
 	    gnutls_session_get_verify_cert_status(session) != 0)
 		return error_set(err, EPERM, FF_CODE_REFUSED,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Many calls in flight, over libcurl's multi interface. One thread owns it; another may wake it, for which
- * alone there is a lock. Connections that were made with older certificates than those of now go as soon as
- * nothing is in flight, which libcurl can't do for some of them; until then calls get connections of their own.
+ * Many calls in flight, over libcurl's multi interface. One thread owns it; another may wake it,
+ * for which alone there is a lock. Connections that were made with older certificates than those of
+ * now go as soon as nothing is in flight, which libcurl can't do for some of them; until then calls
+ * get connections of their own.
  */
 #include <errno.h>
 #include <limits.h>
@@ -70,7 +71,10 @@ int http_multi_new(struct http_multi **ret, struct ff_error *err)
 	return 0;
 }
 
-/* Whether connections may be kept that are made with this identity: they would be mixed with older ones. */
+/*
+ * Whether connections may be kept that are made with this identity: they
+ * would be mixed with older ones.
+ */
 static bool connections_renew(struct http_multi *multi, uint64_t identity)
 {
 	CURLM *fresh, *old;

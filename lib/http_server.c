@@ -69,7 +69,10 @@ static int listener_new(struct http_server *server, enum http_listener_kind kind
 	return 0;
 }
 
-/* libmicrohttpd's own credentials are for its whole life, and empty; http_listen.c gives each session its own. */
+/*
+ * libmicrohttpd's own credentials are for its whole life, and empty;
+ * http_listen.c gives each session its own.
+ */
 static int certificate_none(gnutls_session_t session, const gnutls_datum_t *ca_names,
 			    int ca_names_n, const gnutls_pk_algorithm_t *algorithms,
 			    int algorithms_n, gnutls_pcert_st **ret_certs,

@@ -28,7 +28,9 @@
 #define HTTP_CONNECTIONS_MAX 512
 /* Until its first request a stranger may hold a thread for so long. */
 #define HTTP_HANDSHAKE_S 10
-/* Between two requests; longer than libcurl keeps an idle connection (118 s), so it closes first. */
+/*
+ * Between two requests; longer than libcurl keeps an idle connection (118 s), so it closes first.
+ */
 #define HTTP_IDLE_S 300
 
 enum http_listener_kind { HTTP_LISTENER_UNIX, HTTP_LISTENER_TCP, HTTP_LISTENER_TLS };
@@ -115,8 +117,9 @@ int http_socket_tcp(const char *address, uint16_t port, bool plain, bool insecur
 void http_conn_notify(void *cls, struct MHD_Connection *mhd, void **conn,
 		      enum MHD_ConnectionNotificationCode code);
 /*
- * Is it somebody who may speak to us? Learns the peer's name by the way. -EKEYREJECTED: not any more,
- * since the certificates were renewed; it gets no answer, so that it comes anew, with what it has now.
+ * Is it somebody who may speak to us? Learns the peer's name by the way. -EKEYREJECTED:
+ * not any more, since the certificates were renewed; it gets no answer, so that it
+ * comes anew, with what it has now.
  */
 int http_conn_admit(struct http_conn *conn, struct MHD_Connection *mhd, struct ff_error *err);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * json_text.h - JSON written as text at once, for what is written many times a second: no tree is made
- * and freed again, and no number goes through printf().
+ * json_text.h - JSON written as text at once, for what is written many times a second: no tree is
+ * made and freed again, and no number goes through printf().
  *
  *	json_text_open(&out, NULL, '{');
  *	json_text_uint(&out, "id", 5);
@@ -9,9 +9,9 @@
  *	json_text_close(&out, '}');
  *	json_text_close(&out, '}');		-> {"id":5,"drops":{}}
  *
- * Commas come by themselves. @name is the member's name in an object, as it is (no escapes in it), and NULL
- * in an array and at the top. What fails for want of memory is noted in `failed`, which is to be looked
- * at once at the end; the text is of no use then.
+ * Commas come by themselves. @name is the member's name in an object, as it is (no escapes in it),
+ * and NULL in an array and at the top. What fails for want of memory is noted in `failed`, which is
+ * to be looked at once at the end; the text is of no use then.
  */
 #pragma once
 
@@ -34,7 +34,10 @@ void json_text_done(struct json_text *out);
 void json_text_reset(struct json_text *out);	       /* empty; keeps its memory */
 void json_text_cut(struct json_text *out, size_t len); /* back to what it was at that length */
 
-/* Room for @n bytes more at text + len, for who writes by himself and adds to `len`; NULL: there is none. */
+/*
+ * Room for @n bytes more at text + len, for who writes by himself and adds
+ * to `len`; NULL: there is none.
+ */
 char *json_text_room(struct json_text *out, size_t n);
 
 void json_text_name(struct json_text *out,

@@ -91,7 +91,7 @@ void netlink_close(struct nl_sock *nl)
 	nl_socket_free(nl); /* takes NULL */
 }
 
-/* ---- links ------------------------------------------------------------------------------------ */
+/* ---- links ----------------------------------------------------------------------------------- */
 
 static int link_lookup(struct nl_sock *nl, const char *name, unsigned int ifindex,
 		       struct rtnl_link **ret_link)
@@ -213,7 +213,7 @@ int netlink_veth_add(struct nl_sock *nl, const struct netlink_veth_end ends[2], 
 	return netlink_errno(rtnl_link_add(nl, link, NLM_F_CREATE | NLM_F_EXCL));
 }
 
-/* ---- addresses -------------------------------------------------------------------------------- */
+/* ---- addresses ------------------------------------------------------------------------------- */
 
 int netlink_address_add(struct nl_sock *nl, const char *link, const char *address)
 {

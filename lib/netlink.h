@@ -38,7 +38,7 @@ struct nl_addr;
 /* An address or a prefix in text, for the family that it must have (AF_UNSPEC: any). -EINVAL. */
 int netlink_addr_parse(const char *text, int family, struct nl_addr **ret_addr);
 
-/* ---- links ------------------------------------------------------------------------------------ */
+/* ---- links ----------------------------------------------------------------------------------- */
 
 struct netlink_link {
 	unsigned int ifindex;
@@ -74,7 +74,7 @@ struct netlink_veth_end {
  */
 int netlink_veth_add(struct nl_sock *nl, const struct netlink_veth_end ends[2], unsigned int mtu);
 
-/* ---- addresses -------------------------------------------------------------------------------- */
+/* ---- addresses ------------------------------------------------------------------------------- */
 
 /* "198.18.1.2/24"; IPv6 addresses skip duplicate address detection, so they serve at once. */
 int netlink_address_add(struct nl_sock *nl, const char *link, const char *address);
@@ -90,7 +90,7 @@ struct netlink_address {
 int netlink_address_list(struct nl_sock *nl, unsigned int ifindex, struct netlink_address **ret,
 			 size_t *ret_count);
 
-/* ---- routes ----------------------------------------------------------------------------------- */
+/* ---- routes ---------------------------------------------------------------------------------- */
 
 struct netlink_via {
 	const char *gateway; /* NULL: the destination is on the link itself */
@@ -115,21 +115,21 @@ struct netlink_nexthop {
 };
 
 /*
- * All that it takes to send a frame to @dst. While the next hop's MAC isn't known: -EAGAIN, with its
- * resolution set going; ask again. -ENETUNREACH, -EHOSTUNREACH (unreachable, blackhole and
- * the like), -EADDRNOTAVAIL for an address of this host, a multicast or broadcast one.
+ * All that it takes to send a frame to @dst. While the next hop's MAC isn't known: -EAGAIN, with
+ * its resolution set going; ask again. -ENETUNREACH, -EHOSTUNREACH (unreachable, blackhole and the
+ * like), -EADDRNOTAVAIL for an address of this host, a multicast or broadcast one.
  */
 int netlink_nexthop(struct nl_sock *nl, const struct ff_addr *dst,
 		    struct netlink_nexthop *ret_nexthop);
 
 /*
- * Whether a packet's way depends on its destination only: no rule with a selector, no route by source or
- * TOS, none with several next hops. -E2BIG: more than `most` rules and routes, and none of those that
- * were looked at is such a one.
+ * Whether a packet's way depends on its destination only: no rule with a selector, no route by
+ * source or TOS, none with several next hops. -E2BIG: more than `most` rules and routes, and none
+ * of those that were looked at is such a one.
  */
 int netlink_routes_plain(size_t most, bool *ret_plain);
 
-/* ---- neighbours ------------------------------------------------------------------------------- */
+/* ---- neighbours ------------------------------------------------------------------------------ */
 
 /* The MAC of a neighbour. -EAGAIN while it isn't known (and nothing is set going). */
 int netlink_neighbour_get(struct nl_sock *nl, unsigned int ifindex, const struct ff_addr *addr,

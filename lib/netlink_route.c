@@ -29,7 +29,7 @@ static struct nl_addr *addr_to_nl(const struct ff_addr *addr)
 	return nl_addr_build(family, bytes, family == AF_INET ? 4 : 16);
 }
 
-/* ---- routes ----------------------------------------------------------------------------------- */
+/* ---- routes ---------------------------------------------------------------------------------- */
 
 static int via_to_nexthop(struct nl_sock *nl, const struct netlink_via *via, int *ret_family,
 			  struct rtnl_nexthop **ret_nexthop)
@@ -161,7 +161,7 @@ int netlink_nexthop(struct nl_sock *nl, const struct ff_addr *dst,
 	return 0;
 }
 
-/* ---- neighbours ------------------------------------------------------------------------------- */
+/* ---- neighbours ------------------------------------------------------------------------------ */
 
 struct neighbour_reply {
 	uint8_t mac[NETLINK_MAC_LEN];
@@ -227,7 +227,9 @@ int netlink_neighbour_get(struct nl_sock *nl, unsigned int ifindex, const struct
 	if (err)
 		return err;
 	memcpy(ret_mac, reply.mac, NETLINK_MAC_LEN);
-	/* Only the kernel's own packets would have it confirmed: a dead host's MAC must not stay. */
+	/*
+	 * Only the kernel's own packets would have it confirmed: a dead host's MAC must not stay.
+	 */
 	if (reply.stale)
 		netlink_neighbour_use(nl, ifindex, addr);
 	return 0;

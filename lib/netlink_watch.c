@@ -19,7 +19,9 @@
 DEFINE_CLEANUP(struct rtnl_addr *, rtnl_addr_put);
 DEFINE_CLEANUP(struct rtnl_link *, rtnl_link_put);
 
-/* A hundred thousand events of some hundred bytes come at once when a host's links are torn down. */
+/*
+ * A hundred thousand events of some hundred bytes come at once when a host's links are torn down.
+ */
 #define WATCH_BUFFER (1 << 20)
 
 int netlink_watch_open(struct nl_sock **ret_nl)
@@ -129,7 +131,7 @@ int netlink_watch_read(struct nl_sock *nl, netlink_event_fn fn, void *ctx)
 	return netlink_errno(err);
 }
 
-/* ---- what links have carried ------------------------------------------------------------------ */
+/* ---- what links have carried ----------------------------------------------------------------- */
 
 int netlink_link_counters(struct nl_sock *nl, const char *name, struct netlink_counters *ret)
 {

@@ -17,7 +17,7 @@
 enum netlink_event_kind {
 	NETLINK_LINK,	 /* a link has come, changed or gone */
 	NETLINK_ADDRESS, /* an address has come or gone */
-	NETLINK_LOST, /* more came than fitted into the socket: what is may differ from what was told */
+	NETLINK_LOST,	 /* more came than fitted into the socket: what was told may not be so */
 };
 
 struct netlink_event {

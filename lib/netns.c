@@ -26,8 +26,8 @@ static int netns_path(const char *name, char path[PATH_MAX])
 }
 
 /*
- * The directory must be a shared mount: then an unmount reaches the copies in other processes' mount
- * namespaces too, which would keep a deleted namespace alive.
+ * The directory must be a shared mount: then an unmount reaches the copies in other processes'
+ * mount namespaces too, which would keep a deleted namespace alive.
  */
 static int netns_dir_prepare(void)
 {

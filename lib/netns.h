@@ -24,7 +24,9 @@ int netns_open_current(void);
 
 int netns_enter(int netns_fd);
 
-/* Runs fn(arg) in the namespace, on the calling thread, and comes back. Returns what fn returned. */
+/*
+ * Runs fn(arg) in the namespace, on the calling thread, and comes back. Returns what fn returned.
+ */
 int netns_call(int netns_fd, int (*fn)(void *arg), void *arg);
 
 /*

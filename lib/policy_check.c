@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* policy_check.c - policies that contradict themselves: each contradiction has a name and a mend. */
+/*
+ * policy_check.c - policies that contradict themselves: each contradiction has a name and a mend.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

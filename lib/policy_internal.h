@@ -2,8 +2,8 @@
 /*
  * policy_internal.h - every number of a policy, once: section, name, default, least, most.
  *
- * The schema of the file, the defaults, the bounds and the JSON are all made from these lists. A new
- * number is a line here, a member in policy.h and a line in policies/example.yaml.
+ * The schema of the file, the defaults, the bounds and the JSON are all made from these lists. A
+ * new number is a line here, a member in policy.h and a line in policies/example.yaml.
  */
 #pragma once
 

@@ -40,7 +40,9 @@
 #define STREAM_HEADER_MAX (STREAM_SCHEMA_MAX + 256)
 /* What an encoder's buffer must hold at least: one whole block, or the header. */
 #define STREAM_BUFFER_MIN (STREAM_PAYLOAD_MAX + 128)
-/* What they may take on the way: at worst nothing is left out, and 5 words of 4 bytes need 2 more. */
+/*
+ * What they may take on the way: at worst nothing is left out, and 5 words of 4 bytes need 2 more.
+ */
 #define STREAM_PAYLOAD_MAX (STREAM_BLOCK_MAX / 8 * 9)
 
 enum stream_kind { STREAM_UPSERT = 1, STREAM_DELETE = 2 };
@@ -75,8 +77,8 @@ struct stream_counts {
 /* ---- encoder ------------------------------------------------------------------------------- */
 
 /*
- * Fills the caller's buffer; never allocates. What to send is buf[0 .. len) after _begin(), _flush()
- * and _end(). Usage:
+ * Fills the caller's buffer; never allocates. What to send is buf[0 .. len) after _begin(),
+ * _flush() and _end(). Usage:
  *
  *	stream_encoder_begin(&e, &header, buf, sizeof(buf), err);	send(buf, e.len)
  *	for each record:
@@ -108,7 +110,9 @@ struct stream_encoder {
 int stream_encoder_begin(struct stream_encoder *e, const struct stream_header *header, void *buf,
 			 size_t size, struct ff_error *err);
 
-/* Adds a record to the block under way: 0, or -ENOSPC when the block is full: flush, send, repeat. */
+/*
+ * Adds a record to the block under way: 0, or -ENOSPC when the block is full: flush, send, repeat.
+ */
 int stream_encoder_add(struct stream_encoder *e, enum stream_kind kind, const void *key,
 		       const void *value);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The state stream's records without what they repeat: keys of one service and states of one NF have
- * half of their 32-bit words in common, and a byte that isn't sent need not be summed, encrypted,
- * copied six times and carried either. Both directions without a branch that depends on the data.
+ * The state stream's records without what they repeat: keys of one service and states of one NF
+ * have half of their 32-bit words in common, and a byte that isn't sent need not be summed,
+ * encrypted, copied six times and carried either. Both directions without a branch that depends on
+ * the data.
  */
 #include <endian.h>
 #include <string.h>

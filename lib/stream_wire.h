@@ -50,8 +50,8 @@ struct wire_block {
 _Static_assert(sizeof(struct wire_block) == 16, "wire_block");
 
 /*
- * A record is its kind in a byte, its key, packed, and for an upsert its value, packed. Packed are: a
- * mask of bits, the first in bit 0 of the first byte, for the words that differ from those of the
+ * A record is its kind in a byte, its key, packed, and for an upsert its value, packed. Packed are:
+ * a mask of bits, the first in bit 0 of the first byte, for the words that differ from those of the
  * record before; then these words. The last word is filled up; no bit behind it may be set.
  */
 #define STREAM_WORDS(size) (((size) + 3) / 4)
@@ -60,14 +60,15 @@ _Static_assert(sizeof(struct wire_block) == 16, "wire_block");
 #define STREAM_FULL(size) (((size) + 7) / 8 * 8)
 
 /*
- * Packs @data, and leaves it in @base, where the record before was. Returns the length; writes up to 4
- * bytes more.
+ * Packs @data, and leaves it in @base, where the record before was. Returns the
+ * length; writes up to 4 bytes more.
  */
 size_t stream_pack(const void *data, uint32_t size, uint32_t *base, uint8_t *to);
 
 /*
- * Unpacks @size bytes, rounded up to words. Returns how many it took, 0 if the mask is malformed. It
- * reads what the mask announces, whether it is there or not: the caller has room behind, and looks.
+ * Unpacks @size bytes, rounded up to words. Returns how many it took, 0 if the mask
+ * is malformed. It reads what the mask announces, whether it is there or not: the
+ * caller has room behind, and looks.
  */
 size_t stream_unpack(const uint8_t *from, uint32_t size, const uint32_t *base, uint32_t *to);
 

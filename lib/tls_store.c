@@ -264,7 +264,9 @@ static void store_renew(struct tls_store *store)
 	bool warn;
 	int r;
 
-	/* anew: another thread may have read them after this one had looked, before it claimed them */
+	/*
+	 * anew: another thread may have read them after this one had looked, before it claimed them
+	 */
 	stamp_take(&store->files, &stamp);
 	if (!stamps_differ(&stamp, &store->stamp)) { /* which only who reads may change */
 		pthread_mutex_lock(&store->lock);

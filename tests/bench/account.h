@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * account.h - what a process has taken, by the kernel's word. CPU time is the scheduler's own account
- * (/proc/PID/task/TID/schedstat), to the nanosecond: ticks, in which stat(5) counts, miss what sleeps
- * between them.
+ * account.h - what a process has taken, by the kernel's word. CPU time is the scheduler's own
+ * account (/proc/PID/task/TID/schedstat), to the nanosecond: ticks, in which stat(5) counts,
+ * miss what sleeps between them.
  */
 #pragma once
 

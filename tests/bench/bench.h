@@ -18,9 +18,9 @@ enum bound { BOUND_AT_MOST, BOUND_AT_LEAST };
 
 /*
  * A new line of the report. `id` is for programs, "datapath.steer.flows1", and begins with the
- * suite's name; `unit` is "ns", "us", "ms", "s", "flows/s", "packets/s", "bytes", "percent" or "ratio";
- * `what` is for people. All three are copied, the figure is the bench's. Never NULL: a bench ends
- * the program when memory is out.
+ * suite's name; `unit` is "ns", "us", "ms", "s", "flows/s", "packets/s", "bytes", "percent" or
+ * "ratio"; `what` is for people. All three are copied, the figure is the bench's. Never NULL: a
+ * bench ends the program when memory is out.
  */
 struct figure *bench_figure(struct bench *bench, const char *id, const char *unit,
 			    const char *what);
@@ -32,8 +32,8 @@ void figure_sample(struct figure *figure, double value);
 void figure_failed(struct figure *figure, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 /*
- * Its target: the median is at most, or at least, `limit`; times the median of `of`, the floor taken
- * in the same run, if that isn't NULL. Without a target a figure informs only.
+ * Its target: the median is at most, or at least, `limit`; times the median of `of`, the floor
+ * taken in the same run, if that isn't NULL. Without a target a figure informs only.
  */
 void figure_target(struct figure *figure, enum bound bound, double limit, const struct figure *of);
 /* Prints how many times `of` the figure's median is, without a target. */

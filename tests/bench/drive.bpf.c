@@ -2,11 +2,11 @@
 /*
  * drive - packets for a program under test.
  *
- * BPF_PROG_TEST_RUN with `repeat` hands the same frame on, again and again, as the last run left it:
- * encapsulated already, and so sent another way. So each run of this program writes a flow's fields
- * into the frame, calls the program under test, judges its verdict and the frame's new length, and
- * takes off or puts back what the program put in front or took off. What all that costs is measured
- * with a target that does nothing, and subtracted.
+ * BPF_PROG_TEST_RUN with `repeat` hands the same frame on, again and again, as the last run left
+ * it: encapsulated already, and so sent another way. So each run of this program writes a flow's
+ * fields into the frame, calls the program under test, judges its verdict and the frame's new
+ * length, and takes off or puts back what the program put in front or took off. What all that costs
+ * is measured with a target that does nothing, and subtracted.
  */
 #include <linux/bpf.h>
 
@@ -105,7 +105,9 @@ static __always_inline void slot_write(void *outer, const struct frame *frame)
 	struct ff_flow_key key = { .proto = frame->ip.protocol };
 	__u32 slot;
 
-	/* the server's address is the smaller one; this host is little-endian, as x86 and arm64 are */
+	/*
+	 * the server's address is the smaller one; this host is little-endian, as x86 and arm64 are
+	 */
 	*(__u64 *)&key.addr[0][8] = (__u64)addr[server & 1] << 32 | bpf_htonl(0xffff);
 	*(__u64 *)&key.addr[1][8] = (__u64)addr[client & 1] << 32 | bpf_htonl(0xffff);
 	key.port[0] = port[server & 1];

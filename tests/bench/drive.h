@@ -22,8 +22,9 @@ struct drive_spec {
 };
 
 /*
- * The driver sits on an interface all the while, though nothing comes in there: the kernel waits for
- * three grace periods before each run of a program that is on none. *ret is the caller's: drive_free().
+ * The driver sits on an interface all the while, though nothing comes in there: the
+ * kernel waits for three grace periods before each run of a program that is on none. *ret
+ * is the caller's: drive_free().
  */
 int drive_new(const struct drive_spec *spec, struct drive **ret, struct ff_error *err);
 void drive_free(struct drive *drive); /* NULL is fine */
@@ -32,9 +33,9 @@ void drive_free(struct drive *drive); /* NULL is fine */
 int drive_target(struct drive *drive, int prog_fd, struct ff_error *err);
 
 /*
- * Runs it over so many packets, made of a frame (Ethernet, IPv4, TCP; or that behind a tunnel header)
- * that comes in by interface `ifindex`. *ret_ns (may be NULL) is of one packet, the driver's own part
- * included. -EIO: not all of them ran and came out as due.
+ * Runs it over so many packets, made of a frame (Ethernet, IPv4, TCP; or that behind a tunnel
+ * header) that comes in by interface `ifindex`. *ret_ns (may be NULL) is of one packet, the
+ * driver's own part included. -EIO: not all of them ran and came out as due.
  */
 struct drive_run {
 	struct drive_plan plan;

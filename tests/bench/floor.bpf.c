@@ -2,8 +2,8 @@
 /*
  * floor - the least that a program does that steers packets into a tunnel: find the 5-tuple of an
  * Ethernet frame with IPv4 and TCP or UDP, write the outer header, redirect. And the same with one
- * look into a table of flows, and its counter, as a load balancer with a connection table has it. No
- * VLAN, no IPv6, no fragments, no options, no ICMP, no service, no owner, no check of lengths.
+ * look into a table of flows, and its counter, as a load balancer with a connection table has it.
+ * No VLAN, no IPv6, no fragments, no options, no ICMP, no service, no owner, no check of lengths.
  */
 #include <linux/bpf.h>
 

@@ -14,5 +14,8 @@ struct frame {
 	size_t len;
 };
 
-/* @peer: to which this host would send it; it comes from there, of service @vni. 0: as from a client. */
+/*
+ * @peer: to which this host would send it; it comes from there, of
+ * service @vni. 0: as from a client.
+ */
 void frame_make(const struct ff_peer *peer, uint8_t vni, struct frame *ret);

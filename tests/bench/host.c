@@ -21,7 +21,7 @@
 
 const uint8_t HOST_CLIENT_MAC[6] = { 2, 0, 0, 0, 1, 1 };
 
-/* ---- the network ------------------------------------------------------------------------------- */
+/* ---- the network ----------------------------------------------------------------------------- */
 
 static const struct {
 	const char *name;
@@ -81,7 +81,7 @@ static int network_make(struct ff_error *err)
 	return r;
 }
 
-/* ---- the agent --------------------------------------------------------------------------------- */
+/* ---- the agent ------------------------------------------------------------------------------- */
 
 int host_owner_set(struct host *host, uint16_t instance, struct ff_error *err)
 {

@@ -7,8 +7,8 @@
  *	s0  steering  198.18.2.1/24	the server is .2
  *	f0  fabric    198.18.8.1/24	host 2 is .2
  *
- * Service 1 has all flows; its firewalls are HOST_NEAR, here, and HOST_FAR, on host 2. Service 2 has
- * only what comes with its number in a tunnel header; its monitor is HOST_MONITOR, here.
+ * Service 1 has all flows; its firewalls are HOST_NEAR, here, and HOST_FAR, on host 2. Service 2
+ * has only what comes with its number in a tunnel header; its monitor is HOST_MONITOR, here.
  */
 #pragma once
 

@@ -14,7 +14,7 @@
 #define FOREVER (UINT64_MAX / 2)
 #define SERVICE 1
 
-/* ---- the instances ----------------------------------------------------------------------------- */
+/* ---- the instances --------------------------------------------------------------------------- */
 
 /* The services are one section of data. */
 static int service_read(const char *maps_dir, struct ff_service *ret, struct ff_error *err)
@@ -60,7 +60,7 @@ int idle_instance_take(const struct lab_host *host, const char *name, struct ins
 	return instance_adopt(&spec, ret, err);
 }
 
-/* ---- flows ------------------------------------------------------------------------------------- */
+/* ---- flows ----------------------------------------------------------------------------------- */
 
 /* As packets of UDP flow number i would make it. */
 static void key_make(uint32_t i, struct ff_flow_key *ret)

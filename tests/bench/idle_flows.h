@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * idle_flows.h - flows of the lab's firewall that are there for good: put into an instance's maps by
- * state_restore(), as if a stream had brought them.
+ * idle_flows.h - flows of the lab's firewall that are there for good: put into an instance's maps
+ * by state_restore(), as if a stream had brought them.
  */
 #pragma once
 

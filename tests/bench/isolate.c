@@ -60,7 +60,9 @@ static int signals_reset(void)
 	return sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* As the first process of its namespaces: runs `fn` in a child and reaps whoever becomes its own. */
+/*
+ * As the first process of its namespaces: runs `fn` in a child and reaps whoever becomes its own.
+ */
 static int init_main(int (*fn)(void *arg), void *arg)
 {
 	int status, r;

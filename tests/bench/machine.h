@@ -4,5 +4,7 @@
 
 #include <jansson.h>
 
-/* {"cpu","virtual","cores","memory","kernel","clang","governor","load","flowferry"}; NULL: memory. */
+/*
+ * {"cpu","virtual","cores","memory","kernel","clang","governor","load","flowferry"}; NULL: memory.
+ */
 json_t *machine_describe(void);

@@ -31,7 +31,7 @@ struct run {
 	bool json;
 };
 
-/* ---- a suite, in a process of its own ---------------------------------------------------------- */
+/* ---- a suite, in a process of its own -------------------------------------------------------- */
 
 struct job {
 	const struct bench_suite *suite;
@@ -124,7 +124,7 @@ static int suite_run(const struct bench_suite *suite, int runs, json_t **ret_sui
 	return 0;
 }
 
-/* ---- all of them ------------------------------------------------------------------------------- */
+/* ---- all of them ----------------------------------------------------------------------------- */
 
 static int suites_run(const struct run *run, json_t *results, struct ff_error *err)
 {

@@ -199,7 +199,9 @@ void world_random(struct world *w, struct random *random, unsigned int hosts,
 		unsigned int owner = random_below(random, instances + 1);
 
 		world_slot(w, i, owner % instances, total * share[i] / sum);
-		/* state that differs from the load, so that what is cheapest isn't what is smallest */
+		/*
+		 * state that differs from the load, so that what is cheapest isn't what is smallest
+		 */
 		w->service.slots[i].flows *= (float)(0.2 + 2 * random_share(random));
 		w->service.slots[i].state_bytes = w->service.slots[i].flows * (float)STATE_A_FLOW;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * planner_world.h - a world for the planner: hosts, instances, slots, heavy flows. For its tests, and
- * for the bench that times it.
+ * planner_world.h - a world for the planner: hosts, instances, slots, heavy flows. For its tests,
+ * and for the bench that times it.
  */
 #pragma once
 

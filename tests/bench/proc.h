@@ -10,7 +10,7 @@
 int proc_start(int netns_fd, const char *const argv[], int output_fd, pid_t *ret_pid,
 	       struct ff_error *err);
 /*
- * The same to its end. *ret_output (may be NULL) is what it has printed, malloc'ed. Anything but exit
- * status 0 is -EPROTO and quotes it.
+ * The same to its end. *ret_output (may be NULL) is what it has printed, malloc'ed. Anything but
+ * exit status 0 is -EPROTO and quotes it.
  */
 int proc_run(int netns_fd, const char *const argv[], char **ret_output, struct ff_error *err);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * protect_recovery.c - the agent of the flows' host is killed and the host's link goes down at both ends.
- * Then packets are lost; the sample has failed if more were than was told, or if one came twice.
+ * protect_recovery.c - the agent of the flows' host is killed and the host's link goes
+ * down at both ends. Then packets are lost; the sample has failed if more were than
+ * was told, or if one came twice.
  */
 #include <errno.h>
 #include <signal.h>

@@ -39,7 +39,7 @@ static const char *number_format(double value, char buf[UNIT_TEXT_MAX])
 	return buf;
 }
 
-/* ---- for people -------------------------------------------------------------------------------- */
+/* ---- for people ------------------------------------------------------------------------------ */
 
 void report_machine(const json_t *machine, FILE *to)
 {
@@ -190,7 +190,7 @@ void report_suite(const json_t *suite, FILE *to)
 	fflush(to);
 }
 
-/* ---- the end ----------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 static void figures_count(const json_t *suite, int *ret_failed, int *ret_targets, int *ret_missed)
 {

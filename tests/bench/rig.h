@@ -20,8 +20,8 @@ struct rig {
 };
 
 /*
- * A lab with so many NF hosts; no other may be up. With daemons: the firewall fw, instances fw-1 ...;
- * without: the network alone.
+ * A lab with so many NF hosts; no other may be up. With daemons: the firewall fw, instances fw-1
+ * ...; without: the network alone.
  */
 int rig_up(struct rig *rig, unsigned int hosts, bool daemons, struct ff_error *err);
 void rig_down(struct rig *rig); /* also one that didn't come up */
@@ -48,7 +48,7 @@ int rig_flows_wait(struct rig *rig, uint64_t flows, unsigned int timeout_ms, str
 int rig_move(struct rig *rig, const char *from, const char *to, const json_t *options,
 	     json_t **ret_operation, struct ff_error *err);
 
-/* ---- traffic ----------------------------------------------------------------------------------- */
+/* ---- traffic --------------------------------------------------------------------------------- */
 
 /* From client to server: UDP in packets of 128 bytes, or TCP with an answer to each message. */
 struct rig_traffic_spec {
@@ -75,9 +75,9 @@ int rig_traffic_start(struct rig_traffic *traffic, const struct rig_traffic_spec
 		      struct ff_error *err);
 bool rig_traffic_running(const struct rig_traffic *traffic);
 /*
- * Waits for its end; one without a duration is told to end. *ret_report: what `flowferry traffic run
- * -o json` has printed. *ret_verdict: NULL if every packet came once and in order and the rate was
- * reached, and no connection broke, else what was wrong, malloc'ed.
+ * Waits for its end; one without a duration is told to end. *ret_report: what `flowferry traffic
+ * run -o json` has printed. *ret_verdict: NULL if every packet came once and in order and the rate
+ * was reached, and no connection broke, else what was wrong, malloc'ed.
  */
 int rig_traffic_end(struct rig_traffic *traffic, json_t **ret_report, char **ret_verdict,
 		    struct ff_error *err);

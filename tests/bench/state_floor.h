@@ -21,7 +21,10 @@ struct state_floor_maps {
 	bool no_prealloc;
 };
 
-/* So many entries of 40 + value_size bytes, in maps that are full and others for them. *ret: free it. */
+/*
+ * So many entries of 40 + value_size bytes, in maps that are full and
+ * others for them. *ret: free it.
+ */
 int state_floor_new(uint32_t entries, uint32_t value_size, const struct state_floor_maps *maps,
 		    struct state_floor **ret, struct ff_error *err);
 void state_floor_free(struct state_floor *floor); /* NULL is fine */

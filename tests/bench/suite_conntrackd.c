@@ -43,7 +43,7 @@ struct pair {
 	uint64_t entries;
 };
 
-/* ---- network and configuration ----------------------------------------------------------------- */
+/* ---- network and configuration --------------------------------------------------------------- */
 
 static int netns_make(struct host *host)
 {
@@ -120,7 +120,7 @@ static int entries_write(uint64_t entries)
 	return ferror(file) ? -EIO : 0;
 }
 
-/* ---- conntrack --------------------------------------------------------------------------------- */
+/* ---- conntrack ------------------------------------------------------------------------------- */
 
 static int conntrack(const struct host *host, const char *option, const char *argument,
 		     char **ret_output, struct ff_error *err)
@@ -152,7 +152,7 @@ static int entries_limit(uint64_t *ret_entries, struct ff_error *err)
 	return 0;
 }
 
-/* ---- conntrackd -------------------------------------------------------------------------------- */
+/* ---- conntrackd ------------------------------------------------------------------------------ */
 
 static int ctl(const struct host *host, const char *option, const char *argument, char **ret_output,
 	       struct ff_error *err)
@@ -219,7 +219,7 @@ static int cache_wait(const struct host *host, const char *cache, uint64_t entri
 	}
 }
 
-/* ---- the suite --------------------------------------------------------------------------------- */
+/* ---- the suite ------------------------------------------------------------------------------- */
 
 static int pair_start(struct bench *bench, struct pair *pair, struct ff_error *err)
 {

@@ -2,13 +2,14 @@
 /*
  * suite_datapath.c - ns per packet of the programs that packets meet, by BPF_PROG_TEST_RUN.
  *
- * 64-byte TCP segments of established connections, of one flow or of 100,000 in random order, on one
- * CPU. drive.bpf.c tells how they are made and judged. Beside the programs run two floors, over the
- * same packets (floor.bpf.c). A sample is the least of some short runs, because a disturbance only
- * ever adds, less the least of as many of the driver alone, one of either in turn. A shared machine is
- * slower by half for seconds, but for some milliseconds now and then: so runs are short and many, and
- * spread over some visits, between which all other programs have theirs. A figure of which the data
- * path's own counters tell another story, or whose packets come out otherwise than due, has failed.
+ * 64-byte TCP segments of established connections, of one flow or of 100,000 in random order, on
+ * one CPU. drive.bpf.c tells how they are made and judged. Beside the programs run two floors, over
+ * the same packets (floor.bpf.c). A sample is the least of some short runs, because a disturbance
+ * only ever adds, less the least of as many of the driver alone, one of either in turn. A shared
+ * machine is slower by half for seconds, but for some milliseconds now and then: so runs are short
+ * and many, and spread over some visits, between which all other programs have theirs. A figure of
+ * which the data path's own counters tell another story, or whose packets come out otherwise than
+ * due, has failed.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -119,7 +120,7 @@ struct rig {
 	bool logging; /* of service 1 now */
 };
 
-/* ---- programs ---------------------------------------------------------------------------------- */
+/* ---- programs -------------------------------------------------------------------------------- */
 
 static int program_fd(const struct rig *rig, int number)
 {
@@ -178,7 +179,7 @@ static int drives_make(struct rig *rig, struct ff_error *err)
 	return r;
 }
 
-/* ---- runs -------------------------------------------------------------------------------------- */
+/* ---- runs ------------------------------------------------------------------------------------ */
 
 /* What the data path has counted. */
 struct counts {
@@ -338,7 +339,7 @@ static int visit(struct rig *rig, int number, size_t shape, struct ff_error *err
 	return r;
 }
 
-/* ---- samples ----------------------------------------------------------------------------------- */
+/* ---- samples --------------------------------------------------------------------------------- */
 
 static void round_visit(struct rig *rig)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * suite_handover.c - a million idle flows go to and fro between two instances on one host: with the maps
- * that they are in, and copied, as a pin in the service makes the agent do it.
+ * suite_handover.c - a million idle flows go to and fro between two instances on one host: with the
+ * maps that they are in, and copied, as a pin in the service makes the agent do it.
  */
 #include <inttypes.h>
 

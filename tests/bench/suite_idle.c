@@ -3,9 +3,9 @@
  * suite_idle.c - what flowferry costs while it has nothing to do: the daemons' CPU time and memory,
  * and the kernel memory of flows that only exist.
  *
- * Kernel memory is what the slab allocator has gained (/proc/meminfo, what can't be reclaimed), which
- * is where BPF keeps the entries of maps; what other programs have of that is noise, small beside a
- * million flows.
+ * Kernel memory is what the slab allocator has gained (/proc/meminfo, what can't be
+ * reclaimed), which is where BPF keeps the entries of maps; what other programs have of that
+ * is noise, small beside a million flows.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -23,7 +23,7 @@
 #define FIRST_PORT 30000
 #define BEGUN	   0.98 /* of a step's flows */
 
-/* ---- daemons ----------------------------------------------------------------------------------- */
+/* ---- daemons --------------------------------------------------------------------------------- */
 
 struct daemon {
 	const char *host;
@@ -67,7 +67,7 @@ static void daemons_sample(struct bench *bench, struct daemon *daemons, size_t c
 	}
 }
 
-/* ---- flows ------------------------------------------------------------------------------------- */
+/* ---- flows ----------------------------------------------------------------------------------- */
 
 static uint64_t kernel_memory(void)
 {
@@ -106,7 +106,7 @@ static int flows_sample(struct bench *bench, struct rig *rig, struct figure *fig
 	return r;
 }
 
-/* ---- the suite --------------------------------------------------------------------------------- */
+/* ---- the suite ------------------------------------------------------------------------------- */
 
 static void daemon_figures(struct bench *bench, struct daemon *daemon, const char *name)
 {

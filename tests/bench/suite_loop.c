@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * suite_loop.c - how fast the loop is: from load that is too much for an instance to all of them under
- * target, and back; and what a plan takes to make.
+ * suite_loop.c - how fast the loop is: from load that is too much for an instance to all of them
+ * under target, and back; and what a plan takes to make.
  *
- * Load is real and small: the policy says what an instance can do, so that a busy machine isn't what is
- * measured. Numbered UDP packets go on all the time, whose verdict is for all samples; the ramp beside
- * them is TCP connections, each sample's own.
+ * Load is real and small: the policy says what an instance can do, so that a busy machine isn't
+ * what is measured. Numbered UDP packets go on all the time, whose verdict is for all samples; the
+ * ramp beside them is TCP connections, each sample's own.
  */
 #include <errno.h>
 #include <string.h>
@@ -27,7 +27,10 @@
 #define LIMIT_NS     (20 * NSEC_PER_SEC)   /* then it hasn't been done */
 #define PERIOD_NS    (100 * NSEC_PER_MSEC) /* of samples: a rate is that of the time before */
 
-/* As it is by default, but for the capacity, and that what was added goes as soon as it isn't needed. */
+/*
+ * As it is by default, but for the capacity, and that what was added
+ * goes as soon as it isn't needed.
+ */
 static const char *const policy =
 	"{\"mode\": \"act\", \"capacity\": {\"packets_per_s\": 4000},"
 	" \"utilisation\": {\"up_percent\": 80, \"target_percent\": 65, \"down_percent\": 40,"
@@ -36,7 +39,7 @@ static const char *const policy =
 	" \"scale_in\": {\"patience_ms\": 0},"
 	" \"stability\": {\"down_ms\": 500, \"hold_ms\": 1000, \"lifetime_ms\": 1000}}";
 
-/* ---- what the orchestrator knows --------------------------------------------------------------- */
+/* ---- what the orchestrator knows ------------------------------------------------------------- */
 
 struct view {
 	double busiest;	     /* instance, in packets/s */
@@ -67,7 +70,7 @@ static int view_take(struct rig *rig, struct view *ret, struct ff_error *err)
 	return r;
 }
 
-/* ---- reaction ---------------------------------------------------------------------------------- */
+/* ---- reaction -------------------------------------------------------------------------------- */
 
 static int too_long(const char *what, struct ff_error *err)
 {
@@ -211,7 +214,7 @@ static int reactions_run(struct bench *bench, const struct reaction *figures, st
 	return r;
 }
 
-/* ---- the planner ------------------------------------------------------------------------------- */
+/* ---- the planner ----------------------------------------------------------------------------- */
 
 static double cpu_ms(void)
 {
@@ -269,7 +272,7 @@ static void plans_small(struct bench *bench, struct figure *figure)
 	world_done(&world);
 }
 
-/* ---- the suite --------------------------------------------------------------------------------- */
+/* ---- the suite ------------------------------------------------------------------------------- */
 
 static int loop_run(struct bench *bench, struct ff_error *err)
 {

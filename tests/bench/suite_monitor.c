@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * suite_monitor.c - what it costs to know: CPU time of an agent that samples every 100 ms and is
- * listened to, with 10 instances that share a service's 4096 slots; nearly without flows, and with a
- * million. All of the agent's threads count, also what they do beside sampling.
+ * listened to, with 10 instances that share a service's 4096 slots; nearly without flows, and with
+ * a million. All of the agent's threads count, also what they do beside sampling.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -25,8 +25,8 @@
 #define OPEN_MS		  30000 /* until all flows have begun */
 #define SETTLE_MS	  200	/* between moves: none begins in the wake of another */
 /*
- * A stop-and-copy move parks for some hundred milliseconds, and on this one machine the sender falls
- * behind meanwhile: it makes up for it afterwards, before the next move.
+ * A stop-and-copy move parks for some hundred milliseconds, and on this one machine the sender
+ * falls behind meanwhile: it makes up for it afterwards, before the next move.
  */
 #define STOP_DEBT_MS   2000
 #define STOP_SETTLE_MS 1000
@@ -45,7 +45,7 @@ struct series {
 	struct figure *freeze, *total, *parked, *phases[ARRAY_SIZE(phases)];
 };
 
-/* ---- figures ----------------------------------------------------------------------------------- */
+/* ---- figures --------------------------------------------------------------------------------- */
 
 static struct figure *figure_new(struct bench *bench, const struct series *s, const char *id,
 				 const char *unit, const char *what)
@@ -104,7 +104,7 @@ static void operation_sample(struct series *s, const json_t *operation)
 			figure_sample(s->phases[i], ms(times, phases[i]));
 }
 
-/* ---- moves ------------------------------------------------------------------------------------- */
+/* ---- moves ----------------------------------------------------------------------------------- */
 
 static int move_once(struct rig *rig, struct series *s, int turn, struct ff_error *err)
 {
@@ -173,7 +173,7 @@ static void series_run(struct bench *bench, struct series *s)
 	json_decref(s->options);
 }
 
-/* ---- the series -------------------------------------------------------------------------------- */
+/* ---- the series ------------------------------------------------------------------------------ */
 
 /* Moves that keep order, and stop-and-copy moves of the same flows for the ratio. */
 static void size_run(struct bench *bench, uint64_t flows, bool phases_too)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * suite_protect.c - what protection costs while nothing happens, and what it is worth when a host dies.
+ * suite_protect.c - what protection costs while nothing happens, and
+ * what it is worth when a host dies.
  *
- * Cost: 10,000 flows of one instance, of which packets come all the time; CPU time of the host's agent
- * and of the standby's, without protection and then with it; what the copies take on the fabric; how old
- * they are. What each packet pays for being noted is in suite datapath.
+ * Cost: 10,000 flows of one instance, of which packets come all the time; CPU time of the host's
+ * agent and of the standby's, without protection and then with it; what the copies take on the
+ * fabric; how old they are. What each packet pays for being noted is in suite datapath.
  *
  * Recovery: see protect_recovery.c. In a lab of its own for each sample.
  */
@@ -16,7 +17,7 @@
 #define COST_RATE  50000
 #define WINDOW_NS  (2 * NSEC_PER_SEC)
 
-/* ---- cost -------------------------------------------------------------------------------------- */
+/* ---- cost ------------------------------------------------------------------------------------ */
 
 struct cost {
 	struct figure *source[2], *standby[2]; /* CPU, without and with protection */
@@ -132,7 +133,7 @@ static int cost_run(struct bench *bench, const struct cost *cost, struct ff_erro
 	return r;
 }
 
-/* ---- the suite --------------------------------------------------------------------------------- */
+/* ---- the suite ------------------------------------------------------------------------------- */
 
 static void cost_figures(struct bench *bench, struct cost *cost)
 {

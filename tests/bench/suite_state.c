@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * suite_state.c - how fast flow state goes from one host to another: a million idle flows of the
- * firewall, between the agents of a lab, by moves through the orchestrator. Beside it a serial floor
- * (state_floor.h) over as many entries of the same size, and what the parts of the way cost.
+ * firewall, between the agents of a lab, by moves through the orchestrator. Beside it a serial
+ * floor (state_floor.h) over as many entries of the same size, and what the parts of the way cost.
  *
  * The flows are put into the first instance's maps by state_restore(), as if a stream had brought
- * them: so that none expires meanwhile. The rate is that of the pre-copy, which brings all the state
- * across: to the point where the target has restored it and the source knows that. The first move,
- * of none, brings all slots together.
+ * them: so that none expires meanwhile. The rate is that of the pre-copy, which brings all the
+ * state across: to the point where the target has restored it and the source knows that. The first
+ * move, of none, brings all slots together.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -53,7 +53,7 @@ static int instances_take(struct state_rig *rig, struct ff_error *err)
 	return r;
 }
 
-/* ---- the parts of the way ---------------------------------------------------------------------- */
+/* ---- the parts of the way -------------------------------------------------------------------- */
 
 static bool all_there(uint64_t flows)
 {
@@ -187,7 +187,7 @@ static int floor_sample(struct state_floor *floor, struct figure *figure, struct
 	return r;
 }
 
-/* ---- moves ------------------------------------------------------------------------------------- */
+/* ---- moves ----------------------------------------------------------------------------------- */
 
 /* From the instance that has the flows to the other one: all, or the slots that are given. */
 static int flows_move(struct state_rig *rig, const char *slots, uint64_t *ret_flows,
@@ -246,7 +246,7 @@ static int all_sample(struct state_rig *rig, double part_ms, struct ff_error *er
 	return 0;
 }
 
-/* ---- the suite --------------------------------------------------------------------------------- */
+/* ---- the suite ------------------------------------------------------------------------------- */
 
 static void figures_begin(struct bench *bench, struct figures *f)
 {

@@ -2,9 +2,9 @@
 /*
  * suite_throughput.c - packets through client -> gateway -> NF host -> gateway -> server.
  *
- * The sender keeps at most a window of packets on the way and sends as fast as they arrive: it finds
- * the highest rate at which the chain loses none by itself. A sample that lost one all the same has
- * failed. All of it shares this machine's cores: sender, five hops, and the judge.
+ * The sender keeps at most a window of packets on the way and sends as fast as they arrive: it
+ * finds the highest rate at which the chain loses none by itself. A sample that lost one all the
+ * same has failed. All of it shares this machine's cores: sender, five hops, and the judge.
  *
  * What a move takes from others: flows over IPv6 go to and fro, idle, while those over IPv4 are
  * measured, which stay where they are.
@@ -23,7 +23,7 @@
 #define LATENCY_RATE  50000 /* far from what the chain can take: a queue would hide all else */
 #define LATENCY_FLOWS 1000
 
-/* ---- one sample -------------------------------------------------------------------------------- */
+/* ---- one sample ------------------------------------------------------------------------------ */
 
 static const json_t *forward(const json_t *report)
 {
@@ -56,7 +56,7 @@ static void sample(struct bench *bench, struct figure *figure, const struct rig_
 		figure_sample(figure, read(report));
 }
 
-/* ---- the chain --------------------------------------------------------------------------------- */
+/* ---- the chain ------------------------------------------------------------------------------- */
 
 static void chain_samples(struct bench *bench, struct figure *few, struct figure *many)
 {
@@ -101,7 +101,7 @@ static int chain_run(struct bench *bench, struct figure *few, struct figure *man
 	return r;
 }
 
-/* ---- beside a move ----------------------------------------------------------------------------- */
+/* ---- beside a move --------------------------------------------------------------------------- */
 
 struct beside {
 	struct rig rig;
@@ -185,7 +185,7 @@ static int beside_run(struct bench *bench, struct figure *rates[2], struct figur
 	return r;
 }
 
-/* ---- the suite --------------------------------------------------------------------------------- */
+/* ---- the suite ------------------------------------------------------------------------------- */
 
 static int throughput_run(struct bench *bench, struct ff_error *err)
 {

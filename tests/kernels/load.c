@@ -187,7 +187,10 @@ int main(int argc, char **argv)
 	for (int i = 1; i < argc; i++)
 		nf_load(argv[i]);
 	state_load("the largest that there may be", STREAM_VALUE_MAX);
-	/* from the smallest packet with a payload to the largest that is odd, so that a tail remains */
+	/*
+	 * from the smallest packet with a payload to the largest that
+	 * is odd, so that a tail remains
+	 */
 	traffic_load(TRAFFIC_IPV4, 68, TRAFFIC_ROUND_ROBIN);
 	traffic_load(TRAFFIC_IPV6, 128, TRAFFIC_RANDOM);
 	traffic_load(TRAFFIC_IPV4 | TRAFFIC_IPV6, TRAFFIC_SIZE_MAX - 1, TRAFFIC_RANDOM);

@@ -61,8 +61,8 @@ void rig_run_frame(enum rig_port port, const void *data, size_t len, struct outc
 const char *rig_reasons_text(uint64_t reasons);
 
 /*
- * One row of a table. `reasons` must be exactly what is counted. Without a verdict: dropped if there
- * is a reason, else sent on.
+ * One row of a table. `reasons` must be exactly what is counted. Without a verdict: dropped if
+ * there is a reason, else sent on.
  */
 struct row {
 	const char *what;

@@ -25,7 +25,7 @@ static struct datapath dps[2];
 static struct agent_config config = { .host = "h" };
 static struct ff_error err;
 
-/* ---- the hosts --------------------------------------------------------------------------------- */
+/* ---- the hosts ------------------------------------------------------------------------------- */
 
 static int drop_counted(struct http_request *req, struct http_response *resp)
 {
@@ -142,7 +142,7 @@ void replica_rig_init(void)
 		     0, "%s", err.message);
 }
 
-/* ---- packets and entries ----------------------------------------------------------------------- */
+/* ---- packets and entries --------------------------------------------------------------------- */
 
 struct ff_steer entry_of(uint32_t flow)
 {
@@ -192,7 +192,7 @@ void round_run(void)
 	cr_assert_eq(replica_round(&replica, &err), 0, "%s", err.message);
 }
 
-/* ---- judging ----------------------------------------------------------------------------------- */
+/* ---- judging --------------------------------------------------------------------------------- */
 
 static int copy_visit(void *ctx, const struct ff_flow_key *key, const void *value)
 {

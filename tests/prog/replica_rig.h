@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * replica_rig.h - an instance and its standby, of two agents in one process, and the table that tells
- * which flows are whose: what a packet finds is looked up in the table, so what isn't flagged there
- * isn't logged. See state_rig.h, too.
+ * replica_rig.h - an instance and its standby, of two agents in one process, and the table that
+ * tells which flows are whose: what a packet finds is looked up in the table, so what isn't flagged
+ * there isn't logged. See state_rig.h, too.
  */
 #pragma once
 

@@ -238,7 +238,7 @@ uint64_t state_rig_entries(const struct instance *instance)
 	return entries;
 }
 
-/* ---- judging ------------------------------------------------------------------------------------ */
+/* ---- judging --------------------------------------------------------------------------------- */
 
 uint32_t state_rig_number(const struct ff_flow_key *key)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * state_rig.h - instances of the NF `counter` (tests/prog/nf/counter.h) on a bpffs of the test's own.
+ * state_rig.h - instances of the NF `counter`
+ * (tests/prog/nf/counter.h) on a bpffs of the test's own.
  *
- * No data path is loaded: the maps that an NF shares with it are made here. Criterion runs each test
- * in a process of its own, so a rig needs no end; whatever fails here ends the test.
+ * No data path is loaded: the maps that an NF shares with it are made here. Criterion runs each
+ * test in a process of its own, so a rig needs no end; whatever fails here ends the test.
  */
 #pragma once
 

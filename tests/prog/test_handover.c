@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Flows change hands with the maps that they are in: all of them, once, with their counts, hints and
- * history; in each state in between, and over again from each.
+ * Flows change hands with the maps that they are in: all of them, once, with their counts, hints
+ * and history; in each state in between, and over again from each.
  */
 #include <bpf/bpf.h>
 #include <criterion/criterion.h>
@@ -141,7 +141,9 @@ Test(handover, all_flows_change_hands_and_come_back)
 	owned(b, 0);
 }
 
-/* Flows begin at either in each state in between; what is dumped is complete, whatever is counted. */
+/*
+ * Flows begin at either in each state in between; what is dumped is complete, whatever is counted.
+ */
 Test(handover, flows_that_begin_meanwhile_are_counted_once)
 {
 	struct handing *h;

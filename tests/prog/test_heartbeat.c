@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * test_heartbeat.c - a peer's heartbeat is answered by the program alone, a stranger's isn't; what is
- * sent to a peer is counted; and a host whose lease has run out hands packets to no NF.
+ * test_heartbeat.c - a peer's heartbeat is answered by the program alone, a stranger's isn't; what
+ * is sent to a peer is counted; and a host whose lease has run out hands packets to no NF.
  */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * test_heir.c - a standby that has taken over from its owner: it keeps the flows that are its own now,
- * and no others.
+ * test_heir.c - a standby that has taken over from its owner: it keeps the flows that
+ * are its own now, and no others.
  */
 #include <criterion/criterion.h>
 
@@ -13,7 +13,9 @@ static struct ff_error err;
 
 TestSuite(heir, .init = replica_rig_init, .timeout = 60);
 
-/* The standby owns all but slots 0 - 1000, which a move has taken from its owner before that died. */
+/*
+ * The standby owns all but slots 0 - 1000, which a move has taken from its owner before that died.
+ */
 static struct table_owner inherited[] = { { 0, 1000, OTHER },
 					  { 1001, RIG_SLOT_COUNT - 1, STANDBY } };
 

@@ -51,7 +51,9 @@ static int status_for(uid_t uid, const char *socket)
 	return WEXITSTATUS(wait_status);
 }
 
-/* The daemon of `uid`, and who gets in: by the file's mode, and by SO_PEERCRED where that is lax. */
+/*
+ * The daemon of `uid`, and who gets in: by the file's mode, and by SO_PEERCRED where that is lax.
+ */
 static void daemon_check(uid_t uid)
 {
 	char dir[] = "/tmp/ff-peer-XXXXXX", socket[64];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * test_lane.c - the agent's release of a parking ring (agent/lane_live.c): live frames that really
- * leave, while packets are still coming. What leaves to the server is captured at the far end of its
- * link.
+ * test_lane.c - the agent's release of a parking ring (agent/lane_live.c): live frames
+ * that really leave, while packets are still coming. What leaves to the server is
+ * captured at the far end of its link.
  */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -184,7 +184,7 @@ Test(lane, everything_leaves_in_order)
 	cpus_free(cpus);
 }
 
-/* ---- while packets come ------------------------------------------------------------------------ */
+/* ---- while packets come ---------------------------------------------------------------------- */
 
 #define PRODUCERS	 2
 #define PRODUCER_PACKETS 5000 /* of each: a socket's buffer holds them all */
@@ -234,8 +234,8 @@ static void *producer_main(void *arg)
 }
 
 /*
- * Two CPUs park while the agent releases and at last opens: of each, all that was parked leaves once
- * and in order, and nothing is parked after it.
+ * Two CPUs park while the agent releases and at last opens: of each, all that was parked leaves
+ * once and in order, and nothing is parked after it.
  */
 Test(lane, opens_while_packets_come)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * test_pace.c - threads of the agent that serve connections: one that has been made urgent isn't left so
- * by a request that is refused, nor by the end of what was urgent. Here and not among the unit tests, as
- * it takes root to be urgent.
+ * test_pace.c - threads of the agent that serve connections: one that has been made urgent isn't
+ * left so by a request that is refused, nor by the end of what was urgent. Here and not among the
+ * unit tests, as it takes root to be urgent.
  */
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -97,7 +97,7 @@ Test(pace, ordinary_work, .timeout = 30)
 	refused_is_normal("/v1/lease");
 }
 
-/* ---- rounds of a move, at its target ----------------------------------------------------------- */
+/* ---- rounds of a move, at its target --------------------------------------------------------- */
 
 static const struct http_route upload_routes[] = {
 	{ "POST", "/v1/moves/:id/state", NULL, &target_state_upload, 0 },

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * test_park.c - packets held for a flow between owners: nothing of them is lost, changed or overtaken
- * until their release, and what doesn't fit is what the move's policy says.
+ * test_park.c - packets held for a flow between owners: nothing of them is lost, changed or
+ * overtaken until their release, and what doesn't fit is what the move's policy says.
  *
- * Each release is a frame as the agent's live ones are, run by the test itself; test_lane.c has the
- * agent's own release.
+ * Each release is a frame as the agent's live ones are, run by the test itself;
+ * test_lane.c has the agent's own release.
  */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -414,7 +414,7 @@ Test(park, open_ring)
 	nothing_expect("it is open");
 }
 
-/* ---- back to the source ----------------------------------------------------------------------- */
+/* ---- back to the source ---------------------------------------------------------------------- */
 
 /* As it came, in a tunnel packet that tells the source not to park it again. */
 Test(park, returned_to_another_host)

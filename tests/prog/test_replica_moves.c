@@ -50,8 +50,8 @@ Test(replica_moves, follows_moves)
 }
 
 /*
- * What a move holds isn't copied, and the copy isn't told to be newer than that; it is all that is left should the
- * source die, so it stays until the target is the owner.
+ * What a move holds isn't copied, and the copy isn't told to be newer than that; it is all that is
+ * left should the source die, so it stays until the target is the owner.
  */
 Test(replica_moves, what_a_move_holds_stays_as_old_as_it_is)
 {

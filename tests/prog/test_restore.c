@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Restoring in two threads: what comes in many blocks is written whole and in order, and an error of
- * the writing thread reaches the receiving one.
+ * Restoring in two threads: what comes in many blocks is written whole and in order, and an error
+ * of the writing thread reaches the receiving one.
  */
 #include <criterion/criterion.h>
 #include <pthread.h>
@@ -171,7 +171,7 @@ Test(restore, may_be_given_up)
 	instance_free(a);
 }
 
-/* ---- restoring into an instance that is being read ------------------------------------------------ */
+/* ---- restoring into an instance that is being read ------------------------------------------- */
 
 #define GROUP 7	 /* as good as any */
 #define STAY  90 /* of its flows: nobody touches them */

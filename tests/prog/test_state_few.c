@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Few flows are found by the hints that the data path leaves, without a look at the groups' maps; and
- * where the hints don't name all of them, the maps are read all the same.
+ * Few flows are found by the hints that the data path leaves, without a look at the groups' maps;
+ * and where the hints don't name all of them, the maps are read all the same.
  */
 #include <criterion/criterion.h>
 #include <pthread.h>
@@ -160,7 +160,7 @@ Test(state_few, forget_searches_where_hints_are_old)
 	}
 }
 
-/* ---- with packets and forgetting on another CPU -------------------------------------------------- */
+/* ---- with packets and forgetting on another CPU ---------------------------------------------- */
 
 struct churn {
 	struct instance *instance;

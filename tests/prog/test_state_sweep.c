@@ -39,7 +39,9 @@ Test(state_sweep, sweep_deletes_the_dead_only)
 	instance_free(a);
 }
 
-/* Each life is counted once, where it ends, by its length; of what moves on, or is forgotten, none. */
+/*
+ * Each life is counted once, where it ends, by its length; of what moves on, or is forgotten, none.
+ */
 Test(state_sweep, lives_are_counted_when_they_end)
 {
 	struct instance *a = state_rig_load("a", "counter", 1);
@@ -282,8 +284,8 @@ static void race_round(struct trigger *trigger, unsigned int round)
 
 /*
  * Whoever wins, the packet's flow must be there afterwards with exactly this one packet, or have
- * been dropped where it found the sweep in the middle of its entry; and the count must be right. One
- * slot and few flows, so that both meet at one entry in one round of a hundred.
+ * been dropped where it found the sweep in the middle of its entry; and the count must be right.
+ * One slot and few flows, so that both meet at one entry in one round of a hundred.
  */
 Test(state_sweep, sweep_and_revival_race)
 {
@@ -297,7 +299,10 @@ Test(state_sweep, sweep_and_revival_race)
 	spec.capacity = 1000;
 	cr_assert_eq(instance_load(&spec, &trigger.instance, NULL), 0);
 	cr_assert_eq(pthread_create(&thread, NULL, trigger_run, &trigger), 0);
-	/* ... unless no sweep ever was in time, or each: which wins is a matter of luck on a busy one */
+	/*
+	 * ... unless no sweep ever was in time, or each: which wins is
+	 * a matter of luck on a busy one
+	 */
 	while ((rounds < RACE_ROUNDS && clock_ns() - begin_ns < RACE_TIME_NS) ||
 	       trigger.swept == 0 || trigger.swept >= rounds * (RACE_FLOWS - 1))
 		race_round(&trigger, ++rounds);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * test_tunnel_bad.c - what comes by the fabric and is no good, or for others: forged, malformed, cut, and
- * frames for other stations. None of it reaches an NF.
+ * test_tunnel_bad.c - what comes by the fabric and is no good, or for others: forged, malformed,
+ * cut, and frames for other stations. None of it reaches an NF.
  */
 #include <criterion/criterion.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * analyzer_fixture.h - a small site in memory: one service on three hosts, whose agents report every
- * 100 ms what the test says is true.
+ * analyzer_fixture.h - a small site in memory: one service on three hosts, whose agents report
+ * every 100 ms what the test says is true.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * failover_fixture.h - gw and three hosts that send samples, and fw-1 on nf1, which has all flows: what its
- * standby has, and what becomes of both.
+ * failover_fixture.h - gw and three hosts that send samples, and fw-1 on nf1, which has all flows:
+ * what its standby has, and what becomes of both.
  */
 #pragma once
 
@@ -28,7 +28,9 @@ struct fake_agent *agent_named(const char *name);
 bool host_is_up(const char *name);
 /* What the last configuration that an agent has says of its owners: the one of all slots. */
 json_int_t owner_at(struct fake_agent *agent);
-/* Until the flows are fw-2's: what hosts have to be told comes next, for which they have 2 s each. */
+/*
+ * Until the flows are fw-2's: what hosts have to be told comes next, for which they have 2 s each.
+ */
 void wait_until_taken(void);
 /* fw-2 has all that fw-1 had, and no more is to be done. */
 void assert_taken_over(void);

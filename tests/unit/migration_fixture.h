@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* migration_fixture.h - moves from fw-1 to fw-2 by the API of orch_fixture.h, and what they leave. */
+/*
+ * migration_fixture.h - moves from fw-1 to fw-2 by the API of orch_fixture.h, and what they leave.
+ */
 #pragma once
 
 #include "tests/unit/orch_fixture.h"

@@ -72,7 +72,9 @@ static void step_reply(const struct world *from, uint32_t h, enum move_call call
 	machine_answer(&w, h, call, MOVE_EV_LOST, NO_REPLY);
 }
 
-/* Nobody waits for it: that it never comes is told by all states in which it is still on its way. */
+/*
+ * Nobody waits for it: that it never comes is told by all states in which it is still on its way.
+ */
 static void step_ghost(const struct world *from, uint32_t h, enum move_call call)
 {
 	struct world w = *from;

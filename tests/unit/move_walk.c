@@ -141,7 +141,9 @@ static void check_owner(const struct world *w)
 {
 	const struct host *source = host_with((struct world *)w, MOVE_SOURCE);
 
-	/* blind decisions happen only when the target's host is gone: then nobody processes there */
+	/*
+	 * blind decisions happen only when the target's host is gone: then nobody processes there
+	 */
 	if (w->doubt || host_with((struct world *)w, MOVE_TARGET)->dead)
 		return;
 	check(!w->committed || !source->known || source->source >= S_HANDOVER,

@@ -6,7 +6,9 @@
 
 const struct layout *layout;
 
-/* struct move <-> its part of a world: what matters for the future, so that equal states are equal. */
+/*
+ * struct move <-> its part of a world: what matters for the future, so that equal states are equal.
+ */
 void world_to_move(const struct world *w, struct move *move)
 {
 	move_init(move, layout->fence);

@@ -24,8 +24,8 @@ enum reply { NO_REPLY, REPLY_OK, REPLY_COPIED, REPLY_COMMITTED, REPLY_REFUSED, R
 enum stream { STREAM_NONE, STREAM_SENT, STREAM_ACKED, STREAM_BROKEN };
 
 /*
- * Bits, as millions of these are kept and compared: a move's millions of states differ by the byte, so
- * what is left of one has a name and is 0.
+ * Bits, as millions of these are kept and compared: a move's millions of states differ by the byte,
+ * so what is left of one has a name and is 0.
  */
 struct host {
 	uint16_t known : 1; /* has the move */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * orch_fixture.h - the whole orchestrator with its API, but for its main(), against fake agents: gw, which
- * steers, and nf1, nf2 ...
+ * orch_fixture.h - the whole orchestrator with its API, but for its main(), against fake agents:
+ * gw, which steers, and nf1, nf2 ...
  */
 #pragma once
 
@@ -17,7 +17,10 @@
 extern struct fake_world world;
 extern struct orchestrator *orch; /* the one that is up */
 
-/* So many hosts, and an orchestrator without a service. @samples: they send them, and so can be dead. */
+/*
+ * So many hosts, and an orchestrator without a service. @samples: they
+ * send them, and so can be dead.
+ */
 void fixture_begin(size_t hosts, bool samples);
 /* Three hosts without samples; nf1 and nf2 have an instance each of a service `fw` of 64 slots. */
 void fixture_setup(void);

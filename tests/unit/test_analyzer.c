@@ -141,7 +141,10 @@ Test(analyzer, hot_slot, SITE)
 	cr_expect(!site_holds(&site, CONDITION_OVERLOAD, ABOUT_SERVICE, SITE_SERVICE));
 }
 
-/* What is left is too little for a plan (moves.gain_percent): nothing would end it, were it still a condition. */
+/*
+ * What is left is too little for a plan (moves.gain_percent): nothing would end
+ * it, were it still a condition.
+ */
 Test(analyzer, what_no_plan_would_even_out_is_even, SITE)
 {
 	site.policy.utilisation.imbalance_percent = 12;

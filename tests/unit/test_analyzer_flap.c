@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The loop closed: a service under loads that swing, ramp, burst and jitter, with somebody who acts on
- * the analyzer's word as the planner would. The number of actions is bounded, though the raw load
- * crosses the thresholds hundreds of times; and where more instances are needed, they come in time.
+ * The loop closed: a service under loads that swing, ramp, burst and jitter, with somebody who acts
+ * on the analyzer's word as the planner would. The number of actions is bounded, though the raw
+ * load crosses the thresholds hundreds of times; and where more instances are needed, they come in
+ * time.
  */
 #include <criterion/criterion.h>
 #include <math.h>
@@ -88,7 +89,9 @@ static void act(struct outcome *outcome)
 	busy_until_ms = site.now_ms + START_MS;
 }
 
-/* How often a controller that looks at the load and at the thresholds alone would change its mind. */
+/*
+ * How often a controller that looks at the load and at the thresholds alone would change its mind.
+ */
 static void crossings_count(struct outcome *outcome)
 {
 	double percent = site.demand / 2 * 100;

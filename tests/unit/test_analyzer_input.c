@@ -202,7 +202,9 @@ static void nobody_seen(void)
 		site.instances[i].quality = (struct load_quality){ .age_ns = UINT64_MAX };
 }
 
-/* Our own start, before the first agent is heard: data is missing, nothing is wrong with the clock. */
+/*
+ * Our own start, before the first agent is heard: data is missing, nothing is wrong with the clock.
+ */
 Test(analyzer_input, nobody_heard_yet)
 {
 	site_init(&site, 3);
@@ -232,7 +234,9 @@ static void flap(void)
 	cr_expect(!(site.hosts[1].conditions & HOST_FAILED), "it is well just now");
 }
 
-/* A host that fails again and again gets nothing new, until it was well for long; then for longer. */
+/*
+ * A host that fails again and again gets nothing new, until it was well for long; then for longer.
+ */
 Test(analyzer_input, flapping_host, SITE)
 {
 	site.policy.stability.down_ms = 1000;
@@ -258,7 +262,9 @@ static void host_2_unheard(void)
 	strcpy(site.hosts[1].unheard_by, "gw1");
 }
 
-/* Nobody is dead, but one gateway's packets to it are lost: it is named, and gets no more of them. */
+/*
+ * Nobody is dead, but one gateway's packets to it are lost: it is named, and gets no more of them.
+ */
 Test(analyzer_input, unreachable_from_a_gateway, SITE)
 {
 	site.policy.stability.down_ms = 1000;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the daemons take as configuration: the examples that are installed, and what contradicts itself. */
+/*
+ * What the daemons take as configuration: the examples that are
+ * installed, and what contradicts itself.
+ */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>

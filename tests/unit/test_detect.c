@@ -169,7 +169,9 @@ Test(detect, one_witness_that_hears_it_is_enough)
 	cr_expect_eq(died[1] + died[2] + died[3] + died[4], 0);
 }
 
-/* One says that it's silent, another one hears it: the way between the two is broken, not the host. */
+/*
+ * One says that it's silent, another one hears it: the way between the two is broken, not the host.
+ */
 static void h1_doesnt_hear_2(void)
 {
 	hosts[0].peers[2].silent_ns = 10 * NSEC_PER_SEC;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* test_events.c - events that the disk takes late: none waits, their order stays, and there is a bound. */
+/*
+ * test_events.c - events that the disk takes late: none waits, their
+ * order stays, and there is a bound.
+ */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>

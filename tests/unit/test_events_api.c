@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* test_events_api.c - events that are stored later than they are emitted: who asks doesn't notice, and none is lost. */
+/*
+ * test_events_api.c - events that are stored later than they are emitted: who asks
+ * doesn't notice, and none is lost.
+ */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>

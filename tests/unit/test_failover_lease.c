@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * test_failover_lease.c - leases of hosts that may be alive and are not heard, and what a crash of ours in
- * the middle of a recovery leaves: see failover_fixture.h.
+ * test_failover_lease.c - leases of hosts that may be alive and are not heard, and what a crash of
+ * ours in the middle of a recovery leaves: see failover_fixture.h.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -62,7 +62,9 @@ Test(failover, back_in_time)
 	cr_expect_str_eq(text(instance_shown("fw-2"), "standby_of"), "fw-1");
 }
 
-/* Its standby dies, too, before the lease has run out: what both have isn't given to a dead host. */
+/*
+ * Its standby dies, too, before the lease has run out: what both have isn't given to a dead host.
+ */
 Test(failover, both_hosts_die)
 {
 	struct fake_agent *heir;
@@ -75,7 +77,9 @@ Test(failover, both_hosts_die)
 	cr_expect_eq(number(instance_shown("fw-1"), "slots"), 64);
 }
 
-/* Until it has been told that it needs a lease it won't stop by itself, however long it is silent. */
+/*
+ * Until it has been told that it needs a lease it won't stop by itself, however long it is silent.
+ */
 Test(failover, a_host_that_knows_of_no_lease)
 {
 	unsigned int others;
@@ -107,8 +111,8 @@ Test(failover, no_fence_with_a_host_that_cant_be_told)
 }
 
 /*
- * A lease is the service's: a host that may have an old table, by which it owns what was taken from it,
- * doesn't get one before it has the new one.
+ * A lease is the service's: a host that may have an old table, by which it owns what was taken from
+ * it, doesn't get one before it has the new one.
  */
 Test(failover, no_lease_for_an_old_table)
 {

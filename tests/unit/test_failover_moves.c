@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* test_failover_moves.c - moves that are under way while one of their hosts dies: see failover_fixture.h. */
+/*
+ * test_failover_moves.c - moves that are under way while one of their
+ * hosts dies: see failover_fixture.h.
+ */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -136,7 +139,9 @@ Test(failover, a_move_whose_target_dies_with_the_flows)
 	slots_are(heir, 64);
 }
 
-/* Where a move that was under way ends is decided by who has taken over, which the journal knows. */
+/*
+ * Where a move that was under way ends is decided by who has taken over, which the journal knows.
+ */
 Test(failover, a_crash_while_a_move_has_an_heir)
 {
 	struct fake_agent *target = third_host();

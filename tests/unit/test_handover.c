@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A move that hands groups of slots over keeps others from its two instances' parts of those groups. */
+/*
+ * A move that hands groups of slots over keeps others from its two
+ * instances' parts of those groups.
+ */
 #include <criterion/criterion.h>
 
 #include "agent/handover.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * test_http_kept.c - connections that are kept from one call to the next, by a client and by many calls
- * in flight: used again, and replaced without a word when the peer has closed them meanwhile.
+ * test_http_kept.c - connections that are kept from one call to the next, by a client and by many
+ * calls in flight: used again, and replaced without a word when the peer has closed them meanwhile.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -28,7 +28,7 @@
 #define HEADERS_END  "\r\n\r\n"
 #define LENGTH_FIELD "Content-Length: "
 
-/* ---- a peer that does what it is told ----------------------------------------------------------- */
+/* ---- a peer that does what it is told -------------------------------------------------------- */
 
 struct conn {
 	int fd;
@@ -146,7 +146,7 @@ static void teardown(void)
 
 TestSuite(http_kept, .init = setup, .fini = teardown, .timeout = 60);
 
-/* ---- calls, each when the one before has ended --------------------------------------------------- */
+/* ---- calls, each when the one before has ended ----------------------------------------------- */
 
 static int call_by_client(const char *method, json_t *body)
 {
@@ -203,8 +203,8 @@ Test(http_kept, what_the_peer_has_closed_is_replaced_among_many_calls)
 }
 
 /*
- * As a daemon that goes while the next request is on its way: nobody has begun to answer, so it is asked
- * again, whatever the method: in our protocol what is said twice is done once.
+ * As a daemon that goes while the next request is on its way: nobody has begun to answer, so it is
+ * asked again, whatever the method: in our protocol what is said twice is done once.
  */
 Test(http_kept, what_the_peer_closes_unanswered_is_replaced)
 {

@@ -472,8 +472,8 @@ Test(http_stream, stop_waits_for_handlers_no_longer_than_its_grace)
 #define POSTS 500
 
 /*
- * Catches Nagle and delayed ACKs (40 ms) and a sleeping poll, which slow down all of them. Of a busy
- * machine a quarter of them are fast enough.
+ * Catches Nagle and delayed ACKs (40 ms) and a sleeping poll, which slow down all of them. Of a
+ * busy machine a quarter of them are fast enough.
  */
 Test(http_stream, a_small_post_is_fast)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * JSON written as text: commas, names, numbers, strings that need escapes; what is read again is the same.
+ * JSON written as text: commas, names, numbers, strings that need escapes;
+ * what is read again is the same.
  */
 #include <criterion/criterion.h>
 #include <string.h>

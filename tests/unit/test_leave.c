@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * test_leave.c - what is left to end on an instance that is retired, by the whole orchestrator against
- * fake agents: who is chosen, what if a host doesn't take the pins, what is kept over a restart.
+ * test_leave.c - what is left to end on an instance that is retired, by the whole
+ * orchestrator against fake agents: who is chosen, what if a host doesn't take the
+ * pins, what is kept over a restart.
  */
 #include <criterion/criterion.h>
 #include <math.h>
@@ -235,7 +236,10 @@ Test(leave, a_move_that_fails_leaves_nothing_behind)
 	cr_expect_not(is_retiring("fw-1"));
 }
 
-/* Load has come back: it isn't retired; pins stay where the slot doesn't come back, and say something. */
+/*
+ * Load has come back: it isn't retired; pins stay where the slot
+ * doesn't come back, and say something.
+ */
 Test(leave, who_is_taken_back_keeps_what_was_left)
 {
 	_cleanup_free_ struct owners *before = table_copy();

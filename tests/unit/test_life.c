@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* test_life.c - lives of known distributions: how much longer a flow of some age is likely to stay. */
+/*
+ * test_life.c - lives of known distributions: how much longer a flow of some age is likely to stay.
+ */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdint.h>
@@ -122,7 +124,9 @@ Test(life, of_few_nothing_is_told)
 	cr_expect_eq(life_left_s(&table, INFINITY), 0);
 }
 
-/* Two of three stay for good: of a young flow no end is in sight, though all that ended were short. */
+/*
+ * Two of three stay for good: of a young flow no end is in sight, though all that ended were short.
+ */
 Test(life, those_that_stay_count)
 {
 	struct life_table table = lives(exponential, 1000);
@@ -146,8 +150,8 @@ Test(life, what_was_fades)
 }
 
 /*
- * Little's law: of lives of 20 s that begin 100 times a second there are 2000. All of them are as likely to
- * end within 14 s. Of heavy-tailed ones only the young are, and of these there are fewer.
+ * Little's law: of lives of 20 s that begin 100 times a second there are 2000. All of them are as
+ * likely to end within 14 s. Of heavy-tailed ones only the young are, and of these there are fewer.
  */
 Test(life, so_many_end_soon)
 {

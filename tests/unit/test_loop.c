@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * test_loop.c - policies, pauses, drains and plans through the API of the whole orchestrator, against
- * fake agents: what is kept over restarts, what is refused, what is told.
+ * test_loop.c - policies, pauses, drains and plans through the API of the whole orchestrator,
+ * against fake agents: what is kept over restarts, what is refused, what is told.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* test_loop_plan.c - for which load the loop has plans made, where not all that it wishes can be done. */
+/*
+ * test_loop_plan.c - for which load the loop has plans made, where not
+ * all that it wishes can be done.
+ */
 #include <criterion/criterion.h>
 
 #include "orchestrator/elasticity_internal.h"
@@ -27,7 +30,10 @@ static void teardown(void)
 
 TestSuite(loop_plan, .init = setup, .fini = teardown);
 
-/* Six instances at 20 %, two of them on hosts that are drained; and no more than the other four may be. */
+/*
+ * Six instances at 20 %, two of them on hosts that are drained; and no
+ * more than the other four may be.
+ */
 static void two_of_six_leave(double growth)
 {
 	world_init(&w, 6, 6, 384);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the data path counts, as the monitor reads it: sums over CPUs, wrapping, rings of samples. */
+/*
+ * What the data path counts, as the monitor reads it: sums over CPUs, wrapping, rings of samples.
+ */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* test_migration_restart.c - moves that meet: each other, a client who cancels, a daemon that restarts. */
+/*
+ * test_migration_restart.c - moves that meet: each other, a client who
+ * cancels, a daemon that restarts.
+ */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -119,7 +122,10 @@ Test(migration, restart_after_final_goes_forward)
 	assert_forgotten(id);
 }
 
-/* Its hosts have finished and forgotten it, and the entry that says so is the one that a power cut takes. */
+/*
+ * Its hosts have finished and forgotten it, and the entry that says so is
+ * the one that a power cut takes.
+ */
 Test(migration, an_end_that_a_power_cut_takes_is_done_again)
 {
 	_cleanup_json_ json_t *operation = NULL;

@@ -227,7 +227,9 @@ Test(model, unpin_spares_others)
 	cr_assert_not_null(owners_pin(&table, &keys[1]));
 }
 
-/* Against a model so simple that it can't be wrong: each flow's owner by the change last applied. */
+/*
+ * Against a model so simple that it can't be wrong: each flow's owner by the change last applied.
+ */
 Test(model, random_changes)
 {
 	enum { FLOWS = 200, ROUNDS = 300 };

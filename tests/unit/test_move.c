@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * test_move.c - the coordinator's state machine in every situation that can arise: walks through all
- * states of a move and its hosts (move_world.h), with ever more faults.
+ * test_move.c - the coordinator's state machine in every situation that can arise: walks through
+ * all states of a move and its hosts (move_world.h), with ever more faults.
  */
 #include "tests/unit/move_world.h"
 

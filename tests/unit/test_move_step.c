@@ -70,7 +70,10 @@ static void answer_all(struct move *move, struct move_action actions[MOVE_ACTION
 	}
 }
 
-/* A host dies when the steering host has switched, and no time passes: the calls that follow, by name. */
+/*
+ * A host dies when the steering host has switched, and no time passes:
+ * the calls that follow, by name.
+ */
 static const char *calls_after_death(unsigned int host, enum move_outcome *ret_outcome)
 {
 	static char text[400];

@@ -68,7 +68,9 @@ Test(neighbours, are_kept_by_their_url)
 	cr_expect_eq(get(URL_B), b);
 }
 
-/* While an operator replaces the files, one may be missing, or half there: moves go on as before. */
+/*
+ * While an operator replaces the files, one may be missing, or half there: moves go on as before.
+ */
 Test(neighbours, are_there_while_certificates_are_replaced)
 {
 	struct http_client *a = get(URL_A);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* test_online.c - which sets of CPUs the agent can work with, and which address tells peers apart. */
+/*
+ * test_online.c - which sets of CPUs the agent can work with, and which address tells peers apart.
+ */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>

@@ -2,10 +2,11 @@
 /*
  * test_phase.c - the hosts' side of a move, in every situation that can arise.
  *
- * The world is a source and a target (two hosts, or one), a steering host, and the final stream between
- * them, which may be on its way for any time. Callers keep to what orchestrator/move.c promises, and
- * nothing more: hold may come at any time after the switch, also when the target can't be asked; steps
- * may be repeated. Every state that can be reached is visited, and the invariants are checked in each.
+ * The world is a source and a target (two hosts, or one), a steering host, and the final stream
+ * between them, which may be on its way for any time. Callers keep to what orchestrator/move.c
+ * promises, and nothing more: hold may come at any time after the switch, also when the target
+ * can't be asked; steps may be repeated. Every state that can be reached is visited, and the
+ * invariants are checked in each.
  */
 #include <criterion/criterion.h>
 #include <stdbool.h>

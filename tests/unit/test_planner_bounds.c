@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* test_planner_bounds.c - what bounds a plan: hosts, what is known of them, what must stay together. */
+/*
+ * test_planner_bounds.c - what bounds a plan: hosts, what is known of
+ * them, what must stay together.
+ */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <string.h>

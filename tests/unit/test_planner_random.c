@@ -40,7 +40,9 @@ static void random_trouble(struct world *w, struct random *random)
 							   (unsigned int)w->service.instances_n)];
 
 		instance->state = (enum instance_state)random_below(random, INSTANCE_FAILED + 1);
-		/* the first one's are known: without any, nobody can know what an instance can do */
+		/*
+		 * the first one's are known: without any, nobody can know what an instance can do
+		 */
 		if (instance != w->service.instances)
 			instance->quality.validity = (enum load_validity)random_below(random, 4);
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * test_plans.c - plans that are carried out while the world changes: operators who move flows by hand,
- * hosts that vanish, pauses. Against fake agents; what makes the loop plan is a drain.
+ * test_plans.c - plans that are carried out while the world changes: operators who move flows by
+ * hand, hosts that vanish, pauses. Against fake agents; what makes the loop plan is a drain.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -92,7 +92,9 @@ Test(plans, a_drain_is_planned_and_done)
 	cr_assert_str_eq(state_of_ended(), "completed");
 }
 
-/* What an operator moves is his: the plan takes the rest at once, and what is left when he is done. */
+/*
+ * What an operator moves is his: the plan takes the rest at once, and what is left when he is done.
+ */
 Test(plans, a_move_by_hand_before)
 {
 	char path[96];
@@ -110,7 +112,10 @@ Test(plans, a_move_by_hand_before)
 	cr_assert_eq(slots_of("fw-2"), 64);
 }
 
-/* He moves flows back to what is being emptied, while the plan is carried out: another plan follows. */
+/*
+ * He moves flows back to what is being emptied, while the plan is
+ * carried out: another plan follows.
+ */
 Test(plans, a_move_by_hand_meanwhile)
 {
 	char path[96];
@@ -132,7 +137,10 @@ Test(plans, a_move_by_hand_meanwhile)
 	cr_assert_geq(json_array_size(plans()), 2);
 }
 
-/* The target goes while flows are on their way to it: the plan fails, they stay; when it is back, they go. */
+/*
+ * The target goes while flows are on their way to it: the plan fails, they
+ * stay; when it is back, they go.
+ */
 Test(plans, a_host_that_vanishes)
 {
 	fake_script(&world, "nf2", "prepare", FAKE_BLOCK, 1);
@@ -207,7 +215,9 @@ Test(plan_flags, quiet_hours)
 	}
 }
 
-/* Relief leaves room for what figures differ by; nothing else is asked to move more than it must. */
+/*
+ * Relief leaves room for what figures differ by; nothing else is asked to move more than it must.
+ */
 Test(plan_flags, room_for_noise)
 {
 	cr_expect_float_eq(loop_growth(1, PLANNER_RELIEVE), LOOP_HEADROOM, 1e-9);

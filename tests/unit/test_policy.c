@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Policies: what a file may hold, that file, defaults and JSON agree, and each contradiction with its
- * place and its mend.
+ * Policies: what a file may hold, that file, defaults and JSON agree, and each
+ * contradiction with its place and its mend.
  */
 #include <criterion/criterion.h>
 #include <string.h>
@@ -139,7 +139,10 @@ Test(policy, json_errors_have_no_place)
 	}
 }
 
-/* What can't be used; how the message begins, which names the place and the fields; part of the mend. */
+/*
+ * What can't be used; how the message begins, which names the place
+ * and the fields; part of the mend.
+ */
 struct refusal {
 	const char *text, *message, *mend;
 };

@@ -49,7 +49,9 @@ Test(silence, not_while_nothing_is_asked)
 	cr_expect(silence_judge(&s, 1000 + 51 * AFTER, 1000, AFTER));
 }
 
-/* All that was asked was answered: a host that asks nothing for long doesn't call its peer silent. */
+/*
+ * All that was asked was answered: a host that asks nothing for long doesn't call its peer silent.
+ */
 Test(silence, owed_is_what_was_asked)
 {
 	struct silence s = { 0 };

@@ -68,7 +68,8 @@ Test(sketch, young_rates_are_right)
 }
 
 /*
- * Two elephants with 20 % and 5 % among a hundred thousand mice, who fill the sketch again and again.
+ * Two elephants with 20 % and 5 % among a hundred thousand mice, who
+ * fill the sketch again and again.
  */
 Test(sketch, finds_elephants_among_mice)
 {

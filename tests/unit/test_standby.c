@@ -160,7 +160,10 @@ Test(standby, one_that_failed_is_rebuilt_or_removed)
 	is_remove(0, 2);
 }
 
-/* An owner may come to its standby's host only by the configuration's change: still they are parted. */
+/*
+ * An owner may come to its standby's host only by the configuration's
+ * change: still they are parted.
+ */
 Test(standby, one_beside_its_owner_is_moved)
 {
 	owner(1, 2);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * test_tls_renewal.c - certificates, keys and CAs that are replaced on disk while listeners and clients
- * run. The server reads the site's own files; the clients here have copies, so that each end is
- * renewed by itself.
+ * test_tls_renewal.c - certificates, keys and CAs that are replaced on disk while listeners and
+ * clients run. The server reads the site's own files; the clients here have copies, so that
+ * each end is renewed by itself.
  */
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -59,8 +59,8 @@ static void client_renew(const char *name)
 }
 
 /*
- * Twice, so that the private copies which libcurl reads have the paths again that they had at first: what
- * it keeps by its paths it would take for the same.
+ * Twice, so that the private copies which libcurl reads have the paths again that they had at
+ * first: what it keeps by its paths it would take for the same.
  */
 static void client_renew_twice(const char *name)
 {
@@ -202,7 +202,10 @@ Test(tls_renewal, a_kept_connection_of_the_same_ca_goes_on)
 	expect_peer(client, "host 127.0.0.1");
 }
 
-/* The server hangs up, as the kept connection showed a certificate of the old CA; nobody need notice. */
+/*
+ * The server hangs up, as the kept connection showed a certificate of
+ * the old CA; nobody need notice.
+ */
 Test(tls_renewal, who_has_renewed_too_comes_anew)
 {
 	expect_peer(fixture.remote, "host 127.0.0.1");
@@ -368,7 +371,10 @@ static uint64_t number_of_now(struct tls_store *store)
 	return number;
 }
 
-/* Who looked before another one had read them doesn't read them again: all connections would be made anew. */
+/*
+ * Who looked before another one had read them doesn't read them again: all
+ * connections would be made anew.
+ */
 Test(tls_renewal, one_renewal_is_taken_up_once)
 {
 	struct lookers lookers = {};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * test_upgrade.c - a service to another version of its NF, against fake agents: what becomes of each
- * instance when all goes well, and when something fails, is cancelled, or the orchestrator dies.
+ * test_upgrade.c - a service to another version of its NF, against fake agents: what
+ * becomes of each instance when all goes well, and when something fails, is
+ * cancelled, or the orchestrator dies.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -126,7 +127,10 @@ Test(upgrade, one_at_a_time)
 		     0);
 }
 
-/* The host doesn't take the new object: nothing has changed, and new instances are of the old version. */
+/*
+ * The host doesn't take the new object: nothing has changed, and new
+ * instances are of the old version.
+ */
 Test(upgrade, a_successor_that_cant_be_made)
 {
 	const json_t *ended;

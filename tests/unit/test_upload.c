@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * test_upload.c - state of a move is taken from one upload at a time: what a source sent before it was
- * restarted would land upon what it sends anew.
+ * test_upload.c - state of a move is taken from one upload at a time: what a source sent before it
+ * was restarted would land upon what it sends anew.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
