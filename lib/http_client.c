@@ -213,7 +213,7 @@ int http_call(struct http_client *client, const char *method, const char *path, 
 
 int http_call_unless(struct http_client *client, const char *method, const char *path, json_t *body,
 		     const char *const *headers, unsigned int timeout_ms, const atomic_bool *cancel,
-		     json_t **ret_reply, struct ff_error *err)
+		     unsigned int *ret_status, json_t **ret_reply, struct ff_error *err)
 {
 	struct http_exchange_spec spec = { .client = client,
 					   .method = method,
@@ -223,7 +223,7 @@ int http_call_unless(struct http_client *client, const char *method, const char 
 					   .timeout_ms = timeout_ms,
 					   .cancel = cancel };
 
-	return exchange_run(&spec, NULL, ret_reply, err);
+	return exchange_run(&spec, ret_status, ret_reply, err);
 }
 
 int http_upload(struct http_client *client, const struct http_upload *upload,

@@ -54,7 +54,7 @@ int http_call(struct http_client *client, const char *method, const char *path, 
 /* As http_call(), but given up soon (some 20 ms) after *cancel becomes true: -ECANCELED. */
 int http_call_unless(struct http_client *client, const char *method, const char *path, json_t *body,
 		     const char *const *headers, unsigned int timeout_ms, const atomic_bool *cancel,
-		     json_t **ret_reply, struct ff_error *err);
+		     unsigned int *ret_status, json_t **ret_reply, struct ff_error *err);
 
 /* --------------------------------------------------------------------------------- streaming */
 

@@ -30,10 +30,11 @@ static void *push_run(void *arg)
 	_cleanup_json_ json_t *reply = NULL;
 	int r;
 
-	r = push->config ? http_call_unless(host->client, "PUT", "/v1/config", push->config,
-					    orch->headers, FAILOVER_PUSH_MS,
-					    &orch->failover->dead[host->id], &reply, &push->err) :
-			   error_nomem(&push->err);
+	r = push->config ?
+		    http_call_unless(host->client, "PUT", "/v1/config", push->config, orch->headers,
+				     FAILOVER_PUSH_MS, &orch->failover->dead[host->id], NULL,
+				     &reply, &push->err) :
+		    error_nomem(&push->err);
 	if (r < 0) {
 		error_prefix(&push->err, "host %s", host->name);
 		return NULL;

@@ -13,6 +13,7 @@
 #include "tools/cmd.h"
 #include "tools/duration.h"
 #include "tools/output.h"
+#include "tools/progress.h"
 #include "tools/remote.h"
 
 #define DEADLINE_DEFAULT "60s"
@@ -75,6 +76,19 @@ static int host_look(struct call *call, const char *path, uint64_t *answered_ns,
 	return 0;
 }
 
+/* Ctrl-C: unlike a move's, it cancels nothing, which somebody who presses it should know. */
+static int left_alone(const struct call *call, const char *name)
+{
+	struct ff_error err = {};
+
+	if (is_live())
+		fputs("\r\033[K", stderr);
+	error_set(&err, ECANCELED, FF_CODE_INTERNAL, NULL,
+		  "the drain of %s goes on; `flowferry undrain %s` takes it back", name, name);
+	call_error(call, &err);
+	return CLI_FAILED;
+}
+
 /* Until the host is empty, late, or not to be emptied any more. */
 static int drain_follow(struct call *call, const char *name, json_t **ret_host)
 {
@@ -86,6 +100,8 @@ static int drain_follow(struct call *call, const char *name, json_t **ret_host)
 		const json_t *drain;
 		int r;
 
+		if (progress_interrupted())
+			return left_alone(call, name);
 		r = host_look(call, path, &answered_ns, &host);
 		if (r)
 			return r;
@@ -154,6 +170,7 @@ static int drain_run(struct call *call)
 	if (r == 0 && !o->no_wait) {
 		json_decref(host);
 		host = NULL;
+		progress_interrupts_catch();
 		r = drain_follow(call, call->args[0], &host);
 	}
 	if (r)

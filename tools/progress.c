@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -22,8 +23,10 @@
 #define LINE_MAX_COLUMNS 200
 #define INTERRUPTS_MAX	 2 /* cancel; leave it alone; one more ends the program at once */
 
-/* How often Ctrl-C was pressed, or SIGTERM sent. A handler can do no more than count. */
+/* How often Ctrl-C was pressed, or SIGTERM sent. A handler can do no more than count ... */
 static volatile sig_atomic_t interrupts;
+/* ... and end the request that is under way: what was asked for would else come after its answer. */
+static atomic_bool interrupted;
 
 struct follower {
 	struct call *call;
@@ -39,6 +42,7 @@ static void interrupt_count(int signal)
 	(void)signal;
 	if (++interrupts > INTERRUPTS_MAX)
 		_exit(CLI_FAILED);
+	atomic_store(&interrupted, true);
 }
 
 void progress_interrupts_catch(void)
@@ -50,6 +54,11 @@ void progress_interrupts_catch(void)
 	/* A script's background job must not see the Ctrl-C that is meant for the one in front. */
 	if (sigaction(SIGINT, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
 		sigaction(SIGINT, &handler, NULL);
+}
+
+bool progress_interrupted(void)
+{
+	return interrupts > 0;
 }
 
 /* ---- the line ------------------------------------------------------------------------------ */
@@ -133,7 +142,9 @@ static void pause_ms(unsigned int ms)
 static int lost(struct follower *f, unsigned int status, struct ff_error *err)
 {
 	line_clear(f);
-	error_prefix(err, "operation %s, which goes on by itself, can't be followed", f->id);
+	if (status != 404)
+		error_prefix(err, "operation %s, which goes on by itself, can't be followed",
+			     f->id);
 	return remote_fail(f->call, status, err);
 }
 
@@ -143,10 +154,15 @@ static void cancel_ask(struct follower *f)
 	_cleanup_free_ char *path = uri_build("/v1/operations/%s", f->id);
 	struct ff_error err = {};
 	unsigned int status;
+	int r;
 
 	f->asked = true;
 	line_clear(f);
-	if (remote_try(f->call, "DELETE", path, REMOTE_TIMEOUT_MS, &status, NULL, &err) == 0)
+	r = remote_unless(f->call, "DELETE", path, REMOTE_TIMEOUT_MS, &interrupted, &status, NULL,
+			  &err);
+	if (r == -ECANCELED)
+		return;
+	if (r == 0)
 		fprintf(stderr, "cancelling %s; Ctrl-C again leaves it to itself\n", f->id);
 	else
 		fprintf(stderr, "%s can't be cancelled: %s\n", f->id, text_clean(err.message));
@@ -164,17 +180,19 @@ static int left_alone(struct follower *f)
 	return CLI_FAILED;
 }
 
-/* One long poll. 0 and a state, 0 without one (not reachable just now), or the exit status. */
+/* One long poll. 0 and a state, 0 without one (not reachable now, or Ctrl-C), or the exit status. */
 static int poll_once(struct follower *f, const char *path, json_t **ret_operation)
 {
 	unsigned int wait = f->live ? PROGRESS_LIVE_MS : PROGRESS_QUIET_MS, status = 0;
 	struct ff_error err = {};
+	int r;
 
-	if (remote_try(f->call, "GET", path, wait + REMOTE_TIMEOUT_MS, &status, ret_operation,
-		       &err) == 0) {
+	r = remote_unless(f->call, "GET", path, wait + REMOTE_TIMEOUT_MS, &interrupted, &status,
+			  ret_operation, &err);
+	if (r == 0)
 		f->answered_ns = clock_ns();
+	if (r == 0 || r == -ECANCELED)
 		return 0;
-	}
 	/* 503: it is on its way down, or not quite up */
 	if ((status && status != 503) ||
 	    clock_ns() - f->answered_ns > PROGRESS_AWAY_MS * NSEC_PER_MSEC)
@@ -193,6 +211,7 @@ static int follow(struct follower *f, json_t **ret_operation)
 	for (;;) {
 		_cleanup_json_ json_t *op = NULL;
 
+		atomic_store(&interrupted, false); /* before the count is read: none is missed */
 		if (interrupts > 1)
 			return left_alone(f);
 		if (interrupts && !f->asked)

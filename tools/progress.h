@@ -13,7 +13,7 @@
 #include "tools/cmd.h"
 
 #define PROGRESS_LIVE_MS  200	/* between two states of the line: as fast as a person reads */
-#define PROGRESS_QUIET_MS 500	/* of one poll where nobody looks; Ctrl-C waits for its end */
+#define PROGRESS_QUIET_MS 500	/* of one poll where nobody looks */
 #define PROGRESS_AWAY_MS  20000 /* a restarting orchestrator is back within a few seconds */
 #define PROGRESS_PAUSE_MS 250	/* between attempts to reach it */
 
@@ -24,6 +24,8 @@
  * usual.
  */
 void progress_interrupts_catch(void);
+/* Has there been one since then? For who follows something else. */
+bool progress_interrupted(void);
 
 /*
  * Follows operation `id` until it ends; *ret_operation is its last state. 0, or the status to exit

@@ -94,6 +94,14 @@ int remote_try(struct call *call, const char *method, const char *path, unsigned
 			 err);
 }
 
+int remote_unless(struct call *call, const char *method, const char *path, unsigned int timeout_ms,
+		  const atomic_bool *cancel, unsigned int *ret_status, json_t **ret_reply,
+		  struct ff_error *err)
+{
+	return http_call_unless(call->client, method, path, NULL, NULL, timeout_ms, cancel,
+				ret_status, ret_reply, err);
+}
+
 int remote_call(struct call *call, const char *method, const char *path, const json_t *body,
 		json_t **ret_reply)
 {

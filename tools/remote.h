@@ -8,6 +8,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdatomic.h>
 
 #include "lib/http_client.h"
 #include "tools/cmd.h"
@@ -30,6 +31,10 @@ int remote_get(struct call *call, const char *path, json_t **ret_reply);
 /* The same, quietly: for callers that try again. *ret_status is 0 if nobody answered. */
 int remote_try(struct call *call, const char *method, const char *path, unsigned int timeout_ms,
 	       unsigned int *ret_status, json_t **ret_reply, struct ff_error *err);
+/* Likewise, and given up soon after *cancel becomes true: -ECANCELED. */
+int remote_unless(struct call *call, const char *method, const char *path, unsigned int timeout_ms,
+		  const atomic_bool *cancel, unsigned int *ret_status, json_t **ret_reply,
+		  struct ff_error *err);
 
 /* Reports what a call ended with, and returns the status to exit with. */
 int remote_fail(struct call *call, unsigned int http_status, struct ff_error *err);

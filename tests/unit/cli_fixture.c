@@ -16,7 +16,8 @@
 #include "lib/cleanup.h"
 #include "lib/json.h"
 
-#define RUN_MS_MAX 10000 /* a run that takes longer hangs */
+#define RUN_MS_MAX    10000 /* a run that takes longer hangs */
+#define POLL_LASTS_MS 20000 /* so does one that waits for the end of such a poll */
 
 struct cli_fixture cli = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -101,14 +102,23 @@ static int get_table(struct http_request *req, struct http_response *resp)
 
 static int get_instances(struct http_request *req, struct http_response *resp)
 {
-	return answer(req, resp, 200,
-		      "{\"instances\":[{\"name\":\"fw-1\",\"id\":1,\"service\":\"fw\","
-		      "\"host\":\"nf1\",\"nf\":\"firewall\",\"state\":\"up\",\"slots\":1024,"
-		      "\"pins\":0,\"flows\":250000,\"capacity\":1000000,\"packets\":123456789,"
-		      "\"bytes\":9600000000,\"dropped\":5,\"flows_new\":300000,"
-		      "\"flows_refused\":2,\"xdp_prog_id\":9},{\"name\":\"mon-1\","
-		      "\"service\":\"mon\"},{\"name\":\"$(touch /tmp/x)\",\"service\":\"mon2\","
-		      "\"state\":\"\\u001b[31mup\"}]}");
+	static const char all[] =
+		"{\"instances\":[{\"name\":\"fw-1\",\"id\":1,\"service\":\"fw\","
+		"\"host\":\"nf1\",\"nf\":\"firewall\",\"state\":\"up\",\"slots\":1024,"
+		"\"pins\":0,\"flows\":250000,\"capacity\":1000000,\"packets\":123456789,"
+		"\"bytes\":9600000000,\"dropped\":5,\"flows_new\":300000,"
+		"\"flows_refused\":2,\"xdp_prog_id\":9},{\"name\":\"mon-1\","
+		"\"service\":\"mon\"},{\"name\":\"$(touch /tmp/x)\",\"service\":\"mon2\","
+		"\"state\":\"\\u001b[31mup\"}]}";
+	const char *of = req_query(req, "service", NULL);
+	json_t *reply = json_loads(all, 0, NULL), *list = json_object_get(reply, "instances");
+
+	cli_note(req);
+	for (size_t i = json_array_size(list); of && i-- > 0;)
+		if (strcmp(json_string_value(json_object_get(json_array_get(list, i), "service")),
+			   of) != 0)
+			json_array_remove(list, i);
+	return resp_json(resp, 200, reply);
 }
 
 static int get_instance_state(struct http_request *req, struct http_response *resp)
@@ -163,6 +173,13 @@ static json_t *operation_json(void)
 		"created", (json_int_t)1700000000000, "ended", (json_int_t)1700000000412);
 }
 
+static void poll_last(void)
+{
+	for (int ms = 0; ms < POLL_LASTS_MS && !__atomic_load_n(&cli.cancelled, __ATOMIC_RELAXED);
+	     ms++)
+		usleep(1000);
+}
+
 static int get_operation(struct http_request *req, struct http_response *resp)
 {
 	json_t *op;
@@ -175,7 +192,9 @@ static int get_operation(struct http_request *req, struct http_response *resp)
 	if (strcmp(req_param(req, "id"), "m1") != 0)
 		return error_set(resp_err(resp), ENOENT, FF_CODE_NOT_FOUND, NULL,
 				 "there is no operation '%s'", req_param(req, "id"));
-	if (req_query(req, "wait_ms", NULL))
+	if (cli.polls_last && cli.polls)
+		poll_last();
+	else if (req_query(req, "wait_ms", NULL))
 		usleep(50000); /* a long poll, cut short */
 	pthread_mutex_lock(&cli.lock);
 	cli.polls++;

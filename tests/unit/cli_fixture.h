@@ -23,6 +23,7 @@ struct cli_fixture {
 	unsigned int requests;
 	unsigned int polls;	/* of operation m1 */
 	unsigned int polls_end; /* at which it ends */
+	bool polls_last;	/* but for the first they are answered when it is cancelled */
 	bool cancelled;
 	const char *end_state;
 };

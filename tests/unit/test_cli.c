@@ -240,6 +240,16 @@ Test(cli, ctrl_c_cancels)
 	assert_has(run->out, "was rolled back");
 }
 
+/* It ends the poll that is under way: a move may else be over before it is asked to be cancelled. */
+Test(cli, ctrl_c_waits_for_no_answer)
+{
+	signal(SIGINT, SIG_DFL);
+	cli.polls_last = true;
+	cli.polls_end = 1000000;
+	assert_status(cli_run_tty("precopy", "\003", MOVE), 1);
+	cr_assert(cli.cancelled);
+}
+
 Test(cli, ctrl_c_ends_what_only_follows)
 {
 	const struct cli_run *run;

@@ -2,6 +2,7 @@
 /* The built program: policies, plans, the loop, drains. */
 
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -170,6 +171,19 @@ Test(cli_loop, progress_of_a_drain)
 
 	assert_status(run, 0);
 	assert_has(run->out, "draining nf1: 4,000 slots, 2 pins");
+}
+
+/* A move's cancels; somebody who thinks that this does, too, is told otherwise. */
+Test(cli_loop, ctrl_c_ends_no_drain)
+{
+	const struct cli_run *run;
+
+	signal(SIGINT, SIG_DFL); /* ignored, if the tests were started in the background */
+	cli.polls_end = 1000000;
+	run = cli_run_tty("draining nf1", "\003", "drain nf1");
+	assert_status(run, 1);
+	assert_has(run->out, "the drain of nf1 goes on; `flowferry undrain nf1` takes it back");
+	cr_assert_str_eq(cli.method, "GET");
 }
 
 Test(cli_loop, progress_of_an_upgrade)
