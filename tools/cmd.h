@@ -70,7 +70,8 @@ struct command {
 	const struct argument *arguments;  /* NULL: none */
 	const struct example *examples;
 	const struct command *const *subs; /* second words; `run`, if any, is for none of them */
-	bool remote;			   /* talks to the orchestrator: takes --socket ... */
+	bool wraps;  /* runs another program: what stands behind its first argument is that one's */
+	bool remote; /* talks to the orchestrator: takes --socket ... */
 };
 
 /* The table of all verbs, in the order in which help lists them; NULL ends it. */

@@ -114,9 +114,13 @@ static void status_table(const struct lab *lab, const json_t *status)
 	table_done(&table);
 	if (!lab->complete)
 		printf("The lab did not come up to its end: flowferry lab down\n");
+	else if (!lab->options.no_daemons &&
+		 !json_is_true(json_object_get(status, "orchestrator_answers")))
+		printf("The orchestrator doesn't answer, so no instances are shown: "
+		       "flowferry lab restart orchestrator\n");
 }
 
-static int status_run(struct call *call)
+int lab_status_show(const struct call *call)
 {
 	struct lab lab = { .lock_fd = -1 };
 	struct ff_error err = {};
@@ -140,6 +144,11 @@ static int status_run(struct call *call)
 	else
 		status_table(&lab, status);
 	return CLI_DONE;
+}
+
+static int status_run(struct call *call)
+{
+	return lab_status_show(call);
 }
 
 static const struct command command_lab_status = {
@@ -178,8 +187,15 @@ static int exec_run(struct call *call)
 	struct lab lab = { .lock_fd = -1 };
 	struct ff_error err = {};
 	struct lab_host *host;
+	char **command = call->args + 1;
 	int status, r;
 
+	if (strcmp(*command, "--") == 0)
+		command++;
+	if (!*command) {
+		error_set(&err, EINVAL, FF_CODE_BAD_REQUEST, NULL, "COMMAND is missing");
+		return call_usage(call, &err);
+	}
 	host = host_argument(call, &lab, &status);
 	if (!host)
 		return status;
@@ -190,9 +206,9 @@ static int exec_run(struct call *call)
 			  "can't enter %s: %s", host->netns, strerror(-r));
 		return lab_fail(call, &err);
 	}
-	execvp(call->args[1], call->args + 1);
+	execvp(*command, command);
 	status = errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN;
-	error_set(&err, errno, error_code(errno), NULL, "can't run %s: %m", call->args[1]);
+	error_set(&err, errno, error_code(errno), NULL, "can't run %s: %m", *command);
 	call_error(call, &err);
 	return status;
 }
@@ -202,8 +218,10 @@ static const struct command command_lab_exec = {
 	.summary = "run a command on a host of the lab",
 	.description =
 		"Runs a command in a host's network namespace, and in that only: it sees the "
-		"files, processes and bpffs of this machine. Exits with the command's status.",
+		"files, processes and bpffs of this machine. What stands behind HOST is the "
+		"command's, its options too. Exits with the command's status.",
 	.run = exec_run,
+	.wraps = true,
 	.arguments =
 		(const struct argument[]){
 			{ .name = "HOST" },
@@ -218,6 +236,16 @@ static const struct command command_lab_exec = {
 		},
 };
 
+static int restart_end(const struct call *call, const struct lab_host *host)
+{
+	_cleanup_json_ json_t *answer = json_pack("{ss ss si}", "host", host->name, "name",
+						  lab_proc_name(host), "pid", (int)host->pid);
+
+	if (call_json(call))
+		json_print(answer);
+	return CLI_DONE;
+}
+
 static int restart_run(struct call *call)
 {
 	struct lab lab = { .lock_fd = -1 };
@@ -225,6 +253,9 @@ static int restart_run(struct call *call)
 	struct lab_host *host;
 	int r, status;
 
+	r = lab_root_check(call);
+	if (r)
+		return r;
 	lab_signals_catch();
 	r = lab_lock(&lab, false, &err);
 	if (r)
@@ -241,7 +272,7 @@ static int restart_run(struct call *call)
 	r = lab_proc_start(&lab, host, &err);
 	if (!r)
 		r = lab_wait_ready(host, &err);
-	status = r ? lab_fail(call, &err) : CLI_DONE;
+	status = r ? lab_fail(call, &err) : restart_end(call, host);
 out:
 	lab_unlock(&lab);
 	return status;

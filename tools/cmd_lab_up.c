@@ -20,6 +20,16 @@ int lab_fail(const struct call *call, const struct ff_error *err)
 	return CLI_FAILED;
 }
 
+int lab_root_check(const struct call *call)
+{
+	struct ff_error err;
+
+	if (geteuid() == 0)
+		return 0;
+	error_set(&err, EPERM, FF_CODE_REFUSED, "run it as root", "the lab needs root");
+	return lab_fail(call, &err);
+}
+
 /* ---- up ---------------------------------------------------------------------------------------- */
 
 struct up_options {
@@ -104,13 +114,17 @@ static int up_run(struct call *call)
 		return call_usage(call, &err);
 	}
 	snprintf(options.nf, sizeof(options.nf), "%s", nf);
-	if (geteuid() != 0) {
-		error_set(&err, EPERM, FF_CODE_REFUSED, "run it as root", "the lab needs root");
-		return lab_fail(call, &err);
+	if (options.slots & (options.slots - 1)) {
+		error_set(&err, EINVAL, FF_CODE_BAD_REQUEST, "give a power of two",
+			  "--slots can't be %u", options.slots);
+		return call_usage(call, &err);
 	}
+	r = lab_root_check(call);
+	if (r)
+		return r;
 	r = lab_up(&options, &err);
 	if (!r)
-		return CLI_DONE;
+		return call_json(call) ? lab_status_show(call) : CLI_DONE;
 	lab_fail(call, &err);
 	/* a lab that is up already makes the command line wrong, not the lab */
 	return r == -EEXIST || r == -EBUSY ? CLI_USAGE : CLI_FAILED;
@@ -151,6 +165,15 @@ static const struct option_spec down_specs[] = {
 	{},
 };
 
+static int down_end(const struct call *call)
+{
+	_cleanup_json_ json_t *none = json_pack("{s:b}", "up", false);
+
+	if (call_json(call))
+		json_print(none);
+	return CLI_DONE;
+}
+
 static int down_run(struct call *call)
 {
 	const struct down_options *options = call->options;
@@ -167,12 +190,17 @@ static int down_run(struct call *call)
 		if (r != -ENOENT)
 			return lab_fail(call, &err);
 		fprintf(stderr, "flowferry lab down: no lab is up\n");
-		return CLI_DONE; /* as asked for */
+		return down_end(call); /* as asked for */
+	}
+	r = lab_root_check(call);
+	if (r) {
+		lab_unlock(&lab);
+		return r;
 	}
 	lab.options.keep_logs = options->keep_logs;
 	lab_clean(&lab);
 	lab_unlock(&lab);
-	return CLI_DONE;
+	return down_end(call);
 }
 
 const struct command command_lab_down = {

@@ -122,8 +122,11 @@ int lab_up(const struct lab_options *options, struct ff_error *err)
 	if (!r) {
 		r = lab_make(&lab, err);
 		progress_done();
-		if (r)
+		if (r) {
 			lab_clean(&lab);
+			lab_check_interrupted(
+				err); /* else it's told of whatever that has cut short */
+		}
 	}
 	lab_unlock(&lab);
 	return r;

@@ -99,9 +99,15 @@ static int call_parse(struct call *call, int argc, char **argv)
 		{ call->command->remote ? remote_specs : NULL, &call->common },
 	};
 	struct ff_error err = {};
-	int first;
+	int first, r;
 
-	if (options_parse(tables, ARRAY_SIZE(tables), argc, argv, &call->common.help, &first, &err))
+	if (call->command->wraps)
+		r = options_parse_leading(tables, ARRAY_SIZE(tables), argc, argv,
+					  &call->common.help, &first, &err);
+	else
+		r = options_parse(tables, ARRAY_SIZE(tables), argc, argv, &call->common.help,
+				  &first, &err);
+	if (r)
 		return call_usage(call, &err);
 	call->args = argv + first;
 	call->n_args = argc - first;

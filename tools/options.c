@@ -24,14 +24,17 @@ struct parser {
 	bool given[OPTIONS_MAX];
 	size_t count;
 	struct option longs[OPTIONS_MAX + 1];
-	char shorts[2 * OPTIONS_MAX + 3];
+	char shorts[2 * OPTIONS_MAX + 4];
 };
 
-static void parser_init(struct parser *p, const struct option_table *tables, size_t n_tables)
+static void parser_init(struct parser *p, const struct option_table *tables, size_t n_tables,
+			bool leading)
 {
 	size_t s = 0;
 
 	memset(p, 0, sizeof(*p));
+	if (leading)
+		p->shorts[s++] = '+';
 	p->shorts[s++] = ':'; /* tell a missing value from an unknown option */
 	for (size_t t = 0; t < n_tables; t++) {
 		const struct option_spec *spec = tables[t].specs;
@@ -201,14 +204,14 @@ static int combination_check(const struct parser *p, struct ff_error *err)
 	return 0;
 }
 
-int options_parse(const struct option_table *tables, size_t n_tables, int argc, char **argv,
-		  bool *ret_help, int *ret_first, struct ff_error *err)
+static int parse(const struct option_table *tables, size_t n_tables, bool leading, int argc,
+		 char **argv, bool *ret_help, int *ret_first, struct ff_error *err)
 {
 	struct parser p;
 	bool help = false;
 	int c, r;
 
-	parser_init(&p, tables, n_tables);
+	parser_init(&p, tables, n_tables, leading);
 	opterr = 0;
 	optind = 0; /* glibc: start afresh, whatever was parsed before */
 	while ((c = getopt_long(argc, argv, p.shorts, p.longs, NULL)) != -1) {
@@ -233,4 +236,16 @@ int options_parse(const struct option_table *tables, size_t n_tables, int argc, 
 	*ret_help = help;
 	*ret_first = optind;
 	return 0;
+}
+
+int options_parse(const struct option_table *tables, size_t n_tables, int argc, char **argv,
+		  bool *ret_help, int *ret_first, struct ff_error *err)
+{
+	return parse(tables, n_tables, false, argc, argv, ret_help, ret_first, err);
+}
+
+int options_parse_leading(const struct option_table *tables, size_t n_tables, int argc, char **argv,
+			  bool *ret_help, int *ret_first, struct ff_error *err)
+{
+	return parse(tables, n_tables, true, argc, argv, ret_help, ret_first, err);
 }

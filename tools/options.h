@@ -74,6 +74,9 @@ struct option_table {
  */
 int options_parse(const struct option_table *tables, size_t n_tables, int argc, char **argv,
 		  bool *ret_help, int *ret_first, struct ff_error *err);
+/* The same up to the first other argument: what follows stays as it is. */
+int options_parse_leading(const struct option_table *tables, size_t n_tables, int argc, char **argv,
+			  bool *ret_help, int *ret_first, struct ff_error *err);
 
 /* A whole number in decimal, in min..max, and nothing behind it. */
 int number_parse(const char *text, uint64_t min, uint64_t max, uint64_t *ret);

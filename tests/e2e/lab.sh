@@ -24,6 +24,17 @@ assert_exit 2 ff lab up
 assert_contains "$output" "a lab is up"
 in_host client ping -q -c 1 -W 5 198.18.2.2
 
+step "only root changes it"
+assert_exit 1 unshare --user "$BUILD/flowferry" lab down
+assert_contains "$output" "the lab needs root"
+assert_exit 1 unshare --user "$BUILD/flowferry" lab restart nf1
+assert_contains "$output" "the lab needs root"
+in_host client ping -q -c 1 -W 5 198.18.2.2
+
+step "options of a command are the command's"
+assert_contains "$(ff lab exec client ip -o link show lo)" "LOOPBACK"
+assert_contains "$(ff lab exec client -- ip -o link show lo)" "LOOPBACK"
+
 step "restart of a daemon that was killed"
 for host in nf1 orch; do
 	pid=$(lab_pid $host)
@@ -37,7 +48,11 @@ for host in nf1 orch; do
 		assert_contains "$output" "flows of fw-1 are left out: host nf1"
 		ff flows list --instance fw-2
 	fi
-	ff lab restart $host
+	if [ $host = orch ]; then
+		assert_contains "$(ff lab status)" "The orchestrator doesn't answer"
+	fi
+	restarted=$(ff lab restart $host -o json)
+	assert_json "$restarted" ".host == \"$host\" and .pid == $(lab_pid $host)"
 	[ "$(lab_pid $host)" != "$pid" ] || fail "$host has its old pid"
 done
 wait_for "ff hosts -o json | jq -e '[.hosts[].state] == [\"up\", \"up\", \"up\", \"up\"]'" 20

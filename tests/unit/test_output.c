@@ -174,6 +174,22 @@ static int parse(struct sample *s, int *ret_first, char **argv)
 	return r;
 }
 
+/* The options of the one that runs it, not of the command that it runs. */
+Test(options, leading_ones)
+{
+	const struct option_table table = { specs, &(struct sample){} };
+	char *argv[] = { (char *)"verb",   (char *)"--number=5", (char *)"ip",
+			 (char *)"--flag", (char *)"--",	 NULL };
+	struct ff_error err = {};
+	bool help;
+	int first;
+
+	cr_assert_eq(options_parse_leading(&table, 1, 5, argv, &help, &first, &err), 0);
+	cr_expect_eq(first, 2);
+	cr_expect_str_eq(argv[3], "--flag");
+	cr_expect_not(((struct sample *)table.target)->flag);
+}
+
 #define ARGV(...) ((char *[]){ (char *)"verb", __VA_ARGS__, NULL })
 
 Test(options, all_kinds)
