@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <yaml.h>
 
 #include "lib/cleanup.h"
@@ -239,8 +240,9 @@ static int syntax_check(const char *name, const char *text, size_t len, struct f
 	}
 	yaml_parser_delete(&parser);
 	if (!r && !documents)
-		r = error_set(err, EINVAL, FF_CODE_BAD_REQUEST, "write the required fields into it",
-			      "%s: is empty", name);
+		r = error_set(err, EINVAL, FF_CODE_BAD_REQUEST,
+			      "write its fields into it, or {} if none is needed", "%s: is empty",
+			      name);
 	return r;
 }
 
@@ -288,20 +290,38 @@ static int file_refuse(const char *path, int number, struct ff_error *err)
 			   number == ENOENT ? "create it, or give the right path" :
 					      "give the path of a readable file";
 
+	if (number == ENOTSUP)
+		return error_set(err, EINVAL, NULL, mend, "%s: is neither a file nor a pipe", path);
 	return error_set(err, number, NULL, mend, "%s: %s", path, strerror(number));
+}
+
+/* Opened without waiting for a pipe's writer; one that has a writer is read to its end. */
+static int config_open(const char *path)
+{
+	bool input = strcmp(path, CONFIG_INPUT) == 0;
+	_cleanup_close_ int fd = input ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) :
+					 open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st))
+		return -errno;
+	if (S_ISDIR(st.st_mode))
+		return -EISDIR;
+	if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode))
+		return -ENOTSUP;
+	if (!input && fcntl(fd, F_SETFL, O_RDONLY) < 0)
+		return -errno;
+	return TAKE_FD(fd);
 }
 
 int config_read(const char *path, char **ret_text, size_t *ret_len, struct ff_error *err)
 {
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	_cleanup_close_ int fd = config_open(path);
 	_cleanup_free_ char *text = NULL;
 	size_t len = 0;
-	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st))
-		return file_refuse(path, errno, err);
-	if (!S_ISREG(st.st_mode))
-		return file_refuse(path, S_ISDIR(st.st_mode) ? EISDIR : EINVAL, err);
+	if (fd < 0)
+		return file_refuse(path, -fd, err);
 	text = malloc(CONFIG_SIZE_MAX + 1);
 	if (!text)
 		return error_nomem(err);

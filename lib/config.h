@@ -17,6 +17,7 @@
 #include "lib/error.h"
 
 #define CONFIG_SIZE_MAX ((size_t)1024 * 1024) /* bytes; a larger file is no configuration */
+#define CONFIG_INPUT	"-"		      /* as a path: standard input; pipes are read, too */
 
 /*
  * Loads @path by @schema, whose top level must be a pointer to a mapping (CYAML_VALUE_MAPPING with

@@ -184,8 +184,8 @@ static const struct command set_command = {
 	.name = "set",
 	.summary = "put a service under a policy",
 	.description =
-		"Reads FILE (YAML or JSON) and puts SERVICE under this policy, all of it at once, "
-		"in place of the one before; it holds from the loop's next look (100 ms) on, and "
+		"Reads FILE (YAML or JSON; - is standard input) and puts SERVICE under this "
+		"policy, all of it at once, in place of the one before; it holds from the loop's next look (100 ms) on, and "
 		"over restarts. What the file leaves out has its default. Mistakes are shown with "
 		"their line, and nothing is changed then.",
 	.run = set_run,
@@ -221,6 +221,8 @@ static const struct example policy_examples[] = {
 	{ "policy set fw fw.yaml", "From now on the loop scales and balances service fw:" },
 	{ "policy get fw > fw.yaml", "Every field, with what is in force, to edit:" },
 	{ "policy check fw.yaml", "Is it right?" },
+	{ "policy get fw | sed 's/mode: act/mode: observe/' | flowferry policy set fw -",
+	  "Plan from now on, but do nothing:" },
 	{ "policy unset fw", "Decide for yourself again:" },
 	{},
 };

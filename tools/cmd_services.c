@@ -8,6 +8,7 @@
 
 #include "bpf/abi.h"
 #include "lib/cleanup.h"
+#include "lib/config.h"
 #include "lib/json.h"
 #include "tools/cmd.h"
 #include "tools/output.h"
@@ -16,11 +17,17 @@
 #include "tools/tables.h"
 
 static const struct column services_columns[] = {
-	{ "SERVICE", false },	{ "NF", false },
-	{ "SLOTS", true },	{ "PINS", true },
-	{ "RULES", true },	{ "TABLE", true },
-	{ "PROTECTED", false }, { "INSTANCES", false },
-	{ "CLASS", false },	{},
+	{ "SERVICE", false },
+	{ "NF", false },
+	{ "SLOTS", true },
+	{ "PINS", true },
+	{ "RULES", true },
+	{ "TABLE", true },
+	{ "POLICY", false },
+	{ "PROTECTED", false },
+	{ "INSTANCES", false },
+	{ "CLASS", false },
+	{},
 };
 
 /* How many of its owners have a standby with a whole copy of their state: "2/2"; "-": not protected. */
@@ -48,6 +55,7 @@ static void service_row(struct table *table, const json_t *service)
 	table_cell(table, COLOUR_NONE, "%s", field_text(service, "pins"));
 	table_cell(table, COLOUR_NONE, "%zu", json_array_size(json_object_get(service, "rules")));
 	table_cell(table, COLOUR_NONE, "%s", field_text(service, "table_version"));
+	table_cell(table, COLOUR_NONE, "%s", field_text(service, "policy"));
 	protected_cell(table, service);
 	table_cell(table, COLOUR_NONE, "%s", *instances ? instances : "-");
 	table_cell(table, COLOUR_NONE, "%s", strcmp(class, "-") == 0 ? "all traffic" : class);
@@ -107,7 +115,7 @@ static int show_run(struct call *call)
 	_cleanup_free_ char *path = uri_build("/v1/services/%s", call->args[0]);
 	_cleanup_free_ char *instances = NULL;
 	_cleanup_json_ json_t *reply = NULL;
-	const json_t *service, *protect;
+	const json_t *service, *protect, *policy;
 	struct table table;
 	const char *class;
 	int r;
@@ -116,6 +124,7 @@ static int show_run(struct call *call)
 	if (r)
 		return r;
 	service = service_unwrap(reply);
+	policy = json_object_get(service, "policy");
 	protect = json_object_get(service, "protect");
 	if (call_json(call)) {
 		json_print(service);
@@ -131,6 +140,9 @@ static int show_run(struct call *call)
 	table_pair(&table, "slots", "%s", field_text(service, "slots"));
 	table_pair(&table, "instances", "%s", *instances ? instances : "-");
 	table_pair(&table, "pins", "%s", field_text(service, "pins"));
+	table_pair(&table, "policy", "%s",
+		   json_is_string(policy) ? json_string_value(policy) :
+					    "none, it is left to people");
 	if (json_is_object(protect))
 		table_pair(&table, "protected", "%s of %s owners, copies at most %s ms old",
 			   field_text(protect, "protected"), field_text(protect, "owners"),
@@ -198,7 +210,8 @@ static const struct option_spec add_specs[] = {
 	  .kind = OPTION_TEXT,
 	  .offset = offsetof(struct add_options, config),
 	  .value = "JSON|@FILE",
-	  .help = "the NF's configuration, an object; or the file that holds it" },
+	  .help = "the NF's configuration, an object; or the file that holds it (@- is standard "
+		  "input)" },
 	{ .name = "capacity",
 	  .kind = OPTION_NUMBER,
 	  .offset = offsetof(struct add_options, capacity),
@@ -209,12 +222,19 @@ static const struct option_spec add_specs[] = {
 	{},
 };
 
-static int config_load(const char *text, json_t **ret, struct ff_error *err)
+static int config_parse(const char *text, json_t **ret, struct ff_error *err)
 {
+	_cleanup_free_ char *file = NULL;
 	json_error_t why;
-	json_t *config = *text == '@' ? json_load_file(text + 1, JSON_REJECT_DUPLICATES, &why) :
-					json_loads(text, JSON_REJECT_DUPLICATES, &why);
+	json_t *config;
+	size_t len;
+	int r;
 
+	r = *text == '@' ? config_read(text + 1, &file, &len, err) : 0;
+	if (r < 0)
+		return r;
+	config = file ? json_loadb(file, len, JSON_REJECT_DUPLICATES, &why) :
+			json_loads(text, JSON_REJECT_DUPLICATES, &why);
 	if (!config)
 		return error_set(err, EINVAL, FF_CODE_BAD_REQUEST,
 				 "give a JSON object, or @ and the name of a file that holds one",
@@ -262,7 +282,7 @@ static int add_pack(const char *name, const struct add_options *o, json_t **ret,
 		return error_set(err, EINVAL, FF_CODE_BAD_REQUEST, "give a power of two",
 				 "--slots can't be %" PRIu64, o->slots);
 	if (o->config)
-		r = config_load(o->config, &config, err);
+		r = config_parse(o->config, &config, err);
 	if (r < 0)
 		return r;
 	if ((config && json_put(body, "config", config) < 0) ||

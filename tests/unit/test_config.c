@@ -4,9 +4,12 @@
  */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/cleanup.h"
 #include "lib/config.h"
@@ -85,8 +88,8 @@ Test(config, errors_name_place_field_and_mend)
 	static const struct {
 		const char *text, *message, *mend;
 	} cases[] = {
-		{ "", "a.yaml: is empty", "write the required fields" },
-		{ "# only a comment\n", "a.yaml: is empty", "write the required fields" },
+		{ "", "a.yaml: is empty", "write its fields" },
+		{ "# only a comment\n", "a.yaml: is empty", "write its fields" },
 		{ "name: gw\nfabric:\n  interface: fab0\n  mtu: big\n",
 		  "a.yaml:4:8: fabric.mtu: invalid uint64_t value: 'big'",
 		  "a whole number from 0 to 4294967295" },
@@ -189,4 +192,44 @@ Test(config, loads_files)
 	cr_expect_eq(config_load("/", &schema, &none, &err), -EISDIR);
 	cr_expect_eq(config_load("/dev/null", &schema, &none, &err), -EINVAL);
 	cr_expect_null(none);
+}
+
+static bool parent_sleeps(void)
+{
+	_cleanup_fclose_ FILE *stat = NULL;
+	char path[32], state = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", getppid());
+	stat = fopen(path, "re");
+	return stat && fscanf(stat, "%*d (%*[^)]) %c", &state) == 1 && state == 'S';
+}
+
+/* `policy get fw | sed .. | policy set fw -`: however slow its writer is. */
+Test(config, a_pipe_is_read_to_its_end)
+{
+	static const char words[] = "mode: act\n";
+	_cleanup_free_ char *text = NULL;
+	struct ff_error err = {};
+	char path[32];
+	size_t len;
+	int ends[2];
+
+	cr_assert_eq(pipe(ends), 0);
+	snprintf(path, sizeof(path), "/dev/fd/%d", ends[0]);
+	if (fork() == 0) {
+		close(ends[0]);
+		while (!parent_sleeps())
+			sched_yield();
+		_exit(write(ends[1], words, strlen(words)) < 0);
+	}
+	close(ends[1]);
+	cr_assert_eq(config_read(path, &text, &len, &err), 0, "%s", err.message);
+	cr_expect_eq(len, strlen(words));
+	cr_expect_eq(memcmp(text, words, len), 0);
+	cr_assert_eq(dup2(ends[0], STDIN_FILENO), STDIN_FILENO);
+	free(TAKE_PTR(text));
+	cr_assert_eq(config_read(CONFIG_INPUT, &text, &len, &err), 0, "%s", err.message);
+	cr_expect_eq(len, 0);
+	cr_expect_eq(config_read("/dev/null", &text, &len, &err), -EINVAL);
+	cr_expect(strstr(err.message, "neither a file nor a pipe"));
 }
