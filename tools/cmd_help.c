@@ -48,7 +48,7 @@ static int help_run(struct call *call)
 		table = command->subs;
 	}
 	if (command) {
-		help_print(command, path, stdout);
+		help_show(call, command, path);
 	} else if (call_json(call)) {
 		overview_json();
 	} else {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "lib/json.h"
 #include "tools/output.h"
 
 #define PAGE_WIDTH_MIN 60
@@ -184,14 +185,28 @@ static void options_print(FILE *to, const struct option_spec *specs, int width)
 	}
 }
 
+/* Has one before it the same options? */
+static bool options_were(const struct command *const *subs, const struct command *const *until)
+{
+	for (; subs < until; subs++)
+		if ((*subs)->options == (*until)->options)
+			return true;
+	return false;
+}
+
 static void all_options_print(FILE *to, const struct command *command, int width)
 {
 	section(to, "OPTIONS");
 	options_print(to, command->options, width);
 	for (const struct command *const *sub = command->subs; sub && *sub; sub++) {
-		if (!(*sub)->options || (*sub)->options == command->options)
+		if (!(*sub)->options || (*sub)->options == command->options ||
+		    options_were(command->subs, sub))
 			continue;
-		fprintf(to, "%*sof `%s`:\n", INDENT, "", (*sub)->name);
+		fprintf(to, "%*sof `%s`", INDENT, "", (*sub)->name);
+		for (const struct command *const *other = sub + 1; *other; other++)
+			if ((*other)->options == (*sub)->options)
+				fprintf(to, ", `%s`", (*other)->name);
+		fputs(":\n", to);
 		options_print(to, (*sub)->options, width);
 	}
 	options_print(to, common_specs, width);
@@ -241,6 +256,14 @@ static bool examples_print(FILE *to, const struct example *e, const char *path, 
 	return any;
 }
 
+static bool examples_were(const struct command *const *subs, size_t until)
+{
+	for (size_t i = 0; i < until; i++)
+		if (subs[i]->examples == subs[until]->examples)
+			return true;
+	return false;
+}
+
 /* A verb's own, or those of its second words; a second word without its own has the verb's. */
 static void all_examples_print(FILE *to, const struct command *command, const char *path, int width)
 {
@@ -248,14 +271,15 @@ static void all_examples_print(FILE *to, const struct command *command, const ch
 	char verb[CLI_PATH_MAX];
 
 	for (size_t i = 0; !command->examples && command->subs && command->subs[i]; i++)
-		any = examples_print(to, command->subs[i]->examples, NULL, any, width);
+		if (!examples_were(command->subs, i))
+			any = examples_print(to, command->subs[i]->examples, NULL, any, width);
 	if (any || !strchr(path, ' '))
 		return;
 	snprintf(verb, sizeof(verb), "%.*s", (int)strcspn(path, " "), path);
 	examples_print(to, command_find(commands, verb)->examples, path, false, width);
 }
 
-void help_print(const struct command *command, const char *path, FILE *to)
+static void page_print(const struct command *command, const char *path, FILE *to)
 {
 	int width = page_width(to);
 
@@ -282,6 +306,27 @@ void help_print(const struct command *command, const char *path, FILE *to)
 	}
 	status_print(to, command);
 	all_examples_print(to, command, path, width);
+}
+
+void help_show(const struct call *call, const struct command *command, const char *path)
+{
+	_cleanup_json_ json_t *answer = NULL;
+	_cleanup_free_ char *page = NULL;
+	FILE *memory;
+	size_t size;
+
+	if (!call_json(call)) {
+		page_print(command, path, stdout);
+		return;
+	}
+	memory = open_memstream(&page, &size);
+	if (!memory)
+		return;
+	page_print(command, path, memory);
+	if (fclose(memory) != 0)
+		return;
+	answer = json_pack("{ss ss ss}", "name", path, "summary", command->summary, "page", page);
+	json_print(answer);
 }
 
 void help_overview(FILE *to)

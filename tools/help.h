@@ -10,4 +10,4 @@
 void help_overview(FILE *to);
 
 /* The page of one verb, in the order of a manual page; `path` is its full name, "flows get". */
-void help_print(const struct command *command, const char *path, FILE *to);
+void help_show(const struct call *call, const struct command *command, const char *path);

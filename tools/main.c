@@ -84,7 +84,7 @@ static int arguments_check(const struct call *call)
 	}
 	if (n >= call->n_args)
 		return 0;
-	if (call->command->subs)
+	if (call->command->subs && n == 0)
 		return call_unknown(call, call->command->subs, call->args[n]);
 	error_set(&err, EINVAL, FF_CODE_BAD_REQUEST, NULL, "'%s' is one argument too many",
 		  call->args[n]);
@@ -137,7 +137,7 @@ static int call_run(struct call *call, int argc, char **argv)
 	if (r)
 		return r;
 	if (call->common.help) {
-		help_print(call->command, call->path, stdout);
+		help_show(call, call->command, call->path);
 		return CLI_DONE;
 	}
 	if (!call->command->run)

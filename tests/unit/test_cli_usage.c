@@ -63,13 +63,17 @@ static const struct {
 	{ "flows list --limit x", "--limit can't be 'x'" },
 	{ "operations --follow", "needs the ID" },
 	{ "operations m1 --limit 3", "--limit" },
+	{ "operations m1 m2", "'m2' is one argument too many" },
+	{ "lab up --slots 1000", "power of two" },
+	{ "lab exec client --", "COMMAND is missing" },
 	{ "events --since yesterday", "--since" },
 	{ "service add fw", "--nf NAME is missing" },
 	{ "service add fw --nf x --slots 1000", "power of two" },
 	{ "service add fw --nf x --instance nf1", "NAME@HOST" },
 	{ "service add fw --nf x --config '{'", "--config {" },
 	{ "service add fw --nf x --config '[]'", "no object" },
-	{ "service add fw --nf x --config @/nonexistent", "/nonexistent" },
+	{ "service add fw --nf x --config @/nonexistent", "/nonexistent: No such file" },
+	{ "service add fw --nf x --config @/", "/: Is a directory" },
 	{ "service upgrade fw", "--nf NAME is missing" },
 	{ "service upgrade --nf x", "SERVICE is missing" },
 	{ "instance add fw-3 --service fw", "--host HOST is missing" },
@@ -120,8 +124,22 @@ Test(cli_usage, help_of_every_verb)
 		strcpy(page, run->out);
 		cr_assert_str_eq(cli_run("%s --help", text_of(verb, "name"))->out, page);
 		cr_assert_str_eq(cli_run("%s -h", text_of(verb, "name"))->out, page);
+		run = cli_run("help %s -o json", text_of(verb, "name"));
+		cr_assert_str_eq(text_of(cli_json(run), "page"), page);
 	}
 	json_decref(names);
+}
+
+/* What several second words have in common stands once on the page of their verb. */
+Test(cli_usage, help_says_things_once)
+{
+	const char *page = cli_run("help traffic")->out, *found;
+
+	found = strstr(page, "traffic receive --from 198.18.1.2 --save");
+	cr_assert_not_null(found);
+	cr_assert_null(strstr(found + 1, "traffic receive --from 198.18.1.2 --save"));
+	assert_has(page, "of `send`, `receive`:");
+	cr_assert_null(strstr(page, "of `receive`:"));
 }
 
 /* ---- completion ---------------------------------------------------------------------------- */
