@@ -62,8 +62,10 @@ static const char *state_of(const struct orchestrator *orch, const struct instan
 
 	if (host && host->up && !report && host->foreign[instance->id])
 		return "foreign";
-	if (!host || !host->up || !report)
+	if (!host || !host->up)
 		return "unreachable";
+	if (!report)
+		return "starting";
 	if (samples_member(orch->samples, host, instance->id, &told) && told.failed[0])
 		return "failed";
 	if (instance->retiring_ms)

@@ -105,8 +105,11 @@ int plan_one_get(struct http_request *req, struct http_response *resp)
 	const char *id = req_param(req, "id");
 	json_t *doc = operation_copy(req_orch(req), id, resp_err(resp));
 
-	if (!doc)
+	if (!doc && resp_err(resp)->err != -ENOENT)
 		return resp_err(resp)->err;
+	if (!doc)
+		return error_set(resp_err(resp), ENOENT, FF_CODE_NOT_FOUND,
+				 "list them: `flowferry plan list`", "no plan %s", id);
 	if (!json_is_object(json_object_get(doc, "plan"))) {
 		json_decref(doc);
 		return error_set(resp_err(resp), ENOENT, FF_CODE_NOT_FOUND,

@@ -85,9 +85,10 @@ enum colour colour_of_state(const char *state)
 	} table[] = {
 		{ "up", COLOUR_GREEN },	       { "completed", COLOUR_GREEN },
 		{ "queued", COLOUR_YELLOW },   { "running", COLOUR_YELLOW },
-		{ "retiring", COLOUR_YELLOW }, { "rolled-back", COLOUR_RED },
+		{ "starting", COLOUR_YELLOW }, { "retiring", COLOUR_YELLOW },
+		{ "foreign", COLOUR_YELLOW },  { "rolled-back", COLOUR_RED },
 		{ "failed", COLOUR_RED },      { "down", COLOUR_RED },
-		{ "unreachable", COLOUR_RED }, { "foreign", COLOUR_YELLOW },
+		{ "unreachable", COLOUR_RED },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)

@@ -2,6 +2,7 @@
 /* test_services.c - services and instances that their hosts refuse, or the store doesn't let go. */
 #include <criterion/criterion.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/resource.h>
 
 #include "lib/json.h"
@@ -81,4 +82,28 @@ Test(services, nor_is_an_instance)
 	call(201, "POST", "/v1/services/fw/instances",
 	     json_pack("{ss ss}", "name", "fw-3", "host", "nf1"));
 	assert_removed_or_not("/v1/instances/fw-3");
+}
+
+/* Whether GET shows that state of fw-1, when its host has told this; a later report may come between. */
+static bool shows(const char *state, json_t *report)
+{
+	model_lock(&orch->model);
+	json_decref(model_find_host(&orch->model, "nf1")->report);
+	model_find_host(&orch->model, "nf1")->report = report;
+	model_unlock(&orch->model);
+	return strcmp(text(call(200, "GET", "/v1/instances/fw-1", NULL), "state"), state) == 0;
+}
+
+/* Until its host tells of it, which takes half a second, nothing is wrong with a new one. */
+Test(services, an_instance_that_isnt_told_of_starts)
+{
+	json_int_t id = number(call(200, "GET", "/v1/instances/fw-1", NULL), "id");
+
+	wait_for(shows("starting", json_pack("{s[] s[]}", "instances", "foreign")));
+	wait_for(shows("unreachable", json_pack("{s[] s[I]}", "instances", "foreign", id)));
+}
+
+Test(services, a_plan_that_isnt_there)
+{
+	cr_assert_str_eq(text(call(404, "GET", "/v1/plans/nope", NULL), "message"), "no plan nope");
 }
