@@ -81,29 +81,20 @@ static void instance_row(struct table *table, const json_t *instance)
 	standby_cell(table, instance);
 }
 
-/* Leaves only the instances of one service, in the answer itself: JSON shows the same. */
-static void instances_filter(json_t *reply, const char *service)
-{
-	json_t *list = json_object_get(reply, "instances");
-
-	for (size_t i = json_array_size(list); service && i-- > 0;)
-		if (strcmp(field_text(json_array_get(list, i), "service"), service) != 0)
-			json_array_remove(list, i);
-}
-
 static int instances_run(struct call *call)
 {
 	const struct instances_options *o = call->options;
+	_cleanup_free_ char *path = uri_build("/v1/instances");
 	_cleanup_json_ json_t *reply = NULL;
 	const json_t *instance;
 	struct table table;
 	size_t i;
 	int r;
 
-	r = remote_get(call, "/v1/instances", &reply);
+	uri_query(&path, "service", o->service);
+	r = remote_get(call, path, &reply);
 	if (r)
 		return r;
-	instances_filter(reply, o->service);
 	if (call_json(call)) {
 		json_print(reply);
 		return CLI_DONE;

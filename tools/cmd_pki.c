@@ -139,12 +139,12 @@ static json_t *certificate_json(const char *name, const struct certificate *c)
 {
 	char from[UNIT_TEXT_MAX], to[UNIT_TEXT_MAX];
 
-	return json_pack("{s:s,s:s,s:s,s:s,s:b,s:b,s:s,s:s,s:s,s:s}", "name", name, "subject",
+	return json_pack("{s:s,s:s,s:s,s:s,s:b,s:b,s:s,s:s,s:s,s:s,s:s}", "name", name, "subject",
 			 c->info.subject, "issuer", c->info.issuer, "sans", c->info.sans, "ca",
 			 c->info.ca, "valid", c->valid, "not_before",
 			 time_text(c->info.not_before, from), "not_after",
-			 time_text(c->info.not_after, to), "key", c->info.key, "sha256",
-			 c->info.sha256);
+			 time_text(c->info.not_after, to), "key", c->info.key, "serial",
+			 c->info.serial, "sha256", c->info.sha256);
 }
 
 static int one_show(struct call *call, const char *name)

@@ -144,8 +144,9 @@ static void cost_row(struct table *table, const char *nf, const char *name, cons
 
 		if (strcmp(key, "spread") == 0 || json_number_value(value) <= 0)
 			continue;
-		snprintf(text + used, sizeof(text) - used, "%s%s %.3g", used ? ", " : "", key,
-			 json_number_value(value));
+		snprintf(text + used, sizeof(text) - used,
+			 json_number_value(value) >= 100 ? "%s%s %.0f" : "%s%s %.3g",
+			 used ? ", " : "", key, json_number_value(value));
 	}
 	table_cell(table, COLOUR_BOLD, "%s", nf);
 	table_cell(table, COLOUR_NONE, "%s", name);

@@ -18,6 +18,10 @@
 #define SUBJECT_FLOWS_SHOWN 3
 
 static const struct column rules_columns[] = {
+	{ "RULE", true }, { "INSTANCE", false }, { "SLOTS", false }, { "MATCH", false }, {},
+};
+
+static const struct column measured_rules_columns[] = {
 	{ "RULE", true },
 	{ "INSTANCE", false },
 	{ "SLOTS", false },
@@ -27,11 +31,13 @@ static const struct column rules_columns[] = {
 	{},
 };
 
-/* A dash where they can't be told. */
+/* A dash where they can't be told; nothing in a listing without them. */
 static void rule_figures(struct table *table, const json_t *rule)
 {
 	const json_t *rate = json_object_get(rule, "packets_per_s");
 
+	if (!rate)
+		return;
 	if (json_is_number(rate))
 		table_cell(table, COLOUR_NONE, "%.0f", json_number_value(rate));
 	else
@@ -47,7 +53,9 @@ void rules_print(const json_t *rules)
 
 	if (!json_array_size(rules))
 		return;
-	table_init(&table, rules_columns);
+	table_init(&table, json_object_get(json_array_get(rules, 0), "packets_per_s") ?
+				   measured_rules_columns :
+				   rules_columns);
 	json_array_foreach(rules, i, rule) {
 		table_cell(&table, COLOUR_NONE, "%s", field_text(rule, "index"));
 		table_cell(&table, COLOUR_NONE, "%s", field_text(rule, "instance"));

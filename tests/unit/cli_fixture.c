@@ -76,7 +76,7 @@ static int get_hosts(struct http_request *req, struct http_response *resp)
 	"{\"name\":\"fw\",\"id\":1,\"nf\":\"firewall\",\"slots\":4096,\"class\":\"\","             \
 	"\"instances\":[\"fw-1\",\"fw-2\"],\"pins\":1,\"rules\":[{\"index\":3,"                    \
 	"\"match\":\"tcp and src net 198.18.1.0/24\",\"instance\":\"fw-2\","                       \
-	"\"slots\":\"0-4095\"}],\"table_version\":12}"
+	"\"slots\":\"0-4095\",\"packets_per_s\":7.2,\"flows\":null}],\"table_version\":12,\"policy\":\"observe\"}"
 
 static int get_services(struct http_request *req, struct http_response *resp)
 {
@@ -97,7 +97,8 @@ static int get_table(struct http_request *req, struct http_response *resp)
 	return answer(req, resp, 200,
 		      "{\"slots\":4096,\"owners\":[[\"0-1023\",\"fw-1\"],[\"1024-4095\",\"fw-2\"]],"
 		      "\"pins\":[{\"flow\":\"tcp 198.18.1.2:1 198.18.2.2:80\","
-		      "\"instance\":\"fw-2\"}],\"rules\":[]}");
+		      "\"instance\":\"fw-2\"}],\"rules\":[{\"index\":3,\"match\":\"udp\","
+		      "\"instance\":\"fw-2\",\"slots\":\"0-9\"}]}");
 }
 
 static int get_instances(struct http_request *req, struct http_response *resp)
