@@ -221,8 +221,8 @@ static const struct example policy_examples[] = {
 	{ "policy set fw fw.yaml", "From now on the loop scales and balances service fw:" },
 	{ "policy get fw > fw.yaml", "Every field, with what is in force, to edit:" },
 	{ "policy check fw.yaml", "Is it right?" },
-	{ "policy get fw | sed 's/mode: act/mode: observe/' | flowferry policy set fw -",
-	  "Plan from now on, but do nothing:" },
+	{ "policy get fw | sed 's/max: 8/max: 12/' | flowferry policy set fw -",
+	  "All as it is, but for more instances:" },
 	{ "policy unset fw", "Decide for yourself again:" },
 	{},
 };
@@ -233,7 +233,8 @@ const struct command command_policy = {
 	.description =
 		"A policy says within which bounds the loop decides for a service: utilisation "
 		"targets, what users are promised, how many instances and where, what moves may "
-		"cost, quiet hours; and whether it acts or only observes (`mode: observe`). A "
+		"cost, quiet hours; and whether it acts or only observes (`mode: observe`: "
+		"plans are shown, nothing is done, and nothing is protected). A "
 		"service without a policy is left to people. See policies/example.yaml for every "
 		"field.",
 	.examples = policy_examples,
