@@ -97,10 +97,7 @@ static bool shows(const char *state, json_t *report)
 /* Until its host tells of it, which takes half a second, nothing is wrong with a new one. */
 Test(services, an_instance_that_isnt_told_of_starts)
 {
-	json_int_t id = number(call(200, "GET", "/v1/instances/fw-1", NULL), "id");
-
-	wait_for(shows("starting", json_pack("{s[] s[]}", "instances", "foreign")));
-	wait_for(shows("unreachable", json_pack("{s[] s[I]}", "instances", "foreign", id)));
+	wait_for(shows("starting", json_pack("{s[]}", "instances")));
 }
 
 Test(services, a_plan_that_isnt_there)
