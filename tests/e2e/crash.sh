@@ -2,7 +2,6 @@
 # shellcheck shell=bash source=lib.sh
 # A daemon is killed in each step of a move: I1, I5. The flows go on, each has one owner, the
 # operation ends, and what is lost is told.
-# timeout: 420
 . "$E2E/lib.sh"
 . "$E2E/traffic.bash"
 . "$E2E/crash.bash"

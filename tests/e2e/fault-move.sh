@@ -3,7 +3,6 @@
 # A host dies while a move from it, and then one to it, is under way: one of two gateways has switched, the
 # target parks, the source waits for the other gateway. Nobody's patience is waited for: the flows go on with
 # their state, at the source's standby or at the source.
-# timeout: 300
 . "$E2E/lib.sh"
 . "$E2E/traffic.bash"
 . "$E2E/crash.bash"

@@ -2,7 +2,6 @@
 # shellcheck shell=bash source=lib.sh
 # Moves between two instances of one host hand the maps over: nothing is copied, nothing is parked, and
 # what can't go so is copied. The agent is killed in each step; instances are upgraded in place.
-# timeout: 420
 SLOTS=1024 # 512 groups of two
 . "$E2E/lib.sh"
 . "$E2E/traffic.bash"

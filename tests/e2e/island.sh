@@ -3,7 +3,6 @@
 # An island: a gateway and an NF host are cut off from all others on the fabric, but neither from each other nor from
 # client and server. Under keep-forwarding it goes on by its last table; the others take over what they can't reach.
 # When it heals, it is told what the island has processed meanwhile, and each flow has one owner again.
-# timeout: 300
 . "$E2E/lib.sh"
 . "$E2E/traffic.bash"
 . "$E2E/fault.bash"

@@ -2,7 +2,6 @@
 # shellcheck shell=bash source=lib.sh
 # Hosts that are cut off: from the orchestrator alone, from everything, with and without a lease, again and
 # again; and an instance that fails on a host that is well. Whoever owns a flow, it is one.
-# timeout: 300
 . "$E2E/lib.sh"
 . "$E2E/traffic.bash"
 . "$E2E/fault.bash"

@@ -3,7 +3,6 @@
 # Scale-in with patience: of the instance that is retired, flows that are likely to end soon are left to end,
 # long-lived ones are moved, new ones begin elsewhere. It goes when what was left has ended; what looked
 # short and stays is moved at the deadline. Nothing is lost, doubled or reordered meanwhile.
-# timeout: 420
 . "$E2E/lib.sh"
 . "$E2E/traffic.bash"
 
