@@ -231,7 +231,8 @@ ifneq ($(filter-out 0,$(SUDO_UID)),)
 AS_OWNER := $(if $(filter $(SUDO_UID),$(shell stat -c %u .)),setpriv --reuid=$(SUDO_UID) \
 	--regid=$(SUDO_GID) --init-groups)
 endif
-JOBS := $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
+# not `:=`: MAKEFLAGS tells of -j in recipes alone
+JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 # one make after the other: what `deps` installs is seen by the next one's pkg-config
 check:
