@@ -3,10 +3,14 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "lib/clock.h"
 #include "lib/json.h"
@@ -189,19 +193,38 @@ static int past_show(struct call *call, struct events *events, bool since)
 	return r < 0 ? stream_fail(call, &err) : 0;
 }
 
+/* `| head -1` has what it wanted: a write would tell, but the next event may be days away. */
+static void *reader_watch(void *none)
+{
+	struct pollfd out = { .fd = STDOUT_FILENO }; /* its end is told unasked */
+
+	while (poll(&out, 1, -1) < 0 && errno == EINTR)
+		;
+	raise(SIGPIPE);
+	_exit(CLI_FAILED); /* where that is ignored */
+	return none;
+}
+
 /* Goes on where it was when the orchestrator restarts; gives up when it stays away. */
 static int future_show(struct call *call, struct events *events)
 {
 	const struct timespec pause = { 0, EVENTS_PAUSE_NS };
 	uint64_t away_ns = 0;
 	struct ff_error err;
+	pthread_t watch;
 	uint64_t seq;
+	int r;
 
 	fflush(stdout);
+	if (pthread_create(&watch, NULL, reader_watch, NULL) == 0)
+		pthread_detach(watch);
 	for (;;) {
 		memset(&err, 0, sizeof(err));
 		seq = events->seq;
-		if (events_get(call, events, true, false, &err) == 0 || events->seq != seq)
+		r = events_get(call, events, true, false, &err);
+		if (ferror(stdout))
+			return CLI_FAILED; /* main() says why */
+		if (r == 0 || events->seq != seq)
 			away_ns = 0; /* it was there */
 		else if (strcmp(err.code, FF_CODE_UNREACHABLE) != 0)
 			return stream_fail(call, &err);

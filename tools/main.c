@@ -148,9 +148,11 @@ static int call_run(struct call *call, int argc, char **argv)
 /* `... | head` may have gone, but a full disk must not look like success. */
 static int output_close(int status)
 {
+	errno = 0;
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return status;
-	fprintf(stderr, "flowferry: can't write the output: %s\n", strerror(errno));
+	/* what failed earlier has left no number */
+	fprintf(stderr, "flowferry: can't write the output: %s\n", strerror(errno ?: EIO));
 	return status ?: CLI_FAILED;
 }
 

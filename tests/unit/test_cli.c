@@ -314,6 +314,27 @@ Test(cli, events)
 
 /* ---- reaching the orchestrator ------------------------------------------------------------- */
 
+/* Not only when there is something more to write. */
+Test(cli, a_follower_ends_with_its_reader)
+{
+	char command[8192];
+	int status;
+
+	snprintf(command, sizeof(command),
+		 "FLOWFERRY_SOCKET=%s bash -c 'set -o pipefail; timeout 20 %s events --follow | "
+		 "head -n 1 >/dev/null'",
+		 cli.socket, cli.binary);
+	status = system(command);
+	cr_assert(WIFEXITED(status));
+	cr_assert_eq(WEXITSTATUS(status), 128 + SIGPIPE);
+	snprintf(command, sizeof(command),
+		 "FLOWFERRY_SOCKET=%s timeout 20 %s events --limit 1 --follow >/dev/full",
+		 cli.socket, cli.binary);
+	status = system(command);
+	cr_assert(WIFEXITED(status));
+	cr_assert_eq(WEXITSTATUS(status), 1);
+}
+
 Test(cli, unreachable)
 {
 	const struct cli_run *run = cli_run("status --socket /nonexistent/socket");
