@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "lib/cleanup.h"
 #include "lib/clock.h"
@@ -162,6 +163,9 @@ int traffic_settings_fill(const struct traffic_options *o, struct traffic_settin
 		return error_set(err, EINVAL, FF_CODE_BAD_REQUEST, NULL,
 				 "--size can't be %u with --ipv6: at least %zu", s->size,
 				 SIZE_MIN_IPV6);
+	if (s->cpu >= (unsigned long)sysconf(_SC_NPROCESSORS_CONF))
+		return error_set(err, EINVAL, FF_CODE_BAD_REQUEST, "see /proc/cpuinfo",
+				 "--cpu can't be %u: there is no such CPU", s->cpu);
 	if (s->sockets && s->flows > TRAFFIC_SOCKET_FLOWS_MAX)
 		return error_set(err, EINVAL, FF_CODE_BAD_REQUEST, NULL,
 				 "--flows can't be %u with --sockets: at most %d", s->flows,

@@ -65,6 +65,7 @@ static const struct {
 	{ "operations m1 --limit 3", "--limit" },
 	{ "operations m1 m2", "'m2' is one argument too many" },
 	{ "lab up --slots 1000", "power of two" },
+	{ "traffic run --cpu 1023", "no such CPU" },
 	{ "lab exec client --", "COMMAND is missing" },
 	{ "events --since yesterday", "--since" },
 	{ "service add fw", "--nf NAME is missing" },
