@@ -76,8 +76,6 @@ struct agent {
 
 	pthread_mutex_t lock;
 	struct watchdog watchdog;
-	uint64_t config_version; /* of the last configuration, in its epoch */
-	uint32_t config_epoch;
 	struct agent_service services[FF_SERVICES_MAX];
 	bool moves_waiting;			   /* some could not be taken up yet */
 	uint64_t routes_rest_ns;		   /* until then routes_vouch() doesn't look */

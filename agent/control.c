@@ -303,6 +303,22 @@ static int step_work(struct move *move, const json_t *body, json_t **ret_reply,
 	return r;
 }
 
+/* The end of a move says of which configuration it is. False: the host knows of a newer one. */
+static int end_note(struct agent *agent, const json_t *body, uint64_t epoch, bool *ret_news,
+		    struct ff_error *err)
+{
+	uint64_t version = 0;
+	int r = json_opt_uint(body, "version", &version, err);
+
+	*ret_news = true;
+	if (r || !version)
+		return r;
+	pthread_mutex_lock(&agent->lock);
+	*ret_news = inventory_outdate(agent, version, epoch);
+	pthread_mutex_unlock(&agent->lock);
+	return 0;
+}
+
 /* Packets wait for some of them; `ends`: abort. */
 static int step(struct http_request *req, struct http_response *resp, step_fn fn, bool ends,
 		enum cpus_pace pace)
@@ -312,8 +328,12 @@ static int step(struct http_request *req, struct http_response *resp, step_fn fn
 	_cleanup_move_ struct move *move = NULL;
 	_cleanup_json_ json_t *empty = json_object();
 	json_t *reply = NULL;
-	int r = epoch_check(req, agent, err);
+	uint64_t epoch;
+	bool news;
+	int r = epoch_accept(req, agent, &epoch, err);
 
+	if (!r && ends)
+		r = end_note(agent, req_json(req) ?: empty, epoch, &news, err);
 	if (!r) {
 		move = move_get(agent, req_param(req, "id"), err);
 		r = move ? 0 : err->err;
@@ -430,14 +450,18 @@ static int post_finish(struct http_request *req, struct http_response *resp)
 	struct agent *agent = req_userdata(req);
 	struct ff_error none = {};
 	_cleanup_move_ struct move *move = move_get(agent, req_param(req, "id"), &none);
-	int r = epoch_check(req, agent, resp_err(resp));
+	uint64_t epoch;
+	bool news = true;
+	int r = epoch_accept(req, agent, &epoch, resp_err(resp));
 
+	if (!r)
+		r = end_note(agent, req_json(req), epoch, &news, resp_err(resp));
 	if (!r && none.err == -EAGAIN) {
 		*resp_err(resp) = none;
 		r = none.err;
 	}
 	cpus_pace(PACE_NORMAL);
-	if (!r)
+	if (!r && (move || news)) /* else the configuration has said it, or will: not this one */
 		r = move_finish(agent, move, req_json(req), resp_err(resp));
 	return r ? refuse_for_now(resp, r) : resp_json(resp, 200, json_object());
 }

@@ -332,16 +332,31 @@ static void config_save(struct agent *agent, const json_t *config)
 static int version_check(struct agent *agent, uint64_t version, uint64_t epoch,
 			 struct ff_error *err)
 {
-	uint32_t known = __atomic_load_n(&agent->dp->host->epoch, __ATOMIC_SEQ_CST);
+	const struct ff_host_info *host = agent->dp->host;
+	uint32_t known = __atomic_load_n(&host->epoch, __ATOMIC_SEQ_CST);
 
 	if (epoch < known)
 		return stale(agent, epoch, known, err);
-	if (epoch == agent->config_epoch && version < agent->config_version)
+	if (epoch == host->config_epoch && version < host->config_version)
 		return error_set(err, ESTALE, FF_CODE_STALE_EPOCH, NULL,
-				 "configuration %llu is older than %llu, which host %s has",
+				 "configuration %llu is older than %llu, of which host %s knows",
 				 (unsigned long long)version,
-				 (unsigned long long)agent->config_version, agent->config->host);
+				 (unsigned long long)host->config_version, agent->config->host);
 	return 0;
+}
+
+bool inventory_outdate(struct agent *agent, uint64_t version, uint64_t epoch)
+{
+	struct ff_host_info *host = agent->dp->host;
+
+	if (epoch < host->config_epoch)
+		return false;
+	if (epoch == host->config_epoch && version < host->config_version)
+		return false;
+	/* in this order: an old version in a new epoch would refuse all that comes */
+	host->config_version = version;
+	__atomic_store_n(&host->config_epoch, (uint32_t)epoch, __ATOMIC_RELEASE);
+	return true;
 }
 
 /* Under agent.lock. All of it is known to be well-formed, and to agree with what runs. */
@@ -376,10 +391,10 @@ int inventory_apply(struct agent *agent, const json_t *config, uint64_t epoch, s
 	if (!r)
 		r = desired_check(d, agent->dp->services, err);
 	if (!r) {
-		agent->config_version = d->version; /* a malformed one counts for nothing */
-		agent->config_epoch = (uint32_t)epoch;
-		r = desired_apply(agent, d, err);
+		/* a malformed one counts for nothing */
+		inventory_outdate(agent, d->version, epoch);
 		config_save(agent, config);
+		r = desired_apply(agent, d, err);
 	}
 	pthread_mutex_unlock(&agent->lock);
 	return r;

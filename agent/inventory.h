@@ -16,6 +16,15 @@
 int inventory_apply(struct agent *agent, const json_t *config, uint64_t epoch,
 		    struct ff_error *err);
 
+/*
+ * From here on no configuration older than @version is taken, in that epoch. Each configuration that is taken
+ * says so, and each end of a move: one that was made before it, and was long under way, would give the
+ * entries back to the former owner, who has deleted the state. It is kept over a restart. Under
+ * agent.lock: what is being applied is older and finds the move listed, or waits and is refused.
+ * False: a newer one has been heard of already.
+ */
+bool inventory_outdate(struct agent *agent, uint64_t version, uint64_t epoch);
+
 /* After a restart: the last configuration, from STATE_DIR/config.json, and the pinned instances. */
 int inventory_adopt(struct agent *agent, struct ff_error *err);
 

@@ -645,8 +645,11 @@ struct ff_host_info {
 	__u64 local[FF_LOCAL_CLASSES / 64]; /* a bit for each class */
 	/* until then (CLOCK_MONOTONIC) the agent vouches that routes depend on the destination only */
 	__u64 routes_plain_ns;
+	__u64 config_version; /* the oldest configuration that counts still, */
+	__u32 config_epoch;   /* of this epoch; see inventory.h */
+	__u32 pad3;
 };
-_Static_assert(sizeof(struct ff_host_info) == 120, "ff_host_info");
+_Static_assert(sizeof(struct ff_host_info) == 136, "ff_host_info");
 
 /* ---- NF state ------------------------------------------------------------------------------ */
 

@@ -11,6 +11,8 @@
 #include "orchestrator/sample.h"
 
 #define FAILOVER_PUSH_MS 2000 /* a host that takes longer gets it from its monitor */
+#define FAILOVER_PUSH_NEWER                                                                        \
+	8 /* configurations in turn, each overtaken: then its monitor goes on, too */
 
 #define FAILOVER_LOST_MAX                                                                          \
 	64 /* instances that were given up, remembered until their hosts are back */

@@ -57,7 +57,7 @@ static void owners_settle(struct migration *migration, struct service *service)
 	else if (owners_apply(&service->table, operation->subject, operation->to) < 0)
 		log_error("operation %s: out of memory for the new owners", operation->id);
 	/* no hurry to tell the hosts: `finish` does, and the end of the operation tells the others */
-	migration->settled = ++migration->orch->model.version;
+	migration->orch->model.version++;
 }
 
 /*

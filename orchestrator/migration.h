@@ -56,3 +56,8 @@ uint16_t migration_to(const struct operation *operation);
 
 /* The body of `finish`, from an operation's request. */
 json_t *migration_finish_body(const json_t *request);
+/*
+ * What every end of a move on a host says, put into its body, which is returned: the version of the model. The
+ * host takes no older configuration any more; one might be on its way that knows nothing of the move.
+ */
+json_t *migration_end_body(struct orchestrator *orch, json_t *body);

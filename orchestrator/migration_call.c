@@ -6,7 +6,6 @@
 
 #include "lib/json.h"
 #include "orchestrator/migration_internal.h"
-#include "orchestrator/monitor.h"
 
 /* How long an answer may take before the call counts as lost. */
 static const unsigned int timeouts_ms[MOVE_CALLS] = {
@@ -221,6 +220,14 @@ static uint16_t heir_of(const struct migration *migration, bool of_target)
 	return now != then ? now : 0;
 }
 
+json_t *migration_end_body(struct orchestrator *orch, json_t *body)
+{
+	MODEL_LOCKED(&orch->model);
+
+	json_put_uint(body, "version", orch->model.version);
+	return body;
+}
+
 static json_t *heir_put(json_t *body, uint16_t heir)
 {
 	if (heir)
@@ -260,14 +267,15 @@ static json_t *call_body(const struct migration *migration, const struct move_ac
 	case MOVE_CALL_RESUME:
 		return json_pack("{sb}", "fence", action->fence);
 	case MOVE_CALL_FINISH:
-		return finish_body(migration);
+		return migration_end_body(migration->orch, finish_body(migration));
 	case MOVE_CALL_HOLD:
 		return hold_body(migration);
 	case MOVE_CALL_RETURN:
 		return heir_put(steering_body(migration, true), heir_of(migration, false));
 	case MOVE_CALL_ABORT:
 	case MOVE_CALL_REVERT:
-		return heir_put(json_object(), heir_of(migration, false));
+		return migration_end_body(migration->orch,
+					  heir_put(json_object(), heir_of(migration, false)));
 	default:
 		return json_object();
 	}
@@ -294,8 +302,6 @@ int migration_call(struct migration *migration, const struct move_action *action
 	bool query = action->call == MOVE_CALL_QUERY;
 	char path[128];
 
-	if (action->call == MOVE_CALL_FINISH)
-		monitor_barrier(migration->orch, host, migration->settled);
 	if (query)
 		snprintf(path, sizeof(path), "/v1/moves/%s", id);
 	else

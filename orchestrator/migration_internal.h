@@ -25,7 +25,6 @@ struct migration {
 	uint64_t started_ns;
 	uint64_t phase_ns;    /* when the current phase began */
 	struct ff_error last; /* of the last answer that was an error */
-	uint64_t settled;     /* the first version of the model that has the new owners */
 	uint64_t switch_ns;   /* when the steering hosts were told to switch; 0: not yet */
 	uint64_t progress_ns; /* when the source is to be asked how far its copying is */
 };

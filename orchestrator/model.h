@@ -48,7 +48,6 @@ struct host {
 	json_t *report;			/* the last GET /v1/host; NULL: none yet */
 	bool foreign[FF_INSTANCES_MAX]; /* told by it: pinned by another version of its agent */
 	char why_down[400];
-	uint64_t pushing;	    /* the version of a configuration on its way to it; 0: none */
 	uint64_t pushed;	    /* the model's version that it has */
 	uint64_t push_tried;	    /* the version of push_error */
 	struct ff_error push_error; /* err 0: accepted */

@@ -165,8 +165,10 @@ static void push_done(struct watch *watch, uint64_t version, const json_t *reply
 	{
 		MODEL_LOCKED(&orch->model);
 
+		/* a move's end, or a newer one from failover, was there first: there is a newer one to push */
+		if (err->err == -ESTALE && version < orch->model.version)
+			return;
 		news = err->err && strcmp(err->message, host->push_error.message) != 0;
-		host->pushing = 0;
 		host->push_error = *err;
 		host->push_tried = version;
 		if (!err->err)
@@ -189,7 +191,7 @@ static void host_push(struct watch *watch)
 	uint64_t version;
 
 	model_lock(&orch->model);
-	version = host->pushing = orch->model.version;
+	version = orch->model.version;
 	config = desired_config(&orch->model, host);
 	model_unlock(&orch->model);
 	if (!config)
@@ -396,14 +398,5 @@ void monitor_appear(struct orchestrator *orch)
 
 	while (!all_up(model) && !model->stopping &&
 	       clock_ns() < orch->started_ns + MONITOR_FIRST_MS * NSEC_PER_MSEC)
-		model_wait(model, MONITOR_POLL_MS);
-}
-
-void monitor_barrier(struct orchestrator *orch, const struct host *host, uint64_t version)
-{
-	struct model *model = &orch->model;
-	MODEL_LOCKED(model);
-
-	while (host->pushing && host->pushing < version)
 		model_wait(model, MONITOR_POLL_MS);
 }

@@ -40,12 +40,6 @@ int monitor_settle_instance(struct orchestrator *orch, uint16_t instance, struct
 void monitor_appear(struct orchestrator *orch);
 
 /*
- * Returns when no configuration older than @version is on its way to the host. Called before a
- * host is told to settle a move: an old one that comes late would undo it. The lock isn't held.
- */
-void monitor_barrier(struct orchestrator *orch, const struct host *host, uint64_t version);
-
-/*
  * Notes which instances a host has of another version, by its own word: a list of numbers, NULL: none. An
  * event tells of new ones. The lock is held.
  */

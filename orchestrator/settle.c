@@ -46,7 +46,7 @@ static int settle_move(struct orchestrator *orch, struct host *host, const char 
 	completed = r == 0 &&
 		    !strcmp(json_string_value(json_object_get(doc, "state")) ?: "", "completed");
 	if (completed) {
-		body = migration_finish_body(request);
+		body = migration_end_body(orch, migration_finish_body(request));
 		r = post(orch, host, id, "finish", body, err);
 		/* a prepare that came late, after the end: there is nothing to finish */
 		if (r >= 0 || strcmp(err->code, FF_CODE_REFUSED) != 0 ||
@@ -64,7 +64,7 @@ static int settle_move(struct orchestrator *orch, struct host *host, const char 
 	}
 	/* the source has the flows: a target that committed unheard doesn't, any more */
 	json_decref(body);
-	body = json_pack("{sb}", "force", !completed);
+	body = migration_end_body(orch, json_pack("{sb}", "force", !completed));
 	return post(orch, host, id, "abort", body, err);
 }
 

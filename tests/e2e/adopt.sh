@@ -55,6 +55,19 @@ done
 assert_eq "$(sha256sum <"$state_dir/config.json")" "$hash_before" "the saved configuration"
 assert_eq "$(nf2_call PUT /v1/config "$good")" 200 "the same without fault"
 
+step "nor does one that is older than the end of a move, also after a restart"
+newer=$(jq -c '.version += 1' <<<"$good")
+end=$(jq -c '{version}' <<<"$newer")
+assert_eq "$(nf2_call POST /v1/moves/none/abort "$end")" 404 "it has no part in it, but takes note"
+assert_eq "$(nf2_call PUT /v1/config "$good")" 409 "of before it"
+assert_json "$(cat /run/answer.json)" '.error.code == "stale-epoch"'
+kill -KILL "$(lab_pid nf2)"
+ff lab restart nf2 >/dev/null
+wait_for "host_api nf2 GET /v1/host"
+assert_eq "$(nf2_call PUT /v1/config "$good")" 409 "of before it, after a restart"
+assert_eq "$(nf2_call PUT /v1/config "$newer")" 200 "of its end"
+good=$newer
+
 prepare='{"roles":["target"],"token":"0000000000001000","service":1,"from":1,"to":2,
 	"guarantee":"order-preserving","on_overflow":"abort","park_limit":64,"source_host":2,
 	"target_host":3,"subject":{"slots":"","flows":["udp 198.18.1.2:6000 198.18.2.2:6000"],"rules":[]},

@@ -59,8 +59,24 @@ int fake_epoch_check(struct fake_agent *agent, const struct http_request *req, s
 	if (epoch < agent->epoch)
 		return error_set(err, ESTALE, FF_CODE_STALE_EPOCH, NULL, "epoch %llu is stale",
 				 (unsigned long long)epoch);
+	if (epoch > agent->epoch)
+		agent->known = 0;
 	agent->epoch = epoch;
 	return 0;
+}
+
+void fake_known(struct fake_agent *agent, const json_t *body)
+{
+	agent->known =
+		MAX(agent->known, (uint64_t)json_integer_value(json_object_get(body, "version")));
+}
+
+static int version_check(struct fake_agent *agent, const json_t *config, struct ff_error *err)
+{
+	if ((uint64_t)json_integer_value(json_object_get(config, "version")) >= agent->known)
+		return 0;
+	fake_log(agent, "config late");
+	return error_set(err, ESTALE, FF_CODE_STALE_EPOCH, NULL, "it is old");
 }
 
 /* ---- requests --------------------------------------------------------------------------------- */
@@ -125,7 +141,10 @@ static int config_put(struct http_request *req, struct http_response *resp)
 	r = fake_epoch_check(agent, req, err);
 	if (r == 0 && fault == FAKE_REFUSE)
 		r = error_set(err, EINVAL, FF_CODE_REFUSED, "install it", "no NF object");
+	if (r == 0)
+		r = version_check(agent, req_json(req), err);
 	if (r == 0) {
+		fake_known(agent, req_json(req));
 		json_decref(agent->config);
 		agent->config = json_deep_copy(req_json(req));
 		agent->configs++;

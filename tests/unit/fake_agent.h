@@ -46,6 +46,7 @@ struct fake_agent {
 	bool steers;
 	struct http_server *server;
 	uint64_t epoch;
+	uint64_t known; /* the version, in it, below which a configuration is refused */
 	int uptime_s;
 	json_t *config;
 	json_t *flows; /* what GET /v1/flows answers */

@@ -14,6 +14,9 @@ void fake_hang(struct fake_agent *agent);
 int fake_epoch_check(struct fake_agent *agent, const struct http_request *req,
 		     struct ff_error *err);
 
+/* A configuration, or the end of a move, as the body says: older configurations are refused. */
+void fake_known(struct fake_agent *agent, const json_t *body);
+
 /* ---- fake_move.c: the phases of moves ---- */
 
 /* The lock is held. NULL: the agent doesn't know it. */

@@ -212,6 +212,8 @@ int fake_move_call(struct http_request *req, struct http_response *resp)
 		pthread_cond_wait(&world->unblocked, &world->lock);
 	fake_hang(agent);
 	r = fake_epoch_check(agent, req, err);
+	if (r == 0)
+		fake_known(agent, req_json(req));
 	if (r == 0 && fault == FAKE_REFUSE) {
 		/* as a source that waits for them; or it would be chance which of the two answers first */
 		if (json_is_true(json_object_get(req_json(req), "fence")))

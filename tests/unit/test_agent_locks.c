@@ -66,6 +66,19 @@ Test(agent_locks, an_epoch_is_accepted_once_and_for_all)
 	cr_expect_eq(info.epoch, 7);
 }
 
+/* The end of a move says so; what is older has a table that knows nothing of it. */
+Test(agent_locks, an_end_outdates_configurations)
+{
+	cr_expect(inventory_outdate(&agent, 8, 5));
+	cr_expect(!inventory_outdate(&agent, 7, 5), "an end that was long under way");
+	cr_expect(!inventory_outdate(&agent, 9, 4));
+	cr_expect(inventory_outdate(&agent, 8, 5), "said again");
+	cr_expect_eq(info.config_version, 8);
+	cr_expect(inventory_outdate(&agent, 2, 6), "another orchestrator counts anew");
+	cr_expect_eq(info.config_version, 2);
+	cr_expect_eq(info.config_epoch, 6);
+}
+
 static const struct http_route upload_routes[] = {
 	{ "POST", "/v1/moves/:id/state", NULL, &target_state_upload, 0 },
 	{ NULL, NULL, NULL, NULL, 0 },

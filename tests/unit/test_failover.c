@@ -192,6 +192,29 @@ Test(failover, a_steering_host_that_refuses)
 	wait_for(owner_at(gw) == number(instance_shown("fw-2"), "id"));
 }
 
+/* A move that has ended meanwhile: its newer configuration comes first, and packets don't wait for its monitor's. */
+Test(failover, a_configuration_that_is_overtaken_is_made_anew)
+{
+	int configs;
+
+	protect_fw();
+	fake_script(&world, "gw", "config", FAKE_BLOCK, 1);
+	configs = fake_count(&world, "gw config");
+	host_die(nf1);
+	wait_for(fake_count(&world, "gw config") > configs);
+	model_lock(&orch->model);
+	orch->model.version++;
+	pthread_mutex_lock(&world.lock);
+	gw->known = orch->model.version;
+	pthread_mutex_unlock(&world.lock);
+	model_unlock(&orch->model);
+	fake_unblock(&world);
+	wait_for(!strcmp(recovery_state(), "completed"));
+	assert_taken_over();
+	cr_expect_eq(fake_count(&world, "gw config late"), 1);
+	cr_expect_str_eq(text(recovery_shown(), "note"), "", "no steering host had it");
+}
+
 /* What is set for an instance goes with it: its name and number may be another one's some day. */
 Test(failover, one_that_was_retired_is_forgotten)
 {

@@ -40,25 +40,45 @@ Test(migration, whole_instance)
 	cr_assert_lt(fake_index(&world, "gw switch"), fake_index(&world, "gw finish"));
 }
 
-static bool gateway_has_the_new_owners(void)
+/* Of all slots. */
+static bool gw_has_owner(json_int_t id)
 {
 	json_t *services, *first;
-	bool right;
+	bool has;
 
 	pthread_mutex_lock(&world.lock);
 	services = json_object_get(gw->config, "services");
 	first = json_array_get(json_object_get(json_array_get(services, 0), "owners"), 0);
-	right = !strcmp(json_string_value(json_array_get(first, 0)) ?: "", "0-63") &&
-		json_integer_value(json_array_get(first, 1)) == 2;
+	has = !strcmp(json_string_value(json_array_get(first, 0)) ?: "", "0-63") &&
+	      json_integer_value(json_array_get(first, 1)) == id;
 	pthread_mutex_unlock(&world.lock);
-	return right;
+	return has;
 }
 
 Test(migration, agents_get_the_new_owners)
 {
 	_cleanup_json_ json_t *operation = move_run(move_request());
 
-	wait_for(gateway_has_the_new_owners());
+	wait_for(gw_has_owner(2));
+}
+
+/* It was made before the move, whose flows it would give back to the source, which has them no more. */
+Test(migration, a_configuration_that_comes_after_the_end_is_refused)
+{
+	_cleanup_json_ json_t *operation = NULL;
+	int configs = fake_count(&world, "gw config");
+
+	fake_script(&world, "gw", "config", FAKE_BLOCK, 1);
+	model_lock(&orch->model);
+	model_touch(&orch->model);
+	model_unlock(&orch->model);
+	wait_for(fake_count(&world, "gw config") > configs);
+	operation = move_run(move_request());
+	cr_assert_str_eq(text(operation, "state"), "completed");
+	fake_unblock(&world);
+	wait_for(fake_count(&world, "gw config late") == 1);
+	wait_for(gw_has_owner(2));
+	cr_expect(!told("config-refused"), "it has gone as it should");
 }
 
 Test(migration, slots_flows_and_filters)
