@@ -13,6 +13,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "agent/abi.h"
 #include "agent/online.h"
 #include "bpf/datapath.skel.h"
 #include "lib/addr.h"
@@ -201,6 +202,28 @@ static int progs_set(struct datapath *dp, struct ff_error *err)
 	return 0;
 }
 
+/* The programs that are there know what is in these maps, and go on; this agent doesn't. */
+#define MEND_OTHER                                                                                  \
+	"start the agent of before again, empty the host with `flowferry drain`, then stop it and " \
+	"rm -r PIN_DIR, which ends forwarding, and upgrade"
+
+static int foreign(const struct datapath *dp, struct ff_error *err)
+{
+	return error_set(err, EPROTO, FF_CODE_REFUSED, MEND_OTHER,
+			 "%s was pinned by another version of the agent: %u, this is %u",
+			 dp->pin_dir, dp->host->abi, FF_ABI_VERSION);
+}
+
+/* Before anything is exchanged there. */
+static int pins_check(struct datapath *dp, struct ff_error *err)
+{
+	int r = abi_check_dir(dp->maps_dir, bpf_object__btf(dp->skel->obj), err);
+
+	if (r == -EPROTO)
+		snprintf(err->mend, sizeof(err->mend), "%s", MEND_OTHER);
+	return r;
+}
+
 static int libbpf_log(enum libbpf_print_level level, const char *fmt, va_list args)
 {
 	char line[1024];
@@ -237,7 +260,9 @@ int datapath_open(const char *pin_dir, struct datapath **ret, struct ff_error *e
 	if (!dp->skel)
 		return error_set(err, errno, FF_CODE_INTERNAL, NULL, "can't read the data path: %s",
 				 strerror(errno));
-	r = pin_paths_set(dp, err);
+	r = pins_check(dp, err);
+	if (!r)
+		r = pin_paths_set(dp, err);
 	if (r)
 		return r;
 	r = datapath_bpf__load(dp->skel);
@@ -247,6 +272,8 @@ int datapath_open(const char *pin_dir, struct datapath **ret, struct ff_error *e
 				 "removed with: rm -r PIN_DIR, which ends forwarding",
 				 "can't load the data path, pins in %s: %s", pin_dir, strerror(-r));
 	r = maps_open(dp, err);
+	if (!r && dp->host->abi != FF_ABI_VERSION)
+		r = foreign(dp, err);
 	if (!r)
 		r = progs_set(dp, err);
 	if (r)

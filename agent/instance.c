@@ -10,10 +10,12 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "agent/abi.h"
 #include "agent/btf_json.h"
 #include "agent/instance.h"
 #include "agent/instance_pins.h"
 #include "agent/state_staging.h"
+#include "bpf/state.skel.h"
 #include "lib/cleanup.h"
 
 #define MEND_HALF "remove the instance and add it again"
@@ -52,6 +54,23 @@ static int pin_need(const struct instance *instance, const char *name, int *ret_
 
 /* ---- adoption ------------------------------------------------------------------------------ */
 
+/* The map `about` came with the programs for its state, and has the types of all that these use. */
+static int types_check(const struct instance *instance, int about_fd, struct ff_error *err)
+{
+	struct state_bpf *ours = state_bpf__open();
+	struct btf *theirs = NULL;
+	int r = ours ? abi_map_btf(about_fd, &theirs) : -errno;
+
+	if (r < 0)
+		error_set(err, r, FF_CODE_INTERNAL, NULL, "can't read the types of %s: %s",
+			  instance->pin_dir, strerror(-r));
+	else if (!theirs || abi_difference(bpf_object__btf(ours->obj), theirs))
+		r = other_version(instance, err);
+	btf__free(theirs);
+	state_bpf__destroy(ours);
+	return r;
+}
+
 static int about_read(struct instance *instance, struct ff_about *ret_about, struct ff_error *err)
 {
 	_cleanup_close_ int fd = -1;
@@ -66,8 +85,11 @@ static int about_read(struct instance *instance, struct ff_about *ret_about, str
 	if (r < 0)
 		return r;
 	if (map_info(fd, &info) < 0 || info.value_size != sizeof(*ret_about) ||
-	    bpf_map_lookup_elem(fd, &zero, ret_about) < 0 || ret_about->version != FF_ABOUT_VERSION)
+	    bpf_map_lookup_elem(fd, &zero, ret_about) < 0 || ret_about->version != FF_ABI_VERSION)
 		return other_version(instance, err);
+	r = types_check(instance, fd, err);
+	if (r < 0)
+		return r;
 	ret_about->nf[FF_NAME_MAX - 1] = 0;
 	ret_about->state[FF_NAME_MAX - 1] = 0;
 	if (!ret_about->groups || ret_about->groups > FF_GROUPS_MAX)

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "agent/abi.h"
 #include "agent/instance.h"
 #include "agent/instance_pins.h"
 #include "agent/state_staging.h"
@@ -22,6 +23,7 @@
 #include "lib/cleanup.h"
 
 #define NF_SUFFIX     ".bpf.o"
+#define MEND_BUILD    "build it with this version's bpf/nf.h"
 #define VERIFIER_LOG  65536u /* of which the last lines are told */
 #define VERIFIER_TOLD 240
 
@@ -145,8 +147,7 @@ static int state_check(struct load *load)
 			      "it declares no per-flow state");
 	if (!control || bpf_map__value_size(control) != sizeof(struct ff_nf_control) ||
 	    !(bpf_map__map_flags(control) & BPF_F_MMAPABLE))
-		return refuse(load, EINVAL, "build it with this version's bpf/nf.h",
-			      "its map `control` isn't this version's");
+		return refuse(load, EINVAL, MEND_BUILD, "its map `control` isn't this version's");
 	outer = bpf_object__find_map_by_name(load->object, load->schema->name);
 	inner = outer ? bpf_map__inner_map(outer) : NULL;
 	if (!inner || bpf_map__type(outer) != BPF_MAP_TYPE_ARRAY_OF_MAPS ||
@@ -179,7 +180,7 @@ static int meters_size(struct load *load)
 	if (!meter || bpf_map__value_size(meter) != sizeof(struct ff_meter) || !loads ||
 	    bpf_map__value_size(loads) != sizeof(struct ff_slot_load) || !hints ||
 	    bpf_map__value_size(hints) != sizeof(struct ff_slot_hint))
-		return refuse(load, EINVAL, "build it with this version's bpf/nf.h",
+		return refuse(load, EINVAL, MEND_BUILD,
 			      "its maps `meter`, `slot_loads`, `slot_hints` aren't this version's");
 	if (cpus < 1 || bpf_map__set_max_entries(meter, (uint32_t)cpus) < 0 ||
 	    bpf_map__set_max_entries(loads, (uint32_t)cpus * load->spec->slots) < 0 ||
@@ -228,8 +229,7 @@ static int map_share(struct load *load, struct bpf_map *map)
 	r = map_info(fd, &info);
 	if (r == 0 && (info.type != bpf_map__type(map) || info.key_size != bpf_map__key_size(map) ||
 		       info.value_size != bpf_map__value_size(map)))
-		return refuse(load, EINVAL,
-			      "build it with this version's bpf/nf.h, or rename its own map",
+		return refuse(load, EINVAL, MEND_BUILD ", or rename its own map",
 			      "its map %s (type %u, key %u, value %u bytes) isn't the data path's "
 			      "(type %u, key %u, value %u bytes)",
 			      name, bpf_map__type(map), bpf_map__key_size(map),
@@ -237,6 +237,23 @@ static int map_share(struct load *load, struct bpf_map *map)
 	if (r == 0)
 		r = bpf_map__reuse_fd(map, fd);
 	return r < 0 ? refuse(load, -r, NULL, "can't share map %s: %s", name, strerror(-r)) : 0;
+}
+
+/* Of one size says nothing about what is where in it. */
+static int types_share(struct load *load, int fd)
+{
+	struct btf *theirs = NULL;
+	const char *name = NULL;
+	int r = abi_map_btf(fd, &theirs);
+
+	if (r == 0 && theirs)
+		name = abi_difference(bpf_object__btf(load->object), theirs);
+	btf__free(theirs);
+	if (name)
+		return refuse(load, EINVAL, MEND_BUILD,
+			      "its struct %s isn't the one of the data path's maps", name);
+	return r < 0 ? refuse(load, -r, NULL, "the types of the data path's maps can't be read") :
+		       0;
 }
 
 /* Without these, packets would meet maps that nobody else sees. */
@@ -258,6 +275,9 @@ static int maps_share(struct load *load)
 		if (!bpf_object__find_map_by_name(load->object, needed[i]))
 			return refuse(load, EINVAL, "build it from bpf/nf.h",
 				      "it doesn't use the data path's map %s", needed[i]);
+		r = types_share(load, fd);
+		if (r < 0)
+			return r;
 	}
 	bpf_object__for_each_map(map, load->object) {
 		if (bpf_map__is_internal(map))
@@ -314,11 +334,15 @@ static int skeleton_load(struct load *load)
 	struct bpf_map *hints = bpf_object__find_map_by_name(load->object, PIN_SLOT_HINTS);
 	uint32_t size = load->schema->value_size;
 	struct state_bpf *skel = load->skel = state_bpf__open();
+	const char *name;
 	int r;
 
 	if (!skel)
 		return error_set(load->err, errno, FF_CODE_INTERNAL, NULL,
 				 "can't open the state programs: %s", strerror(errno));
+	name = abi_difference(bpf_object__btf(skel->obj), bpf_object__btf(load->object));
+	if (name)
+		return refuse(load, EINVAL, MEND_BUILD, "its struct %s isn't this version's", name);
 	skel->rodata->value_words = size / 8;
 	r = bpf_map__set_value_size(skel->maps.staging, (uint32_t)sizeof(struct ff_record) + size);
 	if (r == 0)
@@ -355,7 +379,7 @@ static int maps_fill(struct load *load)
 	struct ff_about about = {
 		.groups = load->geometry.groups,
 		.group_shift = load->geometry.group_shift,
-		.version = FF_ABOUT_VERSION,
+		.version = FF_ABI_VERSION,
 	};
 	struct bpf_map *map = bpf_object__find_map_by_name(load->object, PIN_CONTROL);
 	uint32_t zero = 0;

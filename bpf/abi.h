@@ -18,6 +18,12 @@
 
 #include <linux/types.h>
 
+/*
+ * Of what is pinned: an agent leaves alone what has another number. To be raised when something keeps its
+ * layout and changes its meaning (a flag, a hash, a constant). Layouts are compared without it: agent/abi.h.
+ */
+#define FF_ABI_VERSION 5
+
 /* ---- bounds, each with its why ------------------------------------------------------------- */
 
 #define FF_SERVICES_MAX	 16    /* services on one host; the VNI is the service's number, 1..15 */
@@ -640,7 +646,7 @@ struct ff_host_info {
 	__u16 host;  /* own number */
 	__u16 pad;
 	__u32 next_round; /* never reused, so that a stale entry.round can't look current */
-	__u32 pad2;
+	__u32 abi;	  /* FF_ABI_VERSION of who has pinned the maps; written as they are made */
 	__u8 name[FF_NAME_MAX];
 	__u64 local[FF_LOCAL_CLASSES / 64]; /* a bit for each class */
 	/* until then (CLOCK_MONOTONIC) the agent vouches that routes depend on the destination only */

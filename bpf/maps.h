@@ -27,7 +27,7 @@ FF_ARRAY(peer_heard, struct ff_heard, FF_HOSTS_MAX);
  * What each packet needs lies in sections of data, which are maps, too: they are pinned and mapped into
  * memory like the others. But where they are is in the program's instructions, so nothing is looked up.
  */
-struct ff_host_info host_info SEC(".data.host_info");
+struct ff_host_info host_info SEC(".data.host_info") = { .abi = FF_ABI_VERSION };
 struct ff_service services[FF_SERVICES_MAX] SEC(".data.services");
 struct ff_instance instances[FF_INSTANCES_MAX] SEC(".data.instances");
 struct ff_peer peers[2 * FF_HOSTS_MAX] SEC(".data.peers");

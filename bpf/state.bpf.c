@@ -21,6 +21,10 @@
 /* Set before loading. */
 const volatile __u32 value_words = sizeof(struct ff_head) / 8;
 
+/* So that the types of what is read here are in the BTF: agent/abi.h compares them. */
+const struct ff_record *const volatile record_type;
+const struct ff_meter *const volatile meter_type;
+
 struct group {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

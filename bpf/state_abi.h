@@ -72,8 +72,7 @@ struct ff_about {
 	__u8 state[FF_NAME_MAX]; /* name of the per-flow state */
 	__u32 groups;
 	__u32 group_shift;
-	__u32 version; /* FF_ABOUT_VERSION: of this header */
+	__u32 version; /* FF_ABI_VERSION */
 	__u32 pad;
 };
 _Static_assert(sizeof(struct ff_about) == 112, "ff_about");
-#define FF_ABOUT_VERSION 4

@@ -12,6 +12,7 @@
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/json.h"
+#include "tests/prog/foreign.h"
 #include "tests/prog/state_rig.h"
 
 TestSuite(instance, .init = state_rig_init);
@@ -180,6 +181,36 @@ Test(instance, of_another_version_is_left_alone)
 	cr_expect(strstr(err.mend, "the agent of before"), "%s", err.mend);
 	cr_expect_null(instance_pins_fault(fw));
 	instance_free(fw);
+}
+
+/* Of the same size: only its types tell. */
+Test(instance, of_another_layout_is_left_alone)
+{
+	struct instance *fw = state_rig_load("fw-1", "counter", 5), *again = NULL;
+	struct instance_spec spec = state_rig_spec("fw-1", "counter", 5);
+	struct ff_error err = { 0 };
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/about", fw->pin_dir);
+	foreign_pin(path, "ff_about");
+	cr_assert_eq(instance_adopt(&spec, &again, &err), -EPROTO, "%s", err.message);
+	cr_expect(strstr(err.message, "another version"), "%s", err.message);
+	cr_expect_null(instance_pins_fault(fw));
+	instance_free(fw);
+}
+
+Test(instance, an_nf_of_other_headers_is_refused)
+{
+	struct instance_spec spec = state_rig_spec("fw-1", "counter", 5);
+	struct instance *fw = NULL;
+	struct ff_error err = { 0 };
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/scratch", spec.maps_dir);
+	foreign_pin(path, "ff_pkt");
+	cr_assert_eq(instance_load(&spec, &fw, &err), -EINVAL);
+	cr_expect(strstr(err.message, "struct ff_pkt"), "%s", err.message);
+	cr_expect(strstr(err.mend, "bpf/nf.h"), "%s", err.mend);
 }
 
 /* The data path's maps were made anew while no agent ran: the old program must not be taken up. */
