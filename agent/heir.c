@@ -17,9 +17,12 @@ struct surplus {
 	struct flow_keys keys;
 };
 
-void heir_begins(struct agent *agent, uint16_t instance)
+#define STILL_STANDBY                                                                              \
+	UINT64_MAX /* for all that this mark says: the end of it is found by heirs_trim() */
+
+void heir_mark(struct instance *instance)
 {
-	agent->heirs_until_ns[instance] = clock_ns() + HEIR_NS;
+	instance->state.control->heir_until_ns = STILL_STANDBY;
 }
 
 static bool service_moves(struct agent *agent, uint16_t service)
@@ -51,7 +54,7 @@ static int surplus_visit(void *ctx, const struct ff_flow_key *key, const void *v
 	return flow_keys_add(&s->keys, key);
 }
 
-static void trim(struct agent *agent, struct instance *heir)
+static bool trim(struct agent *agent, struct instance *heir)
 {
 	struct surplus surplus = { .agent = agent, .heir = heir };
 	struct slotset slots = {}, own;
@@ -75,6 +78,7 @@ static void trim(struct agent *agent, struct instance *heir)
 	else if (deleted)
 		log_info("instance %s: %" PRIu64 " flows that others own forgotten", heir->name,
 			 deleted);
+	return !r;
 }
 
 void heirs_trim(struct agent *agent)
@@ -83,11 +87,15 @@ void heirs_trim(struct agent *agent)
 
 	for (uint16_t id = 1; id < FF_INSTANCES_MAX; id++) {
 		struct instance *heir = agent->instances[id];
+		__u64 *until_ns = heir ? &heir->state.control->heir_until_ns : NULL;
 
-		if (!heir || now_ns > agent->heirs_until_ns[id] || standby_is(agent, id) ||
+		if (!heir || !*until_ns || standby_is(agent, id) ||
 		    service_moves(agent, heir->service))
 			continue;
-		trim(agent, heir);
+		if (*until_ns == STILL_STANDBY)
+			*until_ns = now_ns + HEIR_NS;
+		if (trim(agent, heir) && now_ns > *until_ns)
+			*until_ns = 0;
 		watchdog_step(agent);
 	}
 }

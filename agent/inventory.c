@@ -171,7 +171,6 @@ static void instance_end(struct agent *agent, uint16_t id)
 	cpus_quiesce(agent->cpus);
 	pthread_rwlock_wrlock(&agent->instances_lock);
 	agent->instances[id] = NULL;
-	agent->heirs_until_ns[id] = 0;
 	pthread_rwlock_unlock(&agent->instances_lock);
 	log_info("instance %s: removed", instance->name);
 	instance_remove(instance, NULL);

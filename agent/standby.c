@@ -15,44 +15,14 @@
 
 /* ---- the configuration ----------------------------------------------------------------------- */
 
-static bool owns(const struct desired_service *s, uint16_t id)
-{
-	for (size_t i = 0; i < s->table.owners_count; i++)
-		if (s->owners[i].owner == id)
-			return true;
-	for (size_t i = 0; i < s->table.pins_count; i++)
-		if (s->pin_owners[i] == id)
-			return true;
-	for (size_t i = 0; i < s->table.rules_count; i++)
-		if (s->rule_owners[i] == id)
-			return true;
-	return false;
-}
-
-/* Left where it is, it would be found by flows that come here some day. */
-static void state_forget(struct instance *instance)
-{
-	struct slotset all = {};
-	struct ff_error err = {};
-	uint64_t deleted;
-
-	slotset_set_range(&all, 0, instance->state.slot_mask);
-	if (state_forget_slots(&instance->state, &all, &deleted, &err))
-		log_warn("instance %s: %s", instance->name, err.message);
-	else
-		log_info("instance %s: no standby any more, %" PRIu64 " flows forgotten",
-			 instance->name, deleted);
-}
-
-/* True: it is a standby no longer. */
-static bool relation_set(struct agent *agent, const struct desired *d, uint16_t id)
+/* What it has when it is one no longer: heir.h. Under the lock. */
+static void relation_set(struct agent *agent, const struct desired *d, uint16_t id)
 {
 	struct standbys *standbys = &agent->standbys;
 	struct standby *s = &standbys->list[id];
 	const struct desired_instance *w = &d->instances[id];
 	bool is = w->is && w->host == d->host && w->standby_of && agent->instances[id];
 	struct standby fresh = {};
-	bool was = s->instance;
 
 	if (is) {
 		fresh.instance = agent->instances[id];
@@ -60,35 +30,23 @@ static bool relation_set(struct agent *agent, const struct desired *d, uint16_t 
 		fresh.of_host = d->instances[w->standby_of].host;
 		if (fresh.instance == s->instance && fresh.of == s->of &&
 		    fresh.of_host == s->of_host)
-			return false;
+			return;
 		if (!standbys->lives) /* other numbers than an earlier agent's */
 			standbys->lives = clock_ns();
 		fresh.life = ++standbys->lives;
+		heir_mark(fresh.instance);
 	}
 	*s = fresh;
-	return was && !is;
 }
 
 void standby_apply(struct agent *agent, const struct desired *d)
 {
 	for (uint16_t id = 1; id < FF_INSTANCES_MAX; id++) {
-		struct standby *s = &agent->standbys.list[id];
-		struct instance *instance = s->instance;
-		const struct desired_instance *w = &d->instances[id];
-		bool ended;
-
-		if (!instance && !w->standby_of)
+		if (!agent->standbys.list[id].instance && !d->instances[id].standby_of)
 			continue;
 		pthread_mutex_lock(&agent->standbys.lock);
-		ended = relation_set(agent, d, id);
+		relation_set(agent, d, id);
 		pthread_mutex_unlock(&agent->standbys.lock);
-		if (!ended || !w->is || w->host != d->host)
-			continue;
-		if (owns(&d->services[w->service], id))
-			heir_begins(agent, id);
-		else
-			state_forget(instance);
-		watchdog_step(agent);
 	}
 }
 

@@ -729,8 +729,9 @@ struct ff_nf_control {
 	__u32 service;
 	__u64 expired; /* entries that died of age: swept, or revived for a new flow; ever rising */
 	__u64 ended[FF_LIVES]; /* the same, by how long they had lived; but for those not known */
+	__u64 heir_until_ns; /* the agent's own note that it may have others' flows: see agent/heir.h */
 };
-_Static_assert(sizeof(struct ff_nf_control) == 40 + 8 * (FF_LIVES - 1), "ff_nf_control");
+_Static_assert(sizeof(struct ff_nf_control) == 40 + 8 * FF_LIVES, "ff_nf_control");
 
 /* Context of an NF object's program `sweep`: what it is told and tells. */
 struct ff_sweep {

@@ -4,9 +4,11 @@
  * are its own now, and no others.
  */
 #include <criterion/criterion.h>
+#include <string.h>
 
 #include "agent/heir.h"
 #include "lib/cleanup.h"
+#include "lib/clock.h"
 #include "tests/prog/replica_rig.h"
 
 static struct ff_error err;
@@ -19,14 +21,20 @@ TestSuite(heir, .init = replica_rig_init, .timeout = 60);
 static struct table_owner inherited[] = { { 0, 1000, OTHER },
 					  { 1001, RIG_SLOT_COUNT - 1, STANDBY } };
 
+/* The owner's table is that of the standby's host from here on. */
+static void table_follow(void)
+{
+	places[STANDBY].host = 1;
+	agents[1].table = agents[0].table;
+	agents[1].cpus = agents[0].cpus;
+}
+
 static void take_over(void)
 {
 	packets(0, FLOWS);
 	round_run();
 	standby_tell(0, STANDBY);
-	places[STANDBY].host = 1; /* the owner's table is that of the standby's host from here on */
-	agents[1].table = agents[0].table;
-	agents[1].cpus = agents[0].cpus;
+	table_follow();
 }
 
 /* A configuration: its tables, and what follows them. */
@@ -89,6 +97,47 @@ Test(heir, keeps_pins_and_rules)
 	configure(
 		&(struct table_desired){ .pins = pins, .pin_owners = pin_owners, .pins_count = 2 });
 	heir_expect("a pin from it, and one to it");
+}
+
+/* State that nobody owns would be found by flows that come there some day. */
+Test(heir, of_nothing_forgets_all)
+{
+	packets(0, FLOWS);
+	round_run();
+	standby_tell(0, OWNER);
+	table_follow();
+	heirs_trim(&agents[1]);
+	state_rig_agree(agents[1].instances[STANDBY], 0);
+}
+
+/* Which is told of an owner, and never knew a standby. */
+Test(heir, is_one_for_the_next_agent)
+{
+	packets(0, FLOWS);
+	round_run();
+	instance_free(agents[1].instances[STANDBY]);
+	agents[1].instances[STANDBY] = state_rig_adopt("standby");
+	memset(agents[1].standbys.list, 0, sizeof(agents[1].standbys.list));
+	standby_tell(0, STANDBY);
+	table_follow();
+	configure(&(struct table_desired){});
+	heir_expect("adopted");
+}
+
+/* All that was under way when it took over has ended: what comes later is its own. */
+Test(heir, is_an_owner_as_any_in_the_end)
+{
+	struct ff_nf_control *control = agents[1].instances[STANDBY]->state.control;
+
+	cr_assert_neq(control->heir_until_ns, 0);
+	take_over();
+	owner_all(STANDBY);
+	heirs_trim(&agents[1]);
+	cr_expect_gt(control->heir_until_ns, clock_ns());
+	control->heir_until_ns = clock_ns();
+	configure(&(struct table_desired){});
+	heir_expect("for the last time");
+	cr_expect_eq(control->heir_until_ns, 0);
 }
 
 /* Whether its flows come back, or stay, isn't known before its end. */

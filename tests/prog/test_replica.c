@@ -153,15 +153,6 @@ Test(replica, a_stale_owner_is_refused)
 	cr_expect_arr_eq(&after, &before, sizeof(after));
 }
 
-/* State that nobody owns would be found by flows that come there some day. */
-Test(replica, a_standby_no_more_that_owns_nothing_forgets)
-{
-	packets(0, FLOWS);
-	round_run();
-	standby_tell(0, OWNER);
-	state_rig_agree(agents[1].instances[STANDBY], 0);
-}
-
 /* One that was made anew answers as if nothing had been: it is sent all. */
 Test(replica, a_standby_begun_anew_gets_all)
 {
