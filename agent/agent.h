@@ -77,10 +77,12 @@ struct agent {
 	pthread_mutex_t lock;
 	struct watchdog watchdog;
 	struct agent_service services[FF_SERVICES_MAX];
-	bool moves_waiting;	  /* some could not be taken up yet */
-	uint64_t routes_rest_ns;  /* until then routes_vouch() doesn't look */
-	struct replicas replicas; /* see replica.h */
-	struct standbys standbys; /* see standby.h */
+	bool moves_waiting; /* some could not be taken up yet: */
+	struct move
+		*waiting[FF_LANES_MAX]; /* of these it is known what they are about; see move.h */
+	uint64_t routes_rest_ns;	/* until then routes_vouch() doesn't look */
+	struct replicas replicas;	/* see replica.h */
+	struct standbys standbys;	/* see standby.h */
 
 	pthread_rwlock_t instances_lock;
 	struct desired_host hosts[FF_HOSTS_MAX];

@@ -31,7 +31,8 @@ static bool service_moves(struct agent *agent, uint16_t service)
 
 	pthread_mutex_lock(&agent->moves_lock);
 	for (size_t i = 0; i < FF_LANES_MAX && !found; i++)
-		found = agent->moves[i] && agent->moves[i]->subject.service == service;
+		found = (agent->moves[i] && agent->moves[i]->subject.service == service) ||
+			(agent->waiting[i] && agent->waiting[i]->subject.service == service);
 	pthread_mutex_unlock(&agent->moves_lock);
 	return found;
 }

@@ -185,6 +185,7 @@ static void agent_stop(struct agent *agent)
 			move_leave(agent->moves[i]);
 		move_put(agent->moves[i]);
 	}
+	moves_waiting_put(agent);
 	neighbours_done(agent);
 	for (size_t i = 0; i < FF_INSTANCES_MAX; i++)
 		instance_free(agent->instances[i]);

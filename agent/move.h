@@ -132,9 +132,13 @@ int move_prepare(struct agent *agent, const char *id, json_t *body, json_t **ret
 /*
  * Takes up the moves of an earlier agent. One that can't be (its instance isn't there, no memory)
  * keeps its entries and lanes as they are, and move_get() says -EAGAIN; call it `again` under agent.lock
- * while agent.moves_waiting.
+ * while agent.moves_waiting. It is in agent.waiting, under agent.lock, for who would change its entries: of one
+ * whose file is damaged nobody knows which they are.
  */
 int move_adopt_all(struct agent *agent, bool again, struct ff_error *err);
+
+/* No move waits any more. */
+void moves_waiting_put(struct agent *agent);
 
 /* Writes the entries as the phases want them, in one step. */
 int move_apply(struct move *move, uint64_t *ret_ns, struct ff_error *err);

@@ -116,6 +116,26 @@ static int move_resume(struct move *move, struct ff_error *err)
 	return r;
 }
 
+void moves_waiting_put(struct agent *agent)
+{
+	for (size_t i = 0; i < FF_LANES_MAX; i++)
+		move_put(TAKE_PTR(agent->waiting[i]));
+	agent->moves_waiting = false;
+}
+
+/* The reference is the list's from here on. There are no more of them than lanes. */
+static void waiting_add(struct agent *agent, struct move *move)
+{
+	size_t i = 0;
+
+	while (i < FF_LANES_MAX && agent->waiting[i])
+		i++;
+	if (i < FF_LANES_MAX)
+		agent->waiting[i] = move;
+	else
+		move_put(move);
+}
+
 /* One that can't be taken up keeps its file and its lanes: its entries speak of them. */
 static int move_adopt(struct agent *agent, const char *id, json_t *body, struct ff_error *err)
 {
@@ -144,8 +164,12 @@ static int move_adopt(struct agent *agent, const char *id, json_t *body, struct 
 		handover_read(move);
 	if (!r)
 		r = move_enlist(move, err);
-	if (!r) /* once enlisted, requests go on with it, whatever comes of this */
-		r = move_resume(move, err);
+	if (r) {
+		waiting_add(agent, move);
+		return r;
+	}
+	/* it is enlisted: requests go on with it, whatever comes of this */
+	r = move_resume(move, err);
 	move_put(move);
 	return r;
 }
@@ -186,7 +210,7 @@ static void files_adopt(struct agent *agent, DIR *dir, bool again)
 {
 	struct dirent *entry;
 
-	agent->moves_waiting = false;
+	moves_waiting_put(agent);
 	while ((entry = readdir(dir))) {
 		char *dot = strstr(entry->d_name, ".json");
 

@@ -138,7 +138,7 @@ static int existed_note(struct move *move, struct ff_error *err)
 	return 0;
 }
 
-/* It may look at many flows, so not under moves_lock. */
+/* It may look at many flows, so not under moves_lock. Under agent.lock. */
 static int overlap_check(const struct move *move, struct ff_error *err)
 {
 	struct move *moves[FF_LANES_MAX];
@@ -159,6 +159,15 @@ static int overlap_check(const struct move *move, struct ff_error *err)
 				      "move %s hands over the maps that these flows come into",
 				      m->id);
 		move_put(moves[i]);
+	}
+	for (size_t i = 0; i < FF_LANES_MAX && !r; i++) {
+		const struct move *m = move->agent->waiting[i];
+
+		if (m && subject_overlaps(&m->subject, &move->subject))
+			r = error_set(err, EAGAIN, FF_CODE_BUSY,
+				      "its agent's log tells what is in the way",
+				      "move %s, about some of these flows, can't be taken up yet",
+				      m->id);
 	}
 	return r;
 }

@@ -132,6 +132,11 @@ for call in prepare final abort; do
 done
 assert_eq "$(nf2_call POST /v1/moves/waiting/finish '{"to":2}')" 503 finish
 assert_eq "$(lanes)" "$lane" "its lane"
+for _ in 1 2; do # an edit takes away what the one before it has marked as gone
+	[ "$(nf2_call PUT /v1/config "$good")" != 200 ] || fail "its NF isn't there"
+done
+assert_json "$(bpftool -j map dump pinned /sys/fs/bpf/flowferry/nf2/maps/pins)" \
+	'any(.[].formatted.value.steer[]; .flags % 2 == 1)' # FF_STEER_PARK: the entry is the move's
 
 step "and is taken up, and ended, when what was in its way has gone"
 cp /run/good/firewall.bpf.o /run/nf

@@ -152,6 +152,10 @@ Test(heir, waits_for_moves)
 	configure(&none);
 	state_rig_agree(agents[1].instances[STANDBY], FLOWS);
 	agents[1].moves[3] = NULL;
+	agents[1].waiting[0] = &moving; /* and once it couldn't be taken up */
+	heirs_trim(&agents[1]);
+	state_rig_agree(agents[1].instances[STANDBY], FLOWS);
+	agents[1].waiting[0] = NULL;
 	heirs_trim(&agents[1]);
 	heir_expect("the move has ended");
 }
