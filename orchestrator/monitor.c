@@ -45,7 +45,8 @@ static void host_set_down(struct watch *watch, const struct ff_error *err)
 
 		was_up = host->up;
 		host->up = false;
-		snprintf(host->why_down, sizeof(host->why_down), "%s", err->message);
+		if (!failover_is_dead(watch->orch, host->id)) /* that says more */
+			snprintf(host->why_down, sizeof(host->why_down), "%s", err->message);
 		pthread_cond_broadcast(&watch->orch->model.changed);
 	}
 	if (was_up)
