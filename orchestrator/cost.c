@@ -248,9 +248,14 @@ struct cost_prediction cost_predict(const struct cost_model *model,
 	return ret;
 }
 
+double cost_handover_freeze_us(const struct cost_model *model)
+{
+	return model->coef[COST_HANDOVER_FREEZE][0];
+}
+
 struct cost_prediction cost_predict_handover(const struct cost_model *model, double packets_per_s)
 {
-	double freeze = model->coef[COST_HANDOVER_FREEZE][0];
+	double freeze = cost_handover_freeze_us(model);
 
 	return (struct cost_prediction){
 		.freeze_us = freeze,
@@ -273,8 +278,18 @@ double cost_marginal(const struct cost_model *model, const struct cost_subject *
 	double again = flows > 0 ? fmin(1, fmin(dirty, packets) * t[0] / 1e6 / flows) : 0;
 	double parked = model->coef[COST_PARKED][0] * packets * f[0] / 1e6;
 
-	return 0.1 + flows * (t[1] + f[1] + model->coef[COST_REST][1]) +
+	return COST_LEAST + flows * (t[1] + f[1] + model->coef[COST_REST][1]) +
 	       t[2] * bytes * (1 + again) + f[2] * packets + COST_PARKED_US * parked;
+}
+
+double cost_marginal_handover(const struct cost_model *model, double packets_per_s, double share)
+{
+	double copy = model->coef[COST_TRANSFER][0] + model->coef[COST_FREEZE][0] +
+		      model->coef[COST_REST][0];
+	double parked = cost_predict_handover(model, packets_per_s).parked;
+
+	return COST_LEAST + fmax(0, model->coef[COST_HANDOVER][0] - copy) * fmin(1, sane(share)) +
+	       COST_PARKED_US * parked;
 }
 
 int cost_format(const struct cost_model *m, char *buf, size_t size)

@@ -33,6 +33,7 @@
 #define COST_TERMS	3  /* coefficients of one line */
 #define COST_ROUNDS_MAX 10 /* as the agent's source */
 #define COST_PARKED_US	10.0  /* what one parked packet weighs against time of transfer */
+#define COST_LEAST	0.1   /* of what moves: nothing does for nothing */
 #define COST_LONGEST_US 3.6e9 /* an hour: a longer move is a broken clock */
 
 enum cost_line {
@@ -103,14 +104,21 @@ struct cost_prediction cost_predict(const struct cost_model *model,
 /* The same of a handover; a rate that isn't finite counts as 0. */
 struct cost_prediction cost_predict_handover(const struct cost_model *model, double packets_per_s);
 
-/* The predicted freeze of a copy alone, for which no rounds have to be followed: for many subjects. */
+/* The predicted freeze alone, for which no rounds have to be followed: for many subjects. */
 double cost_freeze_us(const struct cost_model *model, double flows, double packets_per_s);
+double cost_handover_freeze_us(const struct cost_model *model);
 
 /*
  * What it adds to a move to take this along: microseconds of transfer, with COST_PARKED_US for each
  * packet that will be parked. Above 0. The planner's measure; additive by intention.
  */
 double cost_marginal(const struct cost_model *model, const struct cost_subject *subject);
+
+/*
+ * The same of what a handover takes along: no transfer. What a move costs however little it takes isn't in
+ * cost_marginal(); only what a handover costs more than a copy in that, @share of it: of its instance.
+ */
+double cost_marginal_handover(const struct cost_model *model, double packets_per_s, double share);
 
 /* The coefficients for a person, a line each; returns what snprintf() would. */
 int cost_format(const struct cost_model *model, char *buf, size_t size);

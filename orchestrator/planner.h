@@ -8,7 +8,8 @@
  * Objective, in this order:
  *  1. as many flows without a live owner as possible get one, and what is to be emptied is emptied;
  *  2. the fewest instances that hold every utilisation and every state table under target;
- *  3. the least cost of migration (cost_marginal(), summed over what moves).
+ *  3. the least cost of migration (cost_marginal(), or cost_marginal_handover() for what goes to an
+ *     instance of the same host without a copy, summed over what moves).
  * Instances are only taken away when PLANNER_SHRINK allows it, and what is over target is only
  * relieved when PLANNER_RELIEVE asks for it: the analyzer's thresholds, hold-downs and quiet hours
  * stand behind these flags, so that a plan never answers to noise.

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * planner_handover.c - which moves copy nothing: between two instances of one host their agent has maps
- * change hands, each of which holds the flows of a group of slots (agent/handover.c decides).
+ * change hands, each of which holds the flows of a group of slots (agent/handover.c decides); and what it
+ * costs to move a unit, so or as a copy.
  *
- * Only a prediction: that the state's types and the maps are alike, and what other steps do to the same
- * groups before, isn't looked at. The bounds on freeze are kept as if all was copied.
+ * A step hands over if of each group all slots of its source go, and its target has none. While units are
+ * placed, that is known of groups of one slot (services of up to FF_GROUPS_MAX slots), and of what
+ * leaves its instance altogether; else a copy is reckoned with.
+ *
+ * Only a prediction: that the state's types and the maps are alike, what other steps do to the same
+ * groups before, and that a plan which makes pins can hand nothing over, isn't looked at while placing.
  */
 #include "orchestrator/planner_internal.h"
 
@@ -28,35 +33,119 @@ static bool has_exceptions(const struct service_load *service)
 	return pinned || service->rules_n;
 }
 
-/* Of the group of the step's slot at @first; *ret_n: how many of the step's are in it. */
-static bool group_is_whole(const struct service_load *service, const struct plan_step *step,
-			   size_t first, unsigned int shift, size_t *ret_n)
+void handover_prepare(struct problem *p)
 {
-	size_t group = step->slots[first] >> shift, owned = 0, n = 0;
-	size_t end = (group + 1) << shift;
+	double patience_s = p->policy->scale_in.patience_ms / 1e3;
 
-	for (size_t slot = group << shift; slot < end && slot < service->slots_n; slot++) {
-		if (step->to.id && service->slots[slot].owner == step->to.id)
-			return false;
-		owned += service->slots[slot].owner == step->from.id;
-	}
-	while (first + n < step->slots_n && step->slots[first + n] < end)
-		n++;
-	*ret_n = n;
-	return n == owned;
+	p->hands_over = !has_exceptions(p->service);
+	p->group_shift = group_shift(p->service->slots_n);
+	p->leaves = life_ending(&p->service->lives, patience_s) > 0;
 }
 
-bool step_hands_over(const struct problem *p, const struct plan_step *step)
+void handover_groups(struct problem *p)
 {
-	const struct service_load *service = p->service;
-	unsigned int shift = group_shift(service->slots_n);
-	size_t n;
+	for (size_t i = 0; i < p->flows_at; i++) {
+		size_t group = i >> p->group_shift;
 
-	if (!step->from.id || step->from.host != step->to.host || !step->slots_n || step->flows_n ||
-	    step->rules_n || step->leave_s > 0 || has_exceptions(service))
+		if (p->units[i].home != NOWHERE)
+			p->bins[p->units[i].home].groups[group / 64] |= 1ull << group % 64;
+	}
+}
+
+static bool bin_has_group(const struct bin *bin, size_t group)
+{
+	return bin->groups[group / 64] >> group % 64 & 1;
+}
+
+/* Both are on one host, and all of what is moved goes. */
+static bool bins_hand_over(const struct problem *p, uint32_t home, uint32_t to)
+{
+	const struct bin *from;
+
+	if (!p->hands_over || home == NOWHERE || home == to)
 		return false;
-	for (size_t first = 0; first < step->slots_n; first += n)
-		if (!group_is_whole(service, step, first, shift, &n))
+	from = &p->bins[home];
+	return !from->is_gone && from->spot != NOWHERE && from->spot == p->bins[to].spot &&
+	       !(p->leaves && from->patience_s > 0);
+}
+
+bool unit_hands_over(const struct problem *p, const struct unit *unit, uint32_t to)
+{
+	size_t slot = (size_t)(unit - p->units);
+
+	if (unit->kind == UNIT_RULE || !bins_hand_over(p, unit->home, to))
+		return false;
+	if (unit->kind == UNIT_FLOW && (!unit->is_rider || unit->is_split))
+		return false;
+	if (p->group_shift == 0)
+		return true;
+	if (unit->kind == UNIT_FLOW)
+		slot = p->service->flows[slot - p->flows_at].slot;
+	return unit_must_leave(p, unit) && !bin_has_group(&p->bins[to], slot >> p->group_shift);
+}
+
+double unit_cost_to(const struct problem *p, const struct unit *unit, uint32_t to)
+{
+	if (!unit_hands_over(p, unit, to))
+		return unit->cost;
+	return cost_marginal_handover(p->input->cost, unit->load,
+				      unit->cost / p->bins[unit->home].empty_cost);
+}
+
+double cluster_cost_to(const struct problem *p, uint32_t unit, uint32_t to)
+{
+	double cost = 0;
+
+	for (uint32_t m = unit; m != NOWHERE; m = p->units[m].chain) {
+		if (p->units[m].kind == UNIT_SLOT)
+			for (uint32_t r = p->units[m].rider; r != NOWHERE; r = p->units[r].rider)
+				if (!p->units[r].is_split)
+					cost += unit_cost_to(p, &p->units[r], to);
+		cost += unit_cost_to(p, &p->units[m], to);
+	}
+	return cost;
+}
+
+bool cluster_may_go(const struct problem *p, uint32_t unit, uint32_t to)
+{
+	if (!p->units[unit].is_bound || unit_must_leave(p, &p->units[unit]))
+		return true;
+	for (uint32_t m = unit; m != NOWHERE; m = p->units[m].chain)
+		if (!unit_hands_over(p, &p->units[m], to))
 			return false;
 	return true;
+}
+
+/* ---- what is handed over in the end -------------------------------------------------------- */
+
+/* All that @from has of the slot's group goes to @to, which has none. */
+static bool group_goes(const struct problem *p, const struct moved *moved)
+{
+	size_t group = moved->unit >> p->group_shift;
+	size_t end = (group + 1) << p->group_shift;
+
+	if (bin_has_group(&p->bins[moved->to], group))
+		return false;
+	for (size_t slot = group << p->group_shift; slot < end && slot < p->flows_at; slot++)
+		if (p->units[slot].home == moved->from && p->units[slot].at != moved->to)
+			return false;
+	return true;
+}
+
+void moved_mark(const struct problem *p, struct moved *all, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (all[i].is_split) /* a pin */
+			return;
+	for (size_t i = 0; i < n; i++) {
+		const struct moved *before = i > 0 ? &all[i - 1] : NULL;
+
+		if (all[i].unit >= p->flows_at || !bins_hand_over(p, all[i].from, all[i].to))
+			continue;
+		if (before && before->from == all[i].from && before->to == all[i].to &&
+		    before->unit >> p->group_shift == all[i].unit >> p->group_shift)
+			all[i].is_handed = before->is_handed;
+		else
+			all[i].is_handed = group_goes(p, &all[i]);
+	}
 }

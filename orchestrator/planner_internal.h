@@ -4,12 +4,14 @@
  *
  *	planner_problem	 loads and policy -> units
  *	planner_bins	 loads and policy -> bins, spots
- *	planner_place	 greedy: sheds what is over its limit, places what has to go
+ *	planner_shed	 what has to go, what is over a limit
+ *	planner_place	 greedy: a place for each of them
  *	planner_search	 branch and bound, for small problems
  *	planner_count	 which instances: created where, closed
  *	planner		 how many instances; the best placement
  *	planner_steps	 the placement -> steps, in waves
- *	planner_handover which of them copy nothing
+ *	planner_cut	 how much goes in one of them
+ *	planner_handover what is handed over on its host and not copied, what it costs to move
  *
  * Loads are in packets/s and already multiplied by the forecast growth.
  */
@@ -37,17 +39,18 @@ struct unit {
 	float load;
 	float bytes; /* traffic, per second */
 	float flows;
-	float cost;	   /* of moving it, without a pin's */
-	uint32_t home;	   /* bin, or NOWHERE */
-	uint32_t at;	   /* bin in the present placement */
-	uint32_t rider;	   /* slot: its first rider; flow: the next one of its slot */
-	uint32_t chain;	   /* the next of its cluster */
-	float left_s;	   /* a flow: how much longer it is likely to live; 0: not known */
-	uint8_t kind;	   /* enum unit_kind */
-	uint8_t is_rider;  /* has no pin */
-	uint8_t is_split;  /* rider that goes its own way */
-	uint8_t is_tail;   /* of a cluster, not its head */
-	uint8_t is_fixed;  /* may not move, unless it must */
+	float cost;	  /* of copying it, without a pin's */
+	uint32_t home;	  /* bin, or NOWHERE */
+	uint32_t at;	  /* bin in the present placement */
+	uint32_t rider;	  /* slot: its first rider; flow: the next one of its slot */
+	uint32_t chain;	  /* the next of its cluster */
+	float left_s;	  /* a flow: how much longer it is likely to live; 0: not known */
+	uint8_t kind;	  /* enum unit_kind */
+	uint8_t is_rider; /* has no pin */
+	uint8_t is_split; /* rider that goes its own way */
+	uint8_t is_tail;  /* of a cluster, not its head */
+	uint8_t is_fixed; /* may not move, unless it must */
+	uint8_t is_bound; /* likewise, unless it's handed over: a copy would freeze it for too long */
 	uint8_t is_pooled; /* to be placed */
 	uint8_t is_kept;   /* in this placement: tried to move, found no place */
 	uint8_t why;	   /* enum plan_why */
@@ -79,6 +82,7 @@ struct bin {
 	double load0, flows0;
 	double load, flows; /* in the present placement */
 	double empty_cost;
+	uint64_t groups[FF_GROUPS_MAX / 64]; /* of the agents' maps: a bit where it has slots */
 };
 
 /* A host, as far as it bounds the placement. */
@@ -113,11 +117,15 @@ struct problem {
 	size_t occupied;     /* spots that they are on */
 	struct spot *spots;
 	size_t spots_n;
-	uint32_t *by_home;    /* heads and riders, sorted by home; the homeless last */
-	uint32_t *home_first; /* for each bin, and then for the homeless, and the end */
-	uint32_t *pool;	      /* scratch, units_n */
-	bool rescue;	      /* the homeless may go above target */
-	double flows;	      /* of the service, all that are measured */
+	uint32_t *by_home;	  /* heads and riders, sorted by home; the homeless last */
+	uint32_t *home_first;	  /* for each bin, and then for the homeless, and the end */
+	uint32_t *pool;		  /* scratch, units_n */
+	bool rescue;		  /* the homeless may go above target */
+	double flows;		  /* of the service, all that are measured */
+	bool hands_over;	  /* its slots may be: no pins, no rules */
+	bool prefers;		  /* to hand over, where it places greedily */
+	unsigned int group_shift; /* from slot to group */
+	bool leaves;		  /* of what is retired with patience, flows would be left */
 	double leaving_s; /* a patience, and the share of the flows that are likely to end in it */
 	double leaving;
 };
@@ -165,12 +173,33 @@ static inline bool bin_stays(const struct bin *bin)
 bool bin_fits(const struct problem *p, uint32_t bin, const struct weight *w, double target);
 double bin_target(const struct problem *p, const struct bin *bin, const struct unit *unit);
 /* What it costs that this unit alone (no cluster, no riders) is where it is. */
-double unit_cost_here(const struct unit *unit);
+double unit_cost_here(const struct problem *p, const struct unit *unit);
 bool unit_must_leave(const struct problem *p, const struct unit *unit);
 /* Whether it is left to end where it is: a flow with a pin. Those of slots are left by the step. */
 bool unit_is_left(const struct problem *p, const struct unit *unit);
 
 int place_all(struct problem *p);
+
+/* A unit that could leave, and what that costs for each unit of relief. */
+struct candidate {
+	uint32_t unit;
+	float ratio;
+	struct weight weight;
+};
+
+struct shed {
+	struct candidate *all;
+	size_t n;
+	size_t chosen; /* [0, chosen) go */
+	size_t pooled; /* in problem.pool */
+};
+
+/* Adds to the pool what has to go; what goes so that bins and hosts have what they may keep. planner_shed.c. */
+void pool_leavers(struct problem *p, struct shed *shed);
+void pool_shed(struct problem *p, struct shed *shed);
+/* Whether another bin of its host takes anything: without one nothing is handed over. */
+bool bin_has_sibling(const struct problem *p, uint32_t b);
+
 struct score score_of(const struct problem *p);
 bool score_less(const struct score *x, const struct score *y);
 bool score_is_feasible(const struct score *score);
@@ -183,8 +212,32 @@ bool search_small(struct problem *p, double best, bool *ret_exact);
 int steps_build(struct problem *p, struct plan *plan);
 int waves_build(const struct problem *p, struct plan *plan);
 
-/* Whether maps will change hands in that move, and nothing be copied: planner_handover.c. */
-bool step_hands_over(const struct problem *p, const struct plan_step *step);
+/* Whether maps would change hands if this unit alone went there, and nothing be copied: planner_handover.c. */
+bool unit_hands_over(const struct problem *p, const struct unit *unit, uint32_t to);
+/* What it costs to move it there, without a pin's. */
+double unit_cost_to(const struct problem *p, const struct unit *unit, uint32_t to);
+/* The same, with its cluster and its riders, as they are. */
+double cluster_cost_to(const struct problem *p, uint32_t unit, uint32_t to);
+/* Whether it may go there, if it can go at all: one that is_bound only if all of it is handed over. */
+bool cluster_may_go(const struct problem *p, uint32_t unit, uint32_t to);
+/* Before the units are built; after it, when each has its home. */
+void handover_prepare(struct problem *p);
+void handover_groups(struct problem *p);
+
+/* A unit that moves. */
+struct moved {
+	uint32_t unit, from, to;
+	uint8_t why;
+	uint8_t is_split;  /* goes before its slot */
+	uint8_t is_handed; /* over, with all that its source has in its group */
+};
+
+/* How many of @all, which go together, go in one step; at least one. planner_cut.c. */
+size_t step_cut(const struct problem *p, const struct moved *all, size_t n,
+		struct cost_subject *ret_subject, bool *ret_bounded);
+
+/* Says which of them are handed over, once it's known what moves; sorted by source, target, unit. */
+void moved_mark(const struct problem *p, struct moved *all, size_t n);
 
 /* Which instances, of those that are there and those that could be: planner_count.c. */
 void composition_reset(struct problem *p);

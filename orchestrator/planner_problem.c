@@ -14,8 +14,7 @@
  */
 #define SCALE_MIN  0.5
 #define SCALE_MAX  1.25
-#define GROWTH_MAX 10  /* a forecast beyond that is noise over a small load */
-#define COST_LEAST 0.1 /* of a unit, as cost_marginal() has it: nothing moves for nothing */
+#define GROWTH_MAX 10 /* a forecast beyond that is noise over a small load */
 
 double problem_growth(const struct problem *p)
 {
@@ -36,11 +35,10 @@ static uint32_t bin_of(const struct problem *p, uint16_t id)
 	return p->bin_by_id[id];
 }
 
-/* Whether moving the unit alone would break the policy's bounds on freeze and parking. */
-static bool unit_over_bounds(const struct problem *p, const struct measured *m)
+/* Whether moving the unit alone, which freezes it for so long, would break the policy's bounds. */
+static bool unit_over_bounds(const struct problem *p, const struct measured *m, double freeze)
 {
 	const struct policy *policy = p->policy;
-	double freeze = cost_freeze_us(p->input->cost, m->flows, m->packets_per_s);
 	double limit = policy->sla.freeze_ms ? policy->sla.freeze_ms * 1e3 : INFINITY;
 
 	if (policy->moves.freeze_ms_per_s)
@@ -74,8 +72,11 @@ static void unit_init(struct problem *p, struct unit *unit, enum unit_kind kind,
 		(float)cost_marginal(p->input->cost,
 				     &(struct cost_subject){ m->flows, m->state_bytes,
 							     m->dirty_per_s, m->packets_per_s });
-	if (unit_over_bounds(p, m))
-		unit->is_fixed = true;
+	if (unit_over_bounds(p, m, cost_freeze_us(p->input->cost, m->flows, m->packets_per_s))) {
+		unit->is_bound = true;
+		unit->is_fixed |= !p->hands_over ||
+				  unit_over_bounds(p, m, cost_handover_freeze_us(p->input->cost));
+	}
 }
 
 static void slots_build(struct problem *p)
@@ -109,6 +110,8 @@ static void rider_attach(struct problem *p, uint32_t flow, uint32_t slot)
 	}
 	f->is_fixed |= s->is_fixed;
 	s->is_fixed |= f->is_fixed;
+	f->is_bound |= s->is_bound;
+	s->is_bound |= f->is_bound;
 	s->load = s->load < 0 ? -1 : fmaxf(0, s->load - f->load);
 	s->bytes = fmaxf(0, s->bytes - f->bytes);
 	s->flows = fmaxf(0, s->flows - f->flows);
@@ -237,10 +240,12 @@ static int units_build(struct problem *p)
 	p->pool = calloc(p->units_n + 1, sizeof(*p->pool));
 	if (!p->units || !p->pool)
 		return -ENOMEM;
+	handover_prepare(p);
 	slots_build(p);
 	flows_build(p);
 	rules_build(p);
 	guess_unknown(p);
+	handover_groups(p);
 	err = units_scale(p);
 	return err ?: problem_index(p);
 }

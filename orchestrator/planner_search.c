@@ -24,6 +24,8 @@ struct choice {
 	uint32_t slot; /* place in `seq` of the slot that it rides with; NOWHERE */
 	bool must;
 	struct weight weight;
+	double cost[SEARCH_BINS]; /* of moving it there, a rider with its slot */
+	double copy, least;	  /* of copying it; of moving it anywhere */
 };
 
 struct search {
@@ -34,6 +36,10 @@ struct search {
 	double must_rest[SEARCH_UNITS + 1]; /* least cost of those from here on that must leave */
 	uint8_t by_ratio[SEARCH_BINS][SEARCH_UNITS]; /* those at home there, by cost for relief */
 	size_t by_ratio_n[SEARCH_BINS];
+	uint32_t shared[SEARCH_BINS]; /* spots of several bins */
+	size_t shared_n;
+	uint8_t by_copy[SEARCH_BINS][SEARCH_UNITS]; /* those at home there, by cost of a copy */
+	size_t by_copy_n[SEARCH_BINS];
 	/* without what is not decided yet */
 	double load[SEARCH_BINS], flows[SEARCH_BINS];
 	double cpu[SEARCH_SPOTS], link[SEARCH_SPOTS];
@@ -66,7 +72,16 @@ static void choice_add(struct search *s, uint32_t i, uint32_t slot)
 	const struct unit *unit = &s->p->units[i];
 	struct choice *c = &s->seq[s->n++];
 
-	*c = (struct choice){ i, slot, unit_must_leave(s->p, unit), unit_weight(s->p, i) };
+	*c = (struct choice){ .unit = i,
+			      .slot = slot,
+			      .must = unit_must_leave(s->p, unit),
+			      .weight = unit_weight(s->p, i) };
+	c->copy = c->least = unit->chain != NOWHERE ? c->weight.cost : unit->cost;
+	for (uint32_t b = 0; b < s->p->bins_n; b++) {
+		c->cost[b] = unit->chain != NOWHERE ? cluster_cost_to(s->p, i, b) :
+						      unit_cost_to(s->p, unit, b);
+		c->least = fmin(c->least, c->cost[b]);
+	}
 	if (unit->kind != UNIT_SLOT || unit->chain != NOWHERE)
 		return;
 	for (uint32_t r = unit->rider; r != NOWHERE; r = s->p->units[r].rider) {
@@ -75,7 +90,6 @@ static void choice_add(struct search *s, uint32_t i, uint32_t slot)
 		c->weight.load -= rider->load;
 		c->weight.flows -= rider->flows;
 		c->weight.bytes -= rider->bytes;
-		c->weight.cost -= rider->cost;
 	}
 }
 
@@ -155,28 +169,93 @@ static void sums_prepare(struct search *s)
 	}
 }
 
-static double ratio_of(const struct choice *c)
+static double ratio_of(const struct choice *c, double cost)
 {
-	return c->weight.load > 0 ? c->weight.cost / c->weight.load : INFINITY;
+	return c->weight.load > 0 ? cost / c->weight.load : INFINITY;
+}
+
+/* Puts @k into a list in the order of what relief by it costs. */
+static void list_add(const struct search *s, uint8_t *list, size_t *n, size_t k, bool copies)
+{
+	size_t i = (*n)++;
+
+	for (; i > 0; i--) {
+		const struct choice *a = &s->seq[list[i - 1]], *b = &s->seq[k];
+
+		if (ratio_of(a, copies ? a->copy : a->least) <=
+		    ratio_of(b, copies ? b->copy : b->least))
+			break;
+		list[i] = list[i - 1];
+	}
+	list[i] = (uint8_t)k;
+}
+
+static void shared_find(struct search *s)
+{
+	size_t bins[SEARCH_SPOTS] = {};
+
+	for (size_t b = 0; b < s->p->bins_n; b++)
+		if (s->p->bins[b].spot != NOWHERE && ++bins[s->p->bins[b].spot] == 2)
+			s->shared[s->shared_n++] = s->p->bins[b].spot;
 }
 
 static void bounds_prepare(struct search *s)
 {
+	shared_find(s);
 	for (size_t k = s->n; k-- > 0;)
-		s->must_rest[k] =
-			s->must_rest[k + 1] + (s->seq[k].must ? s->seq[k].weight.cost : 0);
+		s->must_rest[k] = s->must_rest[k + 1] + (s->seq[k].must ? s->seq[k].least : 0);
 	for (size_t k = 0; k < s->n; k++) {
 		uint32_t home = s->p->units[s->seq[k].unit].home;
-		size_t i;
 
-		if (home == NOWHERE || s->seq[k].must)
+		if (home == NOWHERE)
 			continue;
-		i = s->by_ratio_n[home]++;
-		for (; i > 0 && ratio_of(&s->seq[s->by_ratio[home][i - 1]]) > ratio_of(&s->seq[k]);
-		     i--)
-			s->by_ratio[home][i] = s->by_ratio[home][i - 1];
-		s->by_ratio[home][i] = (uint8_t)k;
+		if (!s->seq[k].must)
+			list_add(s, s->by_ratio[home], &s->by_ratio_n[home], k, false);
+		for (size_t i = 0; i < s->shared_n; i++)
+			if (s->p->bins[home].spot == s->shared[i])
+				list_add(s, s->by_copy[i], &s->by_copy_n[i], k, true);
 	}
+}
+
+/* The least that those of @list from @k on cost, of which so much has to go; INFINITY: they don't suffice. */
+static double relief_cost(const struct search *s, const uint8_t *list, size_t n, size_t k,
+			  double over, bool copies)
+{
+	double cost = 0;
+
+	for (size_t i = 0; i < n && over > 0; i++) {
+		const struct choice *c = &s->seq[list[i]];
+
+		if (list[i] < k || c->weight.load <= 0)
+			continue;
+		cost += (copies ? c->copy : c->least) * fmin(1, over / c->weight.load);
+		over -= c->weight.load;
+	}
+	return over > 0 ? INFINITY : cost;
+}
+
+/* What is too much for all bins of a host isn't handed over, but copied to another one. */
+static double bound_of_shared(const struct search *s, size_t k)
+{
+	double cost = 0;
+
+	for (size_t i = 0; i < s->shared_n; i++) {
+		double over = 0;
+
+		for (size_t b = 0; b < s->p->bins_n; b++) {
+			const struct bin *bin = &s->p->bins[b];
+			double target = bin->capacity;
+
+			if (bin->spot != s->shared[i])
+				continue;
+			if (!s->p->rescue)
+				target = fmax(bin->keep, bin->target);
+			over += s->load[b] + s->undecided[b];
+			over -= bin_stays(bin) ? target * (1 + LOAD_EPSILON) : s->load[b];
+		}
+		cost += relief_cost(s, s->by_copy[i], s->by_copy_n[i], k, over, true);
+	}
+	return cost;
 }
 
 /* What those from @k on cost at least; INFINITY: no placement can hold. */
@@ -188,20 +267,10 @@ static double bound(const struct search *s, size_t k)
 		const struct bin *bin = &s->p->bins[b];
 		double over = s->load[b] + s->undecided[b] - bin->keep * (1 + LOAD_EPSILON);
 
-		if (!bin_stays(bin))
-			continue;
-		for (size_t i = 0; i < s->by_ratio_n[b] && over > 0; i++) {
-			const struct choice *c = &s->seq[s->by_ratio[b][i]];
-
-			if (s->by_ratio[b][i] < k || c->weight.load <= 0)
-				continue;
-			cost += c->weight.cost * fmin(1, over / c->weight.load);
-			over -= c->weight.load;
-		}
-		if (over > 0)
-			return INFINITY;
+		if (bin_stays(bin))
+			cost += relief_cost(s, s->by_ratio[b], s->by_ratio_n[b], k, over, false);
 	}
-	return cost;
+	return fmax(cost, bound_of_shared(s, k));
 }
 
 static bool choice_fits(const struct search *s, const struct choice *c, uint32_t b)
@@ -212,7 +281,7 @@ static bool choice_fits(const struct search *s, const struct choice *c, uint32_t
 	const struct spot *spot;
 	bool stays = unit->home == b;
 
-	if (!bin_stays(bin) || (!stays && !bin->takes))
+	if (!bin_stays(bin) || (!stays && (!bin->takes || !cluster_may_go(p, c->unit, b))))
 		return false;
 	spot = &p->spots[bin->spot];
 	if (s->load[b] + c->weight.load >
@@ -230,11 +299,12 @@ static bool choice_fits(const struct search *s, const struct choice *c, uint32_t
 /* INFINITY: not allowed. */
 static double choice_cost(const struct search *s, const struct choice *c, uint32_t b)
 {
-	bool stays = s->p->units[c->unit].home == b;
+	const struct unit *unit = &s->p->units[c->unit];
+	bool stays = unit->home == b;
 
 	if (c->slot == NOWHERE || s->at[c->slot] == b)
-		return stays ? 0 : c->weight.cost;
-	return stays ? INFINITY : c->weight.cost + PIN_US;
+		return stays ? 0 : c->cost[b];
+	return stays || (unit->is_bound && !c->must) ? INFINITY : unit->cost + PIN_US;
 }
 
 static void choice_put(struct search *s, size_t k, uint32_t b, double sign)

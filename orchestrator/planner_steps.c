@@ -2,8 +2,8 @@
 /*
  * planner_steps.c - from a placement to the steps that bring it about.
  *
- * Units with one source, one target and one reason move together, in as few steps as the bounds on
- * freeze and parking allow: each step has a fixed cost of its own.
+ * Units with one source, one target and one reason move together, in as few steps as the bounds allow
+ * (planner_cut.c): each step has a fixed cost of its own.
  */
 #include <errno.h>
 #include <math.h>
@@ -13,15 +13,6 @@
 
 #include "lib/cleanup.h"
 #include "orchestrator/planner_internal.h"
-
-#define PARKING_SHARE 2 /* half of the target's ring: predictions err, and a full ring aborts */
-
-/* A unit that moves. */
-struct moved {
-	uint32_t unit, from, to;
-	uint8_t why;
-	uint8_t is_split; /* goes before its slot */
-};
 
 struct plan_instance plan_instance_of(const struct problem *p, uint32_t b)
 {
@@ -81,13 +72,15 @@ static int cmp_moved(const void *x, const void *y)
 		return a->from < b->from ? -1 : 1;
 	if (a->to != b->to)
 		return a->to < b->to ? -1 : 1;
+	if (a->is_handed != b->is_handed)
+		return b->is_handed - a->is_handed;
 	return (a->unit > b->unit) - (a->unit < b->unit);
 }
 
 static bool moves_alike(const struct moved *a, const struct moved *b)
 {
 	return a->why == b->why && a->is_split == b->is_split && a->from == b->from &&
-	       a->to == b->to;
+	       a->to == b->to && a->is_handed == b->is_handed;
 }
 
 static int moved_list(struct problem *p, struct moved **ret_moved, size_t *ret_n)
@@ -103,101 +96,18 @@ static int moved_list(struct problem *p, struct moved **ret_moved, size_t *ret_n
 		/* a rider that was not split off goes with its slot */
 		if (unit->at == unit->home || (unit->is_rider && !unit->is_split))
 			continue;
-		all[n++] =
-			(struct moved){ i, unit->home, unit->at, why_of(p, unit), unit->is_split };
+		all[n++] = (struct moved){ .unit = i,
+					   .from = unit->home,
+					   .to = unit->at,
+					   .why = why_of(p, unit),
+					   .is_split = unit->is_split };
 	}
+	qsort(all, n, sizeof(*all), cmp_moved);
+	moved_mark(p, all, n);
 	qsort(all, n, sizeof(*all), cmp_moved);
 	*ret_moved = all;
 	*ret_n = n;
 	return 0;
-}
-
-static double known(float value)
-{
-	return isfinite(value) && value > 0 ? value : 0;
-}
-
-/* Adds what the loads say of a unit. */
-static void subject_add(const struct problem *p, uint32_t i, struct cost_subject *subject)
-{
-	const struct service_load *s = p->service;
-
-	if (i < p->flows_at) {
-		subject->flows += known(s->slots[i].flows);
-		subject->state_bytes += known(s->slots[i].state_bytes);
-		subject->dirty_per_s += known(s->slots[i].dirty_per_s);
-		subject->packets_per_s += known(s->slots[i].packets_per_s);
-		for (uint32_t r = p->units[i].rider; r != NOWHERE; r = p->units[r].rider)
-			if (p->units[r].is_split) /* gone before */
-				subject->packets_per_s -=
-					fmin(subject->packets_per_s,
-					     known(s->flows[r - p->flows_at].packets_per_s));
-	} else if (i < p->rules_at) {
-		const struct flow_load *flow = &s->flows[i - p->flows_at];
-
-		subject->flows += 1;
-		subject->state_bytes += known(flow->state_bytes);
-		subject->dirty_per_s += known(flow->packets_per_s);
-		subject->packets_per_s += known(flow->packets_per_s);
-	} else {
-		const struct rule_load *rule = &s->rules[i - p->rules_at];
-
-		subject->flows += known(rule->flows);
-		subject->state_bytes += known(rule->state_bytes);
-		subject->dirty_per_s += known(rule->dirty_per_s);
-		subject->packets_per_s += known(rule->packets_per_s);
-	}
-}
-
-static double frozen_us(const struct problem *p, uint32_t i)
-{
-	if (i < p->flows_at)
-		return known(p->service->slots[i].frozen_us);
-	if (i < p->rules_at)
-		return known(p->service->flows[i - p->flows_at].frozen_us);
-	return known(p->service->rules[i - p->rules_at].frozen_us);
-}
-
-/* Whether so much may move to that bin in one step. */
-static bool within_bounds(const struct problem *p, const struct cost_subject *subject,
-			  double frozen, uint32_t to)
-{
-	const struct policy *policy = p->policy;
-	const struct host_load *host = p->spots[p->bins[to].spot].host;
-	double freeze = cost_freeze_us(p->input->cost, subject->flows, subject->packets_per_s);
-	double parked = subject->packets_per_s * freeze / 1e6;
-
-	if (policy->sla.freeze_ms && freeze > policy->sla.freeze_ms * 1e3)
-		return false;
-	if (policy->moves.freeze_ms_per_s && freeze > policy->moves.freeze_ms_per_s * 1e3 - frozen)
-		return false;
-	if (policy->moves.parked_packets && parked > policy->moves.parked_packets)
-		return false;
-	return !host->parking_packets || parked * PARKING_SHARE <= host->parking_packets;
-}
-
-/* How many of @all go into one step; at least one. */
-static size_t step_cut(const struct problem *p, const struct moved *all, size_t n,
-		       struct cost_subject *ret_subject, bool *ret_bounded)
-{
-	struct cost_subject sum = {};
-	double frozen = 0;
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		struct cost_subject with = sum;
-
-		subject_add(p, all[i].unit, &with);
-		frozen = fmax(frozen, frozen_us(p, all[i].unit));
-		/* who has no owner waits for no bound */
-		if (i > 0 && all[0].why != PLAN_RESCUE &&
-		    !within_bounds(p, &with, frozen, all[0].to))
-			break;
-		sum = with;
-	}
-	*ret_bounded = all[0].why == PLAN_RESCUE || within_bounds(p, &sum, frozen, all[0].to);
-	*ret_subject = sum;
-	return i;
 }
 
 static int step_fill(const struct problem *p, const struct moved *all, size_t n,
@@ -308,7 +218,7 @@ static int moves_build(struct problem *p, struct plan *plan, const struct moved 
 		step->flows_moved = subject.flows;
 		step->splits = all[first].is_split;
 		if (step->why != PLAN_RESCUE) /* nothing is left to send */
-			step->predicted = step_hands_over(p, step) ?
+			step->predicted = all[first].is_handed ?
 						  cost_predict_handover(p->input->cost,
 									subject.packets_per_s) :
 						  cost_predict(p->input->cost, &subject);

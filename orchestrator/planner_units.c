@@ -45,6 +45,7 @@ static void cluster_chain(struct problem *p, const struct grouped *all, size_t n
 		struct unit *unit = &p->units[all[i].unit];
 
 		head->is_fixed |= unit->is_fixed;
+		head->is_bound |= unit->is_bound;
 		for (uint32_t r = unit->kind == UNIT_SLOT ? unit->rider : NOWHERE; r != NOWHERE;
 		     r = p->units[r].rider)
 			p->units[r].is_fixed = true; /* a group's riders are never split off */
@@ -60,7 +61,9 @@ static bool group_gathers(const struct problem *p, const struct grouped *all, si
 	double best = -1, total = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		if (all[i].home == NOWHERE || p->units[all[i].unit].is_fixed)
+		const struct unit *unit = &p->units[all[i].unit];
+
+		if (all[i].home == NOWHERE || unit->is_fixed || unit->is_bound)
 			return false;
 		total += all[i].load;
 	}
@@ -272,11 +275,11 @@ bool unit_is_left(const struct problem *p, const struct unit *unit)
 	return unit->left_s > 0 && unit->left_s <= bin->patience_s;
 }
 
-double unit_cost_here(const struct unit *unit)
+double unit_cost_here(const struct problem *p, const struct unit *unit)
 {
 	if (unit->at == unit->home)
 		return 0;
-	return unit->cost + (unit->is_split ? PIN_US : 0);
+	return unit_cost_to(p, unit, unit->at) + (unit->is_split ? PIN_US : 0);
 }
 
 struct score score_of(const struct problem *p)
@@ -287,7 +290,7 @@ struct score score_of(const struct problem *p)
 		const struct unit *unit = &p->units[i];
 
 		if (unit->at != unit->home)
-			score.cost += unit_cost_here(unit);
+			score.cost += unit_cost_here(p, unit);
 		else if (unit_must_leave(p, unit) && !unit_is_left(p, unit))
 			score.stuck += fmax(1, unit->load);
 	}

@@ -256,3 +256,25 @@ Test(cost, is_shown)
 			   50000, 1e-9);
 	json_decref(json);
 }
+
+/* Of a handover nothing is transferred; what it takes more than the least of a copy is shared by what goes. */
+Test(cost, a_handover_costs_what_it_was_measured_to)
+{
+	struct cost_sample sample = { .flows = 1e6, .total_us = 2e5, .freeze_us = 2000 };
+	struct cost_model model;
+	double whole, half;
+
+	cost_init(&model);
+	cr_expect_lt(cost_marginal_handover(&model, 1000, 1),
+		     cost_marginal(&model, &(struct cost_subject){ 100, 9600, 50, 1000 }));
+	cr_expect_eq(cost_marginal_handover(&model, 0, 1), COST_LEAST, "no more than any copy");
+	cr_expect_gt(cost_marginal_handover(&model, 1000, 0), COST_LEAST, "what is parked");
+	for (unsigned int i = 0; i < COST_WINDOW; i++)
+		cr_assert_eq(cost_learn(&model, &sample), 0);
+	cr_expect_float_eq(cost_handover_freeze_us(&model), 2000, 100);
+	whole = cost_marginal_handover(&model, 0, 1);
+	half = cost_marginal_handover(&model, 0, 0.5);
+	cr_expect_gt(whole, 1e5);
+	cr_expect_lt(whole, 2e5);
+	cr_expect_float_eq(2 * half, whole, 1);
+}
