@@ -26,7 +26,7 @@
 
 enum policy_mode {
 	POLICY_ACT,	/* plans are carried out */
-	POLICY_OBSERVE, /* plans are made and shown, nothing is done */
+	POLICY_OBSERVE, /* plans are made and shown, none is carried out */
 };
 
 enum policy_partition {

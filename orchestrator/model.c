@@ -150,13 +150,12 @@ struct instance *model_standby(const struct model *model, uint16_t owner)
 
 bool service_is_protected(const struct service *service)
 {
-	return service->governed && service->policy.mode == POLICY_ACT &&
-	       service->policy.protect.enabled;
+	return service->governed && service->upheld && service->policy.protect.enabled;
 }
 
 bool service_is_fenced(const struct service *service)
 {
-	return service->governed && service->policy.mode == POLICY_ACT &&
+	return service->governed && service->upheld &&
 	       service->policy.partition.mode == POLICY_FENCE;
 }
 

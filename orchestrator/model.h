@@ -61,6 +61,7 @@ struct service {
 	json_t *config;
 	uint64_t capacity; /* flows of each instance */
 	bool governed;	   /* has a policy: the loop acts for it */
+	bool upheld;	   /* it acts; or observes, and has what it had when it acted */
 	struct policy policy;
 	unsigned int last_name; /* the number in the name that was given last */
 	struct owners table;

@@ -139,6 +139,7 @@ static int service_decide(struct protection *p, const struct loads *loads,
 	struct standby_host hosts[FF_HOSTS_MAX];
 	_cleanup_free_ struct standby_member *members = calloc(FF_INSTANCES_MAX, sizeof(*members));
 	struct standby_input input = { .protect = service_is_protected(service),
+				       .first = service->policy.mode == POLICY_ACT,
 				       .hosts = hosts,
 				       .hosts_n = MIN(loads->hosts_n, (size_t)FF_HOSTS_MAX),
 				       .members = members };

@@ -15,6 +15,15 @@ static void policy_key(const struct service *service, char ret_key[KEY_MAX])
 	snprintf(ret_key, KEY_MAX, "policy/%s", service->name);
 }
 
+static bool has_standby(const struct model *model, const struct service *service)
+{
+	for (unsigned int i = 0; i < FF_INSTANCES_MAX; i++)
+		if (model->instances[i] && model->instances[i]->service == service->id &&
+		    model->instances[i]->standby_of)
+			return true;
+	return false;
+}
+
 static int policy_load_stored(struct orchestrator *orch, struct service *service,
 			      struct ff_error *err)
 {
@@ -32,6 +41,7 @@ static int policy_load_stored(struct orchestrator *orch, struct service *service
 		return r;
 	}
 	service->governed = true;
+	service->upheld = service->policy.mode == POLICY_ACT || has_standby(&orch->model, service);
 	return 0;
 }
 
@@ -65,6 +75,8 @@ int settings_policy(struct orchestrator *orch, struct service *service, const st
 	if (r < 0)
 		return r;
 	fenced = service_is_fenced(service);
+	service->upheld = policy &&
+			  (policy->mode == POLICY_ACT || (service->governed && service->upheld));
 	service->governed = policy != NULL;
 	if (policy)
 		service->policy = *policy;

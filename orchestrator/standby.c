@@ -152,7 +152,7 @@ static void owner_review(struct planning *p, const struct standby_member *owner)
 		if (!owner->failed)
 			standby_review(p, owner, standby);
 	}
-	if (!kept && !owner->failed)
+	if (!kept && input->first && !owner->failed)
 		standby_add(p, owner, 0, "its state should survive its host");
 }
 

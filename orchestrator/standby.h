@@ -44,6 +44,7 @@ struct standby_step {
 
 struct standby_input {
 	bool protect;
+	bool first; /* an owner that has none gets one; else what is there is kept */
 	const struct standby_host *hosts;
 	size_t hosts_n;
 	const struct standby_member *members; /* of one service */

@@ -234,7 +234,8 @@ const struct command command_policy = {
 		"A policy says within which bounds the loop decides for a service: utilisation "
 		"targets, what users are promised, how many instances and where, what moves may "
 		"cost, quiet hours; and whether it acts or only observes (`mode: observe`: "
-		"plans are shown, nothing is done, and nothing is protected). A "
+		"plans are shown, none is carried out; standbys and fences that are there stay, "
+		"and none is new). A "
 		"service without a policy is left to people. See policies/example.yaml for every "
 		"field.",
 	.examples = policy_examples,

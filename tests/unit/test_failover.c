@@ -61,6 +61,43 @@ Test(failover, protection_ends_with_its_policy)
 						 "instances")) == 1);
 }
 
+static void observe(void)
+{
+	call(200, "PUT", "/v1/services/fw/policy",
+	     json_pack("{ss s{sb}}", "mode", "observe", "protect", "enabled", true));
+}
+
+static bool fw_is_protected(void)
+{
+	return json_is_object(
+		json_object_get(call(200, "GET", "/v1/services/fw", NULL), "protect"));
+}
+
+/* Nothing is done, neither for nor against: it would be lost by a look. */
+Test(failover, who_observes_keeps_its_standby)
+{
+	protect_fw();
+	observe();
+	cr_expect(fw_is_protected());
+	orchestrator_down();
+	orchestrator_up();
+	cr_expect(fw_is_protected());
+	wait_for(synced_by("fw-1"));
+	host_die(nf1);
+	wait_for(!strcmp(recovery_state(), "completed"));
+	assert_taken_over();
+}
+
+Test(failover, who_observes_gets_no_standby)
+{
+	observe();
+	cr_expect_not(fw_is_protected());
+	protect_fw();
+	call(204, "DELETE", "/v1/services/fw/policy", NULL);
+	observe();
+	cr_expect_not(fw_is_protected(), "what it had went with its policy");
+}
+
 Test(failover, a_standby_is_kept_over_a_restart)
 {
 	protect_fw();

@@ -9,7 +9,7 @@
 static struct standby_host hosts[4];
 static struct standby_member members[8];
 static size_t members_n;
-static bool protect;
+static bool protect, first;
 static struct standby_step steps[16];
 static size_t steps_n;
 
@@ -20,7 +20,7 @@ static void setup(void)
 			.id = i + 1, .takes = i > 0, .stays = i > 0, .used = 0.2
 		};
 	members_n = 0;
-	protect = true;
+	protect = first = true;
 }
 
 TestSuite(standby, .init = setup);
@@ -39,7 +39,7 @@ static struct standby_member *standby(uint16_t id, uint16_t host, uint16_t of)
 
 static void plan(size_t n)
 {
-	const struct standby_input input = { protect, hosts, 4, members, members_n };
+	const struct standby_input input = { protect, first, hosts, 4, members, members_n };
 
 	cr_assert_eq(standby_plan(&input, steps, ARRAY_SIZE(steps), &steps_n), 0);
 	cr_assert_eq(steps_n, n, "%zu steps, not %zu", steps_n, n);
@@ -118,6 +118,19 @@ Test(standby, of_an_owner_that_owns_nothing_goes)
 	standby(2, 3, 1);
 	plan(1);
 	is_remove(0, 2);
+}
+
+/* Whose service only observes. */
+Test(standby, what_is_there_is_kept_but_none_is_the_first)
+{
+	owner(1, 2);
+	owner(2, 3);
+	standby(3, 3, 1);
+	first = false;
+	plan(0);
+	hosts[2].stays = false;
+	plan(1);
+	is_add(0, 1, 4, 3);
 }
 
 Test(standby, without_protection_all_go)
