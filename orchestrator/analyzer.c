@@ -19,6 +19,7 @@ const char *condition_kind_name(enum condition_kind kind)
 		[CONDITION_UNPROTECTED] = "unprotected", [CONDITION_STALE] = "stale",
 		[CONDITION_ABSURD] = "absurd",		 [CONDITION_FLAPPING] = "flapping",
 		[CONDITION_UNREACHABLE] = "unreachable", [CONDITION_CLOCK] = "clock",
+		[CONDITION_DATABASE] = "database",
 	};
 
 	return kind < CONDITION_KINDS ? names[kind] : "?";
@@ -263,6 +264,22 @@ static void clock_step(struct step *step, bool jumped, double off_ms)
 			"no host is heard: the orchestrator is cut off, so none counts as failed");
 }
 
+/* Each event tries it anew, this one too; so it is known soon when it works again. */
+static void database_step(struct step *step)
+{
+	const struct alarm_subject subject = { .kind = CONDITION_DATABASE, .about = ABOUT_SITE };
+	struct alarm *alarm = &step->analyzer->site.alarms[CONDITION_DATABASE];
+	const char *why = step->loads->database;
+
+	if (!alarm_move(alarm, *why ? VERDICT_BAD : VERDICT_GOOD, step->now_ns, 0, ANALYZER_GAP_MS))
+		return;
+	if (alarm->raised)
+		alarm_say(step, alarm, &subject, "the orchestrator's database can't be written: %s",
+			  why);
+	else
+		alarm_say(step, alarm, &subject, "the database can be written again");
+}
+
 /* ---- a step -------------------------------------------------------------------------------- */
 
 static void service_go(struct step *step, struct service_load *service)
@@ -396,6 +413,7 @@ int analyzer_step(struct analyzer *analyzer, struct loads *loads,
 	analyzer->now_ns = step.now_ns;
 	hosts_step(&step);
 	clock_step(&step, jumped, off_ms);
+	database_step(&step);
 	for (size_t i = 0; i < loads->services_n; i++)
 		service_go(&step, &loads->services[i]);
 	gone_forget(&step);

@@ -59,6 +59,7 @@ enum condition_kind {
 	CONDITION_FLAPPING,
 	CONDITION_UNREACHABLE, /* from a steering host: no plan mends it, but none sends more there */
 	CONDITION_CLOCK,
+	CONDITION_DATABASE, /* what is asked for is refused, and decisions aren't written down */
 	CONDITION_KINDS,
 };
 

@@ -157,6 +157,7 @@ int loads_gather(struct orchestrator *orch, struct loads *ret)
 	int r = 0;
 	MODEL_LOCKED(model);
 
+	store_trouble(orch->store, loads.database, sizeof(loads.database));
 	loads.hosts = calloc(model->hosts_n + 1, sizeof(*loads.hosts));
 	loads.services = calloc(FF_SERVICES_MAX, sizeof(*loads.services));
 	if (!loads.hosts || !loads.services)

@@ -180,4 +180,5 @@ struct loads {
 	size_t hosts_n;
 	struct service_load *services;
 	size_t services_n;
+	char database[160]; /* why what is decided can't be written down; else empty */
 };

@@ -43,8 +43,24 @@ static const char schema_4[] =
 	"PRAGMA user_version = 4;";
 _Static_assert(STORE_SCHEMA_VERSION == 4, "a new version needs a step in schema_make()");
 
+static void why_set(struct store *store, const char *why)
+{
+	pthread_mutex_lock(&store->why_lock);
+	snprintf(store->why, sizeof(store->why), "%s", why);
+	pthread_mutex_unlock(&store->why_lock);
+}
+
+void store_trouble(struct store *store, char *ret_why, size_t size)
+{
+	pthread_mutex_lock(&store->why_lock);
+	snprintf(ret_why, size, "%s", store->why);
+	pthread_mutex_unlock(&store->why_lock);
+}
+
 int store_fail(struct store *store, const char *doing, struct ff_error *err)
 {
+	if (sqlite3_errcode(store->db) != SQLITE_CONSTRAINT) /* that is of one request */
+		why_set(store, sqlite3_errmsg(store->db));
 	return error_set(err, EIO, FF_CODE_INTERNAL,
 			 "check the disk and the permissions of the database",
 			 "database %s: %s: %s", store->path, doing, sqlite3_errmsg(store->db));
@@ -89,7 +105,12 @@ int store_run(struct store *store, sqlite3_stmt *statement, struct ff_error *err
 	int r = sqlite3_step(statement);
 
 	sqlite3_reset(statement);
-	return r == SQLITE_DONE ? 0 : store_fail(store, "write", err);
+	if (r != SQLITE_DONE)
+		return store_fail(store, "write", err);
+	/* what is within a transaction is written by its end */
+	if (sqlite3_get_autocommit(store->db))
+		why_set(store, "");
+	return 0;
 }
 
 int store_step(struct store *store, sqlite3_stmt *statement, struct ff_error *err)
@@ -242,6 +263,7 @@ int store_open(const char *path, uint32_t epoch_min, struct store **ret, struct 
 	if (!store)
 		return error_nomem(err);
 	pthread_mutex_init(&store->lock, NULL);
+	pthread_mutex_init(&store->why_lock, NULL);
 	store->owner_fd = -1;
 	store->path = strdup(path);
 	if (!store->path)
@@ -271,6 +293,7 @@ void store_close(struct store *store)
 	sqlite3_close(store->db);
 	if (store->owner_fd >= 0)
 		close(store->owner_fd);
+	pthread_mutex_destroy(&store->why_lock);
 	pthread_mutex_destroy(&store->lock);
 	free(store->path);
 	free(store);

@@ -31,6 +31,8 @@ int store_open(const char *path, uint32_t epoch_min, struct store **ret, struct 
 void store_close(struct store *store);
 DEFINE_CLEANUP(struct store *, store_close);
 uint32_t store_epoch(const struct store *store);
+/* Why it failed last, if nothing has been written since; else empty. Doesn't wait for the disk. */
+void store_trouble(struct store *store, char *ret_why, size_t size);
 
 /* The number of a host by its name: the same for ever, a new one if it's new. -ENOSPC. */
 int store_host_id(struct store *store, const char *name, uint16_t *ret_id, bool *ret_steering,

@@ -30,6 +30,9 @@ struct store {
 	bool lax; /* PRAGMA synchronous is NORMAL now */
 	char *path;
 	sqlite3_stmt *kept[KEPT_COUNT];
+	pthread_mutex_t
+		why_lock; /* for `why` alone: innermost, and never held while the disk works */
+	char why[160];
 };
 
 enum durability {

@@ -129,8 +129,9 @@ const struct command command_conditions = {
 	.description =
 		"Lists the conditions that hold for services, instances, hosts and the site: "
 		"overload, underload, imbalance, capacity, failure, maintenance, unprotected (owners "
-		"whose state would be lost with their host), and data that is "
-		"stale or absurd; and whether the loop is paused. Bounds and how long something "
+		"whose state would be lost with their host), flapping, unreachable, clock, database "
+		"(it can't be written), and data that is stale or absurd; and whether the loop is "
+		"paused. Bounds and how long something "
 		"must last come from each service's policy.",
 	.run = conditions_run,
 	.examples = conditions_examples,

@@ -72,6 +72,33 @@ static void assert_removed_or_not(const char *path)
 	call(404, "GET", path, NULL);
 }
 
+static bool told_of_database(void)
+{
+	const json_t *conditions =
+		json_object_get(call(200, "GET", "/v1/loop", NULL), "conditions");
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(conditions, i, item)
+		if (!strcmp(text(item, "kind"), "database"))
+			return !strcmp(text(item, "about"), "site") &&
+			       strstr(text(item, "why"), "can't be written");
+	return false;
+}
+
+/* Else nobody knows of it who asks for nothing: all else goes on. */
+Test(services, a_full_disk_is_a_condition)
+{
+	unsigned int status;
+
+	cr_expect_not(told_of_database());
+	disk_full(true);
+	json_decref(ask("DELETE", "/v1/services/fw", NULL, &status));
+	wait_for(told_of_database());
+	disk_full(false);
+	wait_for(!told_of_database());
+}
+
 Test(services, one_that_the_store_keeps_isnt_removed)
 {
 	assert_removed_or_not("/v1/services/fw");
