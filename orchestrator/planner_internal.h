@@ -197,8 +197,6 @@ struct shed {
 /* Adds to the pool what has to go; what goes so that bins and hosts have what they may keep. planner_shed.c. */
 void pool_leavers(struct problem *p, struct shed *shed);
 void pool_shed(struct problem *p, struct shed *shed);
-/* Whether another bin of its host takes anything: without one nothing is handed over. */
-bool bin_has_sibling(const struct problem *p, uint32_t b);
 
 struct score score_of(const struct problem *p);
 bool score_less(const struct score *x, const struct score *y);

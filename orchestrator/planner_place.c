@@ -185,6 +185,16 @@ static int place_once(struct problem *p)
 	return 0;
 }
 
+/* Whether another bin of its host takes anything: without one nothing is handed over. */
+static bool bin_has_sibling(const struct problem *p, uint32_t b)
+{
+	for (uint32_t other = 0; other < p->bins_n; other++)
+		if (other != b && p->bins[other].spot == p->bins[b].spot && p->bins[other].takes &&
+		    !p->bins[other].is_closed)
+			return true;
+	return false;
+}
+
 /* Where handing over first leaves too little room for the rest, once more without. */
 int place_all(struct problem *p)
 {

@@ -50,12 +50,12 @@ static bool may_shed(const struct problem *p, const struct unit *unit, uint32_t 
 	       !(unit->is_rider && (unit->is_split || unit->is_bound)) && !unit_must_leave(p, unit);
 }
 
-/* Whether another bin of its host takes anything: without one nothing is handed over. */
-bool bin_has_sibling(const struct problem *p, uint32_t b)
+/* Whether one that is_bound has a place now: it goes to another bin of its host, or stays. */
+static bool sibling_fits(const struct problem *p, uint32_t unit, const struct weight *w)
 {
-	for (uint32_t other = 0; other < p->bins_n; other++)
-		if (other != b && p->bins[other].spot == p->bins[b].spot && p->bins[other].takes &&
-		    !p->bins[other].is_closed)
+	for (uint32_t b = 0; b < p->bins_n; b++)
+		if (b != p->units[unit].at && bin_fits(p, b, w, p->bins[b].target) &&
+		    cluster_may_go(p, unit, b))
 			return true;
 	return false;
 }
@@ -63,8 +63,6 @@ bool bin_has_sibling(const struct problem *p, uint32_t b)
 static void candidates_find(struct problem *p, uint32_t b, const struct excess *excess, double room,
 			    struct shed *shed)
 {
-	bool sibling = bin_has_sibling(p, b);
-
 	shed->n = 0;
 	if (b >= p->there)
 		return;
@@ -73,13 +71,14 @@ static void candidates_find(struct problem *p, uint32_t b, const struct excess *
 		struct candidate c = { .unit = p->by_home[k] };
 		double value;
 
-		if (!may_shed(p, unit, b) || (unit->is_bound && !sibling))
+		if (!may_shed(p, unit, b))
 			continue;
 		c.weight = unit->is_rider ? (struct weight){ unit->load, unit->bytes, unit->flows,
 							     unit->cost + PIN_US, NOWHERE } :
 					    unit_weight(p, c.unit);
 		value = relief(&c.weight, excess);
-		if (value <= 0 || c.weight.load > room * (1 + LOAD_EPSILON))
+		if (value <= 0 || c.weight.load > room * (1 + LOAD_EPSILON) ||
+		    (unit->is_bound && !sibling_fits(p, c.unit, &c.weight)))
 			continue;
 		c.ratio = (float)(c.weight.cost / value);
 		shed->all[shed->n++] = c;

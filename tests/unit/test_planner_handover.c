@@ -192,3 +192,21 @@ Test(planner_handover, what_was_frozen_just_now_goes_nowhere_else)
 		teardown();
 	}
 }
+
+/* Nor does it hold back what may go: there is no room beside it, or more than one slot in a group. */
+Test(planner_handover, what_may_not_go_is_no_hindrance)
+{
+	static const unsigned int slots[] = { 100, 1024 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(slots); i++) {
+		struct plan plan;
+
+		frozen_just_now(slots[i], 64900, 500);
+		for (unsigned int slot = slots[i] / 2; slot < slots[i]; slot++)
+			w.service.slots[slot].frozen_us = 0;
+		plan = world_plan(&w);
+		expect_under_target(&w, &plan, 3);
+		plan_done(&plan);
+		teardown();
+	}
+}
