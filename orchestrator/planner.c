@@ -316,6 +316,41 @@ static int optimise(struct problem *p, struct best *best)
 	return err;
 }
 
+/* A plan that makes pins hands nothing over: what may only be handed over would be copied after all. */
+static bool copies_bound(const struct problem *p)
+{
+	bool pins = false, bound = false;
+
+	for (size_t i = 0; i < p->units_n; i++) {
+		const struct unit *unit = &p->units[i];
+
+		if (unit->at == unit->home)
+			continue;
+		pins |= unit->is_split;
+		bound |= unit->is_bound && !unit_must_leave(p, unit);
+	}
+	return pins && bound;
+}
+
+/* Once more, if need be, with all that is bound where it is. */
+static int optimise_within_bounds(struct problem *p, struct best *best)
+{
+	int err = optimise(p, best);
+
+	if (err)
+		return err;
+	best_load(p, best);
+	if (!copies_bound(p))
+		return 0;
+	for (size_t i = 0; i < p->units_n; i++)
+		p->units[i].is_fixed |= p->units[i].is_bound;
+	p->rescue = best->any = false;
+	err = optimise(p, best);
+	if (!err)
+		best_load(p, best);
+	return err;
+}
+
 static int input_check(const struct planner_input *input)
 {
 	const struct policy *policy = input->policy;
@@ -337,10 +372,9 @@ int planner_plan(const struct planner_input *input, struct plan *ret_plan)
 
 	err = err ?: problem_build(input, &p);
 	err = err ?: best_init(&p, &best);
-	err = err ?: optimise(&p, &best);
+	err = err ?: optimise_within_bounds(&p, &best);
 	if (err)
 		return err;
-	best_load(&p, &best);
 	plan.exact = best.exact;
 	plan.cost_us = best.score.cost;
 	plan.busiest_before = busiest(&p, true);

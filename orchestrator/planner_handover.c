@@ -9,7 +9,8 @@
  * leaves its instance altogether; else a copy is reckoned with.
  *
  * Only a prediction: that the state's types and the maps are alike, what other steps do to the same
- * groups before, and that a plan which makes pins can hand nothing over, isn't looked at while placing.
+ * groups before, and that a plan which makes pins can hand nothing over, isn't looked at while placing;
+ * but such a plan leaves alone what mayn't be copied (planner.c).
  */
 #include "orchestrator/planner_internal.h"
 

@@ -210,3 +210,23 @@ Test(planner_handover, what_may_not_go_is_no_hindrance)
 		teardown();
 	}
 }
+
+/* A heavy flow is best pinned elsewhere; but with a pin nothing is handed over, and what was frozen stays. */
+Test(planner_handover, what_was_frozen_just_now_stays_beside_pins)
+{
+	struct plan plan;
+
+	frozen_just_now(100, 30000, 500);
+	w.service.slots[99].frozen_us = 0;
+	w.service.slots[99].flows = 5000; /* dear to move, for one flow's sake */
+	world_flow(&w, 99, -1, 10000);
+	w.service.instances[0].packets_per_s += 10000;
+	plan = world_plan(&w);
+	cr_expect(plan_step_of(&plan, PLAN_MOVE)->splits);
+	for (size_t i = 0; i < plan.steps_n; i++) {
+		cr_expect(plan.steps[i].bounded, "%s", plan.reason);
+		for (size_t k = 0; k < plan.steps[i].slots_n; k++)
+			cr_expect_eq(plan.steps[i].slots[k], 99, "%s", plan.reason);
+	}
+	plan_done(&plan);
+}
