@@ -311,7 +311,10 @@ static int service_create(struct orchestrator *orch, const json_t *body, json_t 
 	if (r < 0)
 		return r;
 	id = service->id;
-	r = instances_make(model, body, service, instances, &n, err);
+	/* there is one if the removal of another one of that name was cut short */
+	r = settings_policy(orch, service, NULL, err);
+	if (r == 0)
+		r = instances_make(model, body, service, instances, &n, err);
 	if (r < 0) {
 		service_unmake(orch, service);
 		return r;

@@ -7,6 +7,7 @@
 
 #include "lib/json.h"
 #include "orchestrator/model.h"
+#include "orchestrator/store.h"
 #include "tests/unit/orch_fixture.h"
 
 TestSuite(services, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
@@ -109,6 +110,24 @@ Test(services, nor_is_an_instance)
 	call(201, "POST", "/v1/services/fw/instances",
 	     json_pack("{ss ss}", "name", "fw-3", "host", "nf1"));
 	assert_removed_or_not("/v1/instances/fw-3");
+}
+
+/* Its store has let go of the service, and then it died: the policy was to go next. */
+Test(services, a_policy_is_not_inherited)
+{
+	struct ff_error err = { 0 };
+	json_int_t id = number(call(200, "GET", "/v1/services/fw", NULL), "id");
+
+	call(200, "PUT", "/v1/services/fw/policy",
+	     json_pack("{s{si}}", "utilisation", "down_percent", 0));
+	cr_assert_eq(store_service_delete(orch->store, (uint16_t)id, &err), 0, "%s", err.message);
+	orchestrator_crash();
+	call(404, "GET", "/v1/services/fw", NULL);
+	call(201, "POST", "/v1/services", service_body());
+	orchestrator_down();
+	orchestrator_up();
+	cr_assert(
+		json_is_null(json_object_get(call(200, "GET", "/v1/services/fw", NULL), "policy")));
 }
 
 /* Whether GET shows that state of fw-1, when its host has told this; a later report may come between. */
