@@ -160,8 +160,10 @@ static void cancel_ask(struct follower *f)
 	line_clear(f);
 	r = remote_unless(f->call, "DELETE", path, REMOTE_TIMEOUT_MS, &interrupted, &status, NULL,
 			  &err);
-	if (r == -ECANCELED)
+	if (r == -ECANCELED) { /* by the next Ctrl-C; or by the first one still, just before */
+		f->asked = interrupts > 1;
 		return;
+	}
 	if (r == 0)
 		fprintf(stderr, "cancelling %s; Ctrl-C again leaves it to itself\n", f->id);
 	else
