@@ -149,6 +149,13 @@ int store_finish(struct store *store, int r, struct ff_error *err)
 	return r;
 }
 
+int store_run_firm(struct store *store, sqlite3_stmt *statement, struct ff_error *err)
+{
+	int r = store_transaction(store, STORE_FIRM, err);
+
+	return r < 0 ? r : store_finish(store, store_run(store, statement, err), err);
+}
+
 int store_bind_json(sqlite3_stmt *statement, int place, const json_t *json)
 {
 	char *text = json_dumps(json, JSON_COMPACT);

@@ -63,6 +63,8 @@ int store_keep(struct store *store, enum kept kept, const char *sql, sqlite3_stm
 	       struct ff_error *err);
 /* Runs a statement that returns no rows. */
 int store_run(struct store *store, sqlite3_stmt *statement, struct ff_error *err);
+/* The same in a transaction of its own, which survives a power cut, however lax the one before was. */
+int store_run_firm(struct store *store, sqlite3_stmt *statement, struct ff_error *err);
 /* 1: a row; 0: no more. */
 int store_step(struct store *store, sqlite3_stmt *statement, struct ff_error *err);
 int store_transaction(struct store *store, enum durability durability, struct ff_error *err);

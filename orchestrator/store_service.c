@@ -159,8 +159,9 @@ int store_service_put(struct store *store, const struct model *model, const stru
 int store_owners_put(struct store *store, const struct service *service, struct ff_error *err)
 {
 	STORE_LOCKED(store);
+	int r = store_transaction(store, STORE_FIRM, err);
 
-	return store_owners_write(store, service, err);
+	return r < 0 ? r : store_finish(store, store_owners_write(store, service, err), err);
 }
 
 int store_service_delete(struct store *store, uint16_t id, struct ff_error *err)
@@ -173,7 +174,7 @@ int store_service_delete(struct store *store, uint16_t id, struct ff_error *err)
 	if (r < 0)
 		return r;
 	sqlite3_bind_int(statement, 1, id);
-	return store_run(store, statement, err);
+	return store_run_firm(store, statement, err);
 }
 
 int store_instance_delete(struct store *store, uint16_t id, struct ff_error *err)
@@ -187,7 +188,7 @@ int store_instance_delete(struct store *store, uint16_t id, struct ff_error *err
 	if (r < 0)
 		return r;
 	sqlite3_bind_int(statement, 1, id);
-	return store_run(store, statement, err);
+	return store_run_firm(store, statement, err);
 }
 
 /* ---- loading -------------------------------------------------------------------------------- */

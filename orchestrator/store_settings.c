@@ -19,7 +19,7 @@ int store_setting_put(struct store *store, const char *key, const json_t *value,
 	sqlite3_bind_text(statement, 1, key, -1, SQLITE_TRANSIENT);
 	if (value && store_bind_json(statement, 2, value))
 		return error_nomem(err);
-	return store_run(store, statement, err);
+	return store_run_firm(store, statement, err);
 }
 
 int store_setting_get(struct store *store, const char *key, json_t **ret_value,

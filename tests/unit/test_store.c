@@ -370,10 +370,11 @@ static int synchronous(void)
 	return level;
 }
 
+enum { NORMAL = 1, FULL = 2 };
+
 /* What a power cut may take is the end of an operation, and nothing that comes after it. */
 Test(store, a_lax_entry_leaves_the_next_one_firm)
 {
-	enum { NORMAL = 1, FULL = 2 };
 	struct operation *operation = operation_put("running", NULL);
 
 	cr_assert_eq(synchronous(), FULL);
@@ -382,6 +383,49 @@ Test(store, a_lax_entry_leaves_the_next_one_firm)
 	cr_assert_eq(store_operation_put(store, operation, NULL, &err), 0, "%s", err.message);
 	cr_assert_eq(synchronous(), FULL);
 	operation_free(operation);
+}
+
+static int setting_put(void)
+{
+	_cleanup_json_ json_t *value = json_object();
+
+	return store_setting_put(store, "drain/nf1", value, &err);
+}
+
+static int owners_put(void)
+{
+	return store_owners_put(store, model.services[1], &err);
+}
+
+static int instance_delete(void)
+{
+	return store_instance_delete(store, 1, &err);
+}
+
+static int service_delete(void)
+{
+	return store_service_delete(store, 1, &err);
+}
+
+/* Nor what somebody was told of as done. */
+Test(store, settings_owners_and_removals_are_firm)
+{
+	static int (*const writes[])(void) = { setting_put, owners_put, instance_delete,
+					       service_delete };
+	struct operation *operation = operation_put("running", NULL);
+
+	cr_assert_eq(store_service_put(store, &model, service_make(), &err), 0, "%s", err.message);
+	for (size_t i = 0; i < ARRAY_SIZE(writes); i++) {
+		cr_assert_eq(store_operation_note(store, operation, &err), 0, "%s", err.message);
+		cr_assert_eq(synchronous(), NORMAL);
+		cr_assert_eq(writes[i](), 0, "%s", err.message);
+		cr_expect_eq(synchronous(), FULL, "%zu", i);
+	}
+	operation_free(operation);
+	open_again();
+	cr_assert_eq(store_load(store, &model, &err), 0, "%s", err.message);
+	cr_expect_null(model.services[1]);
+	cr_expect_null(model.instances[2]);
 }
 
 Test(store, operations_of_one_kind)
