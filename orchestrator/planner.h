@@ -35,7 +35,7 @@
  * gets (unless it has failed or is to be emptied), a host without valid figures gets nothing.
  *
  * Method. Units are slots, rules and pinned or heavy flows; a heavy flow goes with its slot unless
- * it is cheaper to pin it elsewhere (planner_place.c). The number of instances is raised from what
+ * it is cheaper to pin it elsewhere (planner_shed.c). The number of instances is raised from what
  * the total load needs until a placement succeeds. Small problems are then solved by branch and
  * bound within a fixed number of nodes (planner_search.c), large ones by greedy placement.
  */
@@ -142,7 +142,7 @@ struct plan {
 	uint32_t instances_after;  /* when all is retired */
 	double busiest_before;	   /* utilisation */
 	double busiest_after;
-	double cost_us;	     /* the objective: cost_marginal() of all that moves */
+	double cost_us;	     /* the objective: what all that moves costs */
 	double predicted_us; /* the longest step of each wave, one wave after the other */
 	double short_pps;    /* load that found no place under target; more instances are needed */
 	uint32_t orphans;    /* slots, rules, pins that still have no live owner */
