@@ -8,6 +8,7 @@
 #include "agent/heir.h"
 #include "agent/inventory_table.h"
 #include "agent/lease.h"
+#include "agent/leftovers.h"
 #include "agent/move.h"
 #include "agent/peers.h"
 #include "lib/clock.h"
@@ -373,8 +374,10 @@ static int desired_apply(struct agent *agent, struct desired *d, struct ff_error
 		heirs_trim(agent);
 	replicas_want(agent, d);
 	replicas_sync(agent);
-	if (!r)
+	if (!r) {
 		instances_end(agent, d);
+		leftovers_end(agent, d);
+	}
 	return r ? r : failed;
 }
 

@@ -237,6 +237,15 @@ before=$(fed)
 assert_eq "$(nf2_call PUT /v1/config "$many")" 200 "16 more instances"
 [ "$(fed)" -ge $((before + 3)) ] || fail "told $(($(fed) - before)) times"
 assert_json "$(host_api nf2 GET /v1/host)" '.instances | length == 17'
-assert_eq "$(nf2_call PUT /v1/config "$few")" 200 "without them"
 kill "$systemd"
+
+step "an agent that dies when it was to remove instances: the next one does"
+kill -KILL "$(lab_pid nf2)"
+printf '%s' "$few" >"$state_dir/config.json" # that far it has come
+ff lab restart nf2 >/dev/null
+wait_for "host_api nf2 GET /v1/host"
+assert_eq "$(nf2_call PUT /v1/config "$few")" 200 "without them"
+assert_eq "$(ls /sys/fs/bpf/flowferry/nf2/instances)" fw-2 "what is pinned"
+assert_json "$(bpftool -j map dump pinned /sys/fs/bpf/flowferry/nf2/maps/nfs)" \
+	'[.[].formatted.key] == [2]'
 kill -CONT "$(lab_pid orch)"
