@@ -86,6 +86,10 @@ int move_step_begin(struct move *move, struct ff_error *err)
 		r = error_set(err, EAGAIN, FF_CODE_BUSY, "ask again; is its disk well?",
 			      "move %s is still being prepared on host %s", move->id,
 			      move->agent->config->host);
+	else if (move->failed) /* it has no lanes any more */
+		r = error_set(err, EAGAIN, FF_CODE_BUSY, "ask again",
+			      "move %s could not be prepared on host %s", move->id,
+			      move->agent->config->host);
 	else
 		move->working++;
 	pthread_mutex_unlock(&move->lock);

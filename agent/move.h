@@ -148,7 +148,7 @@ void move_applied_await(struct move *move);
 
 /*
  * Between these a step may use the move's lanes: abort and finish wait for it. It begins once the
- * move is prepared, or taken up. -ECANCELED: it is ending; -EAGAIN: it is not prepared yet.
+ * move is prepared, or taken up. -ECANCELED: it is ending; -EAGAIN: it isn't prepared yet, or couldn't be.
  */
 int move_step_begin(struct move *move, struct ff_error *err);
 void move_step_end(struct move *move);

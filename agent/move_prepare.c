@@ -245,22 +245,13 @@ static json_t *prepare_reply(struct move *move, bool copied)
 /* A repeated request waits until the first one has written the entries. */
 static int prepare_again(struct move *move, json_t **ret_reply, struct ff_error *err)
 {
-	bool failed;
 	int r = move_step_begin(move, err); /* its instances stay */
 
 	if (r)
 		return r;
-	pthread_mutex_lock(&move->lock);
-	failed = move->failed;
-	pthread_mutex_unlock(&move->lock);
-	if (failed)
-		r = error_set(err, EAGAIN, FF_CODE_BUSY, "ask again",
-			      "move %s could not be prepared on host %s", move->id,
-			      move->agent->config->host);
-	else
-		*ret_reply = prepare_reply(move, false);
+	*ret_reply = prepare_reply(move, false);
 	move_step_end(move);
-	return r;
+	return 0;
 }
 
 void move_prepared(struct move *move, bool well)

@@ -195,3 +195,20 @@ Test(agent_locks, a_prepare_that_hangs)
 	cr_expect_eq(hanging.working, 1);
 	json_decref(body);
 }
+
+/* Whoever has waited for that finds no lanes. */
+Test(agent_locks, a_prepare_that_fails)
+{
+	json_t *body = json_object(), *reply = NULL;
+	struct ff_error err = { 0 };
+
+	clock_cond_init(&hanging.changed);
+	hanging.failed = true;
+	agent.moves[3] = &hanging;
+	cr_expect_eq(move_prepare(&agent, "m", body, &reply, &err), -EAGAIN);
+	cr_expect(strstr(err.message, "could not be prepared on host h"), "%s", err.message);
+	cr_expect_null(reply);
+	cr_expect_eq(move_step_begin(&hanging, &err), -EAGAIN);
+	cr_expect_eq(hanging.working, 0);
+	json_decref(body);
+}
