@@ -67,7 +67,8 @@ struct move {
 	atomic_int refs;
 	atomic_bool ending;   /* by abort or finish: no step begins, and those under way give up */
 	pthread_mutex_t ends; /* held by abort and finish: one at a time; before `edit` */
-	bool ended;	      /* guarded by `ends` */
+	bool ended;	      /* guarded by `ends`, as the next one */
+	bool forced;	      /* it had committed, and is told that the source has the flows */
 	pthread_mutex_t edit; /* guards the next three */
 	struct table_entry applied; /* what its entries are, once `has_applied` */
 	bool has_applied;

@@ -74,8 +74,8 @@ int move_forget(struct move *move, struct instance *instance, bool staged_only,
 }
 
 /*
- * Threads and steps give up; afterwards nobody else works on it. -EAGAIN: somebody does still, and all is
- * as it was. Under move.ends.
+ * Threads and steps give up; afterwards nobody else works on it. -EAGAIN: somebody does still, and nothing of
+ * it has been touched; it may be asked again. Under move.ends.
  */
 static int work_stop(struct move *move, struct ff_error *err)
 {
@@ -189,7 +189,6 @@ static enum answer move_ask(struct move *move, enum request request)
 
 static int abort_locked(struct move *move, bool force, struct ff_error *err)
 {
-	bool staged_only = true;
 	int r;
 
 	if (move->ended)
@@ -204,7 +203,7 @@ static int abort_locked(struct move *move, bool force, struct ff_error *err)
 	if (move_ask(move, REQUEST_ABORT) != ANSWER_GO) {
 		if (!force)
 			return refuse_in(move, "abort", err);
-		staged_only = false;
+		move->forced = true; /* also when it is asked again: its phase tells no more */
 	}
 	if (move->instance_to) {
 		/*
@@ -218,7 +217,7 @@ static int abort_locked(struct move *move, bool force, struct ff_error *err)
 		if (r)
 			return r;
 	}
-	return move_end(move, true, move->instance_to, staged_only, err);
+	return move_end(move, true, move->instance_to, !move->forced, err);
 }
 
 int move_abort(struct move *move, bool force, struct ff_error *err)

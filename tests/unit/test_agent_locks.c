@@ -176,6 +176,23 @@ Test(agent_locks, an_end_waits_for_what_is_written_but_not_for_ever)
 	cr_expect(strstr(err.message, "still writes"), "%s", err.message);
 }
 
+/* What it had committed goes with it, when it is asked again: it takes back its phase before it waits. */
+Test(agent_locks, an_end_that_is_forced_stays_so)
+{
+	struct ff_error err = { 0 };
+
+	clock_cond_init(&hanging.changed);
+	hanging.prepared = true;
+	hanging.target_phase = PHASE_COMMITTED;
+	hanging.instance_to = (struct instance *)&hanging; /* nobody looks */
+	hanging.receiving = 1;
+	cr_expect_eq(move_abort(&hanging, false, &err), -EBUSY);
+	cr_expect_not(hanging.forced);
+	cr_expect_eq(move_abort(&hanging, true, &err), -EAGAIN);
+	cr_expect_eq(hanging.target_phase, PHASE_RETURNED);
+	cr_expect(hanging.forced);
+}
+
 /* As on a disk that doesn't answer: nobody who comes after it hangs as well. */
 Test(agent_locks, a_prepare_that_hangs)
 {
