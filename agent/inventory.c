@@ -338,7 +338,9 @@ static int version_check(struct agent *agent, uint64_t version, uint64_t epoch,
 	if (epoch < known)
 		return stale(agent, epoch, known, err);
 	if (epoch == host->config_epoch && version < host->config_version)
-		return error_set(err, ESTALE, FF_CODE_STALE_EPOCH, NULL,
+		return error_set(err, ESTALE, FF_CODE_STALE_EPOCH,
+				 "if the orchestrator's database is another one: start it with a "
+				 "higher --epoch",
 				 "configuration %llu is older than %llu, of which host %s knows",
 				 (unsigned long long)version,
 				 (unsigned long long)host->config_version, agent->config->host);

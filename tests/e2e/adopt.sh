@@ -60,7 +60,7 @@ newer=$(jq -c '.version += 1' <<<"$good")
 end=$(jq -c '{version}' <<<"$newer")
 assert_eq "$(nf2_call POST /v1/moves/none/abort "$end")" 404 "it has no part in it, but takes note"
 assert_eq "$(nf2_call PUT /v1/config "$good")" 409 "of before it"
-assert_json "$(cat /run/answer.json)" '.error.code == "stale-epoch"'
+assert_json "$(cat /run/answer.json)" '.error.code == "stale-epoch" and (.error.mend | contains("--epoch"))'
 kill -KILL "$(lab_pid nf2)"
 ff lab restart nf2 >/dev/null
 wait_for "host_api nf2 GET /v1/host"
