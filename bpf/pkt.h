@@ -142,12 +142,16 @@ struct {
 	__type(value, struct ff_lane);
 } lanes SEC(".maps");
 
+/*
+ * Of flow keys; but not by name. The agent's rings carry no types, and kernels before 6.2 take a map whose
+ * values are known to be a struct, if only one without timers, for another kind than such a ring.
+ */
 struct ff_log_ring {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct ff_flow_key);
+	__type(value, __u8[sizeof(struct ff_flow_key)]);
 };
 
 struct {
