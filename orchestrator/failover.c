@@ -135,8 +135,8 @@ static bool is_recoverable(const struct orchestrator *orch, const struct instanc
 	unsigned int slots, rules;
 	size_t pins;
 
-	if (!owner || !host || !host->up || failover_is_dead(orch, host->id) ||
-	    !failover_is_lost(orch, owner))
+	if (!owner || !host || !host->up || host->foreign[standby->id] ||
+	    failover_is_dead(orch, host->id) || !failover_is_lost(orch, owner))
 		return false;
 	service = model_service(model, owner->service);
 	owners_count(&service->table, owner->id, &slots, &pins, &rules);

@@ -113,7 +113,8 @@ static void member_judge(const struct orchestrator *orch, const struct loads *lo
 					.host = instance->host,
 					.standby_of = instance->standby_of,
 					.owns = owns };
-	ret->failed = !host ||
+	/* one that another version of its agent has pinned gets no copies, nor could it be configured */
+	ret->failed = !host || host->foreign[instance->id] ||
 		      (samples_member(orch->samples, host, instance->id, &told) && told.failed[0]);
 	for (size_t i = 0; i < loads->hosts_n; i++)
 		if (loads->hosts[i].id == instance->host)

@@ -98,6 +98,19 @@ Test(failover, who_observes_gets_no_standby)
 	cr_expect_not(fw_is_protected(), "what it had went with its policy");
 }
 
+/* Its agent went to another version of what is pinned: nothing is copied to it any more. */
+Test(failover, a_standby_of_another_version_is_replaced)
+{
+	struct fake_agent *host;
+
+	protect_fw();
+	host = agent_named(text(instance_shown("fw-2"), "host"));
+	pthread_mutex_lock(&world.lock);
+	host->foreign = "fw-2";
+	pthread_mutex_unlock(&world.lock);
+	wait_for(!instance_shown("fw-2") && synced_by("fw-1"));
+}
+
 Test(failover, a_standby_is_kept_over_a_restart)
 {
 	protect_fw();
