@@ -86,7 +86,15 @@ Test(slot, fragments)
 		  RIG_CLIENT,
 		  { C6, .proto = IPPROTO_UDP, .frag_id = 3, .frag_off = 1008, .payload_len = 8 },
 		  SENT },
-		/* RFC 1858, 3128, 5722: fragments made to slip a header past a filter */
+	};
+
+	rig_rows(rows, COUNT(rows));
+}
+
+/* RFC 1858, 3128, 5722: fragments made to slip a header past a filter. */
+Test(slot, fragments_that_hide_a_header)
+{
+	const struct row rows[] = {
 		{ "tiny first fragment",
 		  RIG_CLIENT,
 		  { C4, TCP, .frag_id = 5, .more_fragments = true, .ip_len = 28 },
